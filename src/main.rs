@@ -1,0 +1,2 @@
+//! kgdb-tui
+fn main() {}
