@@ -1,1 +1,2 @@
 //! kgdb-tui
+pub mod rsp;
