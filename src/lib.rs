@@ -1,2 +1,3 @@
 //! kgdb-tui
+pub mod link;
 pub mod rsp;
