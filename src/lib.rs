@@ -1,1 +1,5 @@
-//! kgdb-tui
+//! kgdb-tui: a full-screen debugger for Linux kernels with kgdb on a serial line.
+
+pub mod base;
+
+pub mod arch;
