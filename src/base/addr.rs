@@ -60,6 +60,14 @@ macro_rules! shown_as_hex {
         }
     };
 }
+/// In JSON an address is the text `0x…`: numbers over 2^53 do not survive
+/// every JSON reader.
+impl serde::Serialize for Addr {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 shown_as_hex!(Addr);
 shown_as_hex!(FileAddr);
 
