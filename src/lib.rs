@@ -7,3 +7,5 @@ pub mod arch;
 pub mod source;
 
 pub mod session;
+
+pub mod command;
