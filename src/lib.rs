@@ -1,3 +1,17 @@
-//! kgdb-tui
+//! kgdb-tui: a full-screen debugger for Linux kernels with kgdb on a serial line.
+
+pub mod base;
+
 pub mod link;
+
 pub mod rsp;
+
+pub mod arch;
+
+pub mod source;
+
+pub mod target;
+
+pub mod session;
+
+pub mod command;

@@ -1,0 +1,258 @@
+//! How pure code reads the guest: a read is answered, or it is a [`Gap`].
+//!
+//! A *miss* ([`Gap::Missing`]) means nobody has asked the guest yet; whoever
+//! drives the computation fetches the bytes and runs it again. A *fault*
+//! ([`Gap::Fault`]) means the guest was asked and said no; it is an answer.
+//! Nothing here waits, and nothing here talks to a guest.
+
+use super::addr::Addr;
+use std::{cell::RefCell, collections::BTreeMap};
+use thiserror::Error;
+
+/// The unit in which memory is mapped and therefore in which it can fault.
+pub const PAGE: u64 = 4096;
+
+/// A run of guest bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// The first byte.
+    pub start: Addr,
+    /// How many bytes.
+    pub len: u64,
+}
+
+impl Span {
+    /// The `len` bytes at `start`.
+    pub fn new(start: Addr, len: u64) -> Span {
+        Span { start, len }
+    }
+
+    /// Whether `addr` lies inside.
+    pub fn contains(&self, addr: Addr) -> bool {
+        addr.since(self.start) < self.len
+    }
+}
+
+/// Why a read has no bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Gap {
+    /// Not asked for yet: a miss.
+    #[error("{} bytes at {} are not read yet", .0.len, .0.start)]
+    Missing(Span),
+    /// The guest refused: not mapped, or not readable by kgdb.
+    #[error("{} bytes at {} can't be read in the guest", .0.len, .0.start)]
+    Fault(Span),
+}
+
+impl Gap {
+    /// Whether fetching may help.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Gap::Missing(_))
+    }
+}
+
+/// Guest memory as pure code sees it. Integers are little-endian, as on every
+/// architecture kgdb-tui knows.
+pub trait Memory {
+    /// Fills `buf` from `addr`, or says what is in the way. On an error the
+    /// contents of `buf` are unspecified.
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap>;
+
+    /// `len` bytes at `addr`. Callers bound `len`: it may come from the guest.
+    fn bytes(&self, addr: Addr, len: usize) -> Result<Vec<u8>, Gap> {
+        let mut buf = vec![0; len];
+        self.read(addr, &mut buf)?;
+        Ok(buf)
+    }
+
+    /// An unsigned integer of `size` (1 to 8) bytes.
+    fn uint(&self, addr: Addr, size: usize) -> Result<u64, Gap> {
+        let mut buf = [0; 8];
+        self.read(addr, &mut buf[..size.min(8)])?;
+        Ok(u64::from_le_bytes(buf))
+    }
+
+    /// A 32-bit integer.
+    fn u32(&self, addr: Addr) -> Result<u32, Gap> {
+        self.uint(addr, 4).map(|v| v as u32)
+    }
+
+    /// A 64-bit integer.
+    fn u64(&self, addr: Addr) -> Result<u64, Gap> {
+        self.uint(addr, 8)
+    }
+
+    /// Text up to a NUL or `max` bytes, whichever is first, with bytes that
+    /// are not UTF-8 replaced. Asks for the bytes in one piece of `max`,
+    /// except that it does not cross into the next page unless it must.
+    fn c_string(&self, addr: Addr, max: usize) -> Result<String, Gap> {
+        let mut text = Vec::new();
+        let mut at = addr;
+        while text.len() < max {
+            let page_left = PAGE - at.0 % PAGE;
+            let want = (max - text.len()).min(page_left as usize);
+            let piece = self.bytes(at, want)?;
+            if let Some(end) = piece.iter().position(|&b| b == 0) {
+                text.extend_from_slice(&piece[..end]);
+                break;
+            }
+            text.extend_from_slice(&piece);
+            at = at.offset(want as u64);
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+/// Guest bytes as far as they are known.
+#[derive(Clone, Default, Debug)]
+pub struct Sparse {
+    pages: BTreeMap<u64, Page>,
+}
+
+#[derive(Clone, Debug)]
+enum Page {
+    /// The bytes, and one bit a byte that says which of them are known.
+    Bytes(Box<[u8; PAGE as usize]>, Box<[u64; PAGE as usize / 64]>),
+    /// The guest refused a read inside this page, so all of it is unreadable.
+    Fault,
+}
+
+impl Sparse {
+    /// Knows nothing.
+    pub fn new() -> Sparse {
+        Sparse::default()
+    }
+
+    /// Remembers bytes the guest sent.
+    pub fn insert(&mut self, addr: Addr, bytes: &[u8]) {
+        for (i, &byte) in bytes.iter().enumerate() {
+            let at = addr.offset(i as u64).0;
+            let page = self.pages.entry(at / PAGE).or_insert_with(Page::empty);
+            if matches!(page, Page::Fault) {
+                *page = Page::empty();
+            }
+            if let Page::Bytes(data, known) = page {
+                let index = (at % PAGE) as usize;
+                data[index] = byte;
+                known[index / 64] |= 1 << (index % 64);
+            }
+        }
+    }
+
+    /// Remembers that the guest refused to read at `addr`. Memory is mapped
+    /// by pages, so the whole page is taken as unreadable.
+    pub fn insert_fault(&mut self, addr: Addr) {
+        self.pages.insert(addr.0 / PAGE, Page::Fault);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.pages.clear();
+    }
+}
+
+impl Page {
+    fn empty() -> Page {
+        Page::Bytes(Box::new([0; PAGE as usize]), Box::new([0; PAGE as usize / 64]))
+    }
+}
+
+impl Memory for Sparse {
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
+        let span = Span::new(addr, buf.len() as u64);
+        let mut missing = false;
+        for (i, out) in buf.iter_mut().enumerate() {
+            let at = addr.offset(i as u64).0;
+            match self.pages.get(&(at / PAGE)) {
+                None => missing = true,
+                Some(Page::Fault) => return Err(Gap::Fault(span)),
+                Some(Page::Bytes(data, known)) => {
+                    let index = (at % PAGE) as usize;
+                    if known[index / 64] >> (index % 64) & 1 == 0 {
+                        missing = true;
+                    }
+                    *out = data[index];
+                }
+            }
+        }
+        if missing { Err(Gap::Missing(span)) } else { Ok(()) }
+    }
+}
+
+/// Guest memory that writes down what was missed, so that one run of a
+/// computation can report several misses and they can be fetched together.
+pub struct Recorder<'a> {
+    inner: &'a dyn Memory,
+    misses: RefCell<Vec<Span>>,
+}
+
+impl<'a> Recorder<'a> {
+    /// Reads through to `inner`.
+    pub fn new(inner: &'a dyn Memory) -> Recorder<'a> {
+        Recorder { inner, misses: RefCell::new(Vec::new()) }
+    }
+
+    /// What was missed so far, in the order of asking.
+    pub fn into_misses(self) -> Vec<Span> {
+        self.misses.into_inner()
+    }
+}
+
+impl Memory for Recorder<'_> {
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
+        let result = self.inner.read(addr, buf);
+        if let Err(Gap::Missing(span)) = result {
+            self.misses.borrow_mut().push(span);
+        }
+        result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn unknown_bytes_are_misses_and_refused_pages_are_faults() {
+        let mut memory = Sparse::new();
+        let at = Addr(0xffff_8880_0000_0ffe);
+        assert_eq!(memory.u32(at), Err(Gap::Missing(Span::new(at, 4))));
+        memory.insert(at, &[1, 2]);
+        assert!(memory.u32(at).is_err_and(|gap| gap.is_missing()));
+        memory.insert(at.offset(2), &[3, 4]);
+        assert_eq!(memory.u32(at), Ok(0x0403_0201));
+        memory.insert_fault(at.offset(2));
+        assert_eq!(memory.u32(at), Err(Gap::Fault(Span::new(at, 4))));
+        assert_eq!(memory.uint(at, 2), Ok(0x0201));
+    }
+
+    #[test]
+    fn strings_end_at_nul_or_at_the_limit() {
+        let mut memory = Sparse::new();
+        memory.insert(Addr(0x1ffc), b"hgfs\0junk");
+        assert_eq!(memory.c_string(Addr(0x1ffc), 8).unwrap(), "hgfs");
+        assert_eq!(memory.c_string(Addr(0x1ffc), 3).unwrap(), "hgf");
+    }
+
+    #[test]
+    fn a_recorder_lists_every_miss() {
+        let memory = Sparse::new();
+        let recorder = Recorder::new(&memory);
+        let _ = recorder.u64(Addr(0x1000));
+        let _ = recorder.u32(Addr(0x2000));
+        assert_eq!(
+            recorder.into_misses(),
+            [Span::new(Addr(0x1000), 8), Span::new(Addr(0x2000), 4)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_goes_in_comes_out(start in any::<u64>(), data in prop::collection::vec(any::<u8>(), 1..9000)) {
+            let mut memory = Sparse::new();
+            memory.insert(Addr(start), &data);
+            prop_assert_eq!(memory.bytes(Addr(start), data.len()).unwrap(), data);
+        }
+    }
+}

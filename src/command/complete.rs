@@ -1,0 +1,83 @@
+//! Completion of a command line: command names first, then what the command
+//! takes.
+
+use super::parse;
+use super::table::COMMANDS;
+use crate::session::view::CodeBook;
+
+/// What a word can become.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Completion {
+    /// Byte where the word begins that a candidate replaces.
+    pub start: usize,
+    /// What it can be replaced with.
+    pub candidates: Vec<String>,
+}
+
+/// The most candidates that are looked for.
+pub const LIMIT: usize = 200;
+
+/// Completes the word before byte `cursor` of `line`.
+pub fn complete(line: &str, cursor: usize, book: &dyn CodeBook) -> Completion {
+    let head = line.get(..cursor).unwrap_or(line);
+    let indent = head.len() - head.trim_start().len();
+    let typed = &head[indent..];
+    let start = head.rfind(char::is_whitespace).map_or(0, |i| i + 1);
+    if typed.starts_with("help ")
+        || !typed.contains(' ')
+        || typed.starts_with("info ") && start == indent + 5
+    {
+        let name = typed.strip_prefix("help ").unwrap_or(typed);
+        let from = if typed.starts_with("help ") { indent + 5 } else { indent };
+        let names = COMMANDS.iter().map(|c| c.name).filter(|n| n.starts_with(name));
+        return Completion { start: from, candidates: names.map(str::to_string).collect() };
+    }
+    match parse::split(typed) {
+        Ok((command, _)) => match command.completes {
+            Some(what) => {
+                Completion { start, candidates: book.complete(what, &head[start..], LIMIT) }
+            }
+            None => Completion { start, candidates: Vec::new() },
+        },
+        Err(_) => Completion { start, candidates: Vec::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::view::Completes;
+    use std::{collections::BTreeSet, path::Path, path::PathBuf, sync::Arc};
+
+    struct Book;
+    impl CodeBook for Book {
+        fn text(&self, _: &Path) -> Result<Arc<crate::source::Text>, String> {
+            Err("none".into())
+        }
+        fn lines_with_code(&self, _: &str) -> Arc<BTreeSet<u32>> {
+            Arc::default()
+        }
+        fn complete(&self, what: Completes, prefix: &str, _: usize) -> Vec<String> {
+            vec![format!("{what:?}:{prefix}")]
+        }
+        fn find(&self, _: &str) -> Result<(String, Option<PathBuf>, u32), String> {
+            Err("none".into())
+        }
+    }
+
+    fn candidates(line: &str) -> (usize, Vec<String>) {
+        let completion = complete(line, line.len(), &Book);
+        (completion.start, completion.candidates)
+    }
+
+    #[test]
+    fn commands_then_what_they_take() {
+        assert_eq!(candidates("con"), (0, vec!["continue".into()]));
+        assert_eq!(candidates("  con"), (2, vec!["continue".into()]));
+        assert_eq!(candidates("info m"), (0, vec!["info modules".into()]));
+        assert_eq!(candidates("help det"), (5, vec!["detach".into()]));
+        assert_eq!(candidates("b Hgfs"), (2, vec!["Location:Hgfs".into()]));
+        assert_eq!(candidates("info functions vf"), (15, vec!["Function:vf".into()]));
+        assert_eq!(candidates("monitor ls"), (8, vec![]));
+    }
+}

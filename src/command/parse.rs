@@ -1,0 +1,199 @@
+//! A typed line to a request.
+
+use super::table::{COMMANDS, CommandDef};
+use super::{CommandError, Parsed};
+use crate::session::request::Request;
+
+/// Parses one line: a command's name, one of its aliases, or a beginning of
+/// its name that fits no other command; then the argument text. A line that
+/// is empty or begins with `#` is nothing.
+pub fn parse(line: &str) -> Result<Parsed, CommandError> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Ok(Parsed::Nothing);
+    }
+    let (command, args) = split(line)?;
+    (command.make)(args).map_err(|what| CommandError::Usage { what, usage: command.usage })
+}
+
+/// The command a line begins with, and the rest of the line.
+pub fn split(line: &str) -> Result<(&'static CommandDef, &str), CommandError> {
+    let (word, rest) = first_word(line);
+    if let Some(args) = info_args(word, rest) {
+        let (sub, args) = first_word(args);
+        return find(&format!("info {sub}")).map(|command| (command, args.trim()));
+    }
+    find(word).map(|command| (command, rest.trim()))
+}
+
+/// What follows `info` (or `i`, gdb's short form), when the word is that.
+fn info_args<'a>(word: &str, rest: &'a str) -> Option<&'a str> {
+    let is_info = word == "i" || (word.len() >= 3 && "info".starts_with(word));
+    is_info.then(|| rest.trim())
+}
+
+/// The first word ends at a space, or before `/` as in `x/8gx`.
+fn first_word(line: &str) -> (&str, &str) {
+    let end = line.find(|c: char| c.is_whitespace() || c == '/').unwrap_or(line.len());
+    line.split_at(end)
+}
+
+fn find(word: &str) -> Result<&'static CommandDef, CommandError> {
+    let exact = COMMANDS.iter().find(|c| c.name == word || c.aliases.contains(&word));
+    if let Some(command) = exact {
+        return Ok(command);
+    }
+    let begins: Vec<_> = COMMANDS.iter().filter(|c| c.name.starts_with(word)).collect();
+    match begins[..] {
+        [command] => Ok(command),
+        [] => {
+            let like = COMMANDS.iter().map(|c| c.name).filter(|n| is_like(word, n)).take(3);
+            Err(CommandError::Unknown { word: word.to_string(), like: like.collect() })
+        }
+        _ => {
+            let candidates = begins.iter().map(|c| c.name).collect();
+            Err(CommandError::Ambiguous { word: word.to_string(), candidates })
+        }
+    }
+}
+
+/// Whether a name differs from the typed word by little: the same letters in
+/// another order, or one more or less.
+fn is_like(word: &str, name: &str) -> bool {
+    let sorted = |s: &str| {
+        let mut letters: Vec<char> = s.chars().collect();
+        letters.sort_unstable();
+        letters
+    };
+    let (a, b) = (sorted(word), sorted(name));
+    let common = a.iter().filter(|c| b.contains(c)).count();
+    a.len().abs_diff(b.len()) <= 1 && common + 1 >= a.len() && word.get(..1) == name.get(..1)
+}
+
+/// A repeat count: 1 when it is left out.
+pub fn count(args: &str) -> Result<u32, String> {
+    match args {
+        "" => Ok(1),
+        _ => match args.parse() {
+            Ok(count @ 1..) => Ok(count),
+            _ => Err(format!("'{args}' is no count")),
+        },
+    }
+}
+
+/// Breakpoint numbers, separated by spaces or commas.
+pub fn numbers(args: &str) -> Result<Vec<u32>, String> {
+    args.split(|c: char| c.is_whitespace() || c == ',')
+        .filter(|word| !word.is_empty())
+        .map(|word| word.parse().map_err(|_| format!("'{word}' is no breakpoint number")))
+        .collect()
+}
+
+/// An argument that must be there.
+pub fn required(args: &str, what: &str) -> Result<String, String> {
+    if args.is_empty() { Err(format!("{what} is missing")) } else { Ok(args.to_string()) }
+}
+
+/// `x/FMT ADDR`: a count, then format and size letters in any order.
+pub fn examine(args: &str) -> Result<Parsed, String> {
+    let (mut count, mut unit, mut format) = (1, None, 'x');
+    let address = match args.strip_prefix('/') {
+        None => args,
+        Some(rest) => {
+            let (spec, address) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+            let digits = spec.find(|c: char| !c.is_ascii_digit()).unwrap_or(spec.len());
+            if digits > 0 {
+                count = spec[..digits].parse().map_err(|_| format!("'{spec}' is no count"))?;
+            }
+            for letter in spec[digits..].chars() {
+                match letter {
+                    'b' => unit = Some(1),
+                    'h' => unit = Some(2),
+                    'w' => unit = Some(4),
+                    'g' => unit = Some(8),
+                    'x' | 'd' | 'u' | 'o' | 'c' | 'a' | 's' | 'i' => format = letter,
+                    _ => return Err(format!("'{letter}' is no format or size")),
+                }
+            }
+            address
+        }
+    };
+    const MOST: u32 = 4096;
+    if !(1..=MOST).contains(&count) {
+        return Err(format!("the count must be from 1 to {MOST}"));
+    }
+    let unit = unit.unwrap_or(match format {
+        'a' => 8,
+        'c' | 's' => 1,
+        _ => 4,
+    });
+    let address = required(address.trim(), "an address")?;
+    Ok(Parsed::Request(Request::Examine(count, unit, format, address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::FaceCommand;
+    use crate::session::request::{BreakKind, Step};
+    use proptest::prelude::*;
+
+    fn request(line: &str) -> Request {
+        match parse(line) {
+            Ok(Parsed::Request(request)) => request,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn names_aliases_and_beginnings() {
+        assert_eq!(request("c"), Request::Continue);
+        assert_eq!(request("cont"), Request::Continue);
+        assert_eq!(request(" next 3 "), Request::Step(Step::LineOver, 3));
+        assert_eq!(request("b hgfs.c:42"), Request::Break(BreakKind::Kept, "hgfs.c:42".into()));
+        assert_eq!(request("info b"), Request::Breakpoints);
+        assert_eq!(request("i r rip rsp"), Request::Registers(vec!["rip".into(), "rsp".into()]));
+        assert_eq!(request("p $rip"), Request::Registers(vec!["rip".into()]));
+        assert_eq!(request("delete 1, 2"), Request::Delete(vec![1, 2]));
+        assert_eq!(parse("q"), Ok(Parsed::Face(FaceCommand::Quit)));
+        assert_eq!(parse("# a comment"), Ok(Parsed::Nothing));
+        assert_eq!(request("monitor dmesg 20"), Request::Monitor("dmesg 20".into()));
+    }
+
+    #[test]
+    fn examine_reads_gdbs_formats() {
+        assert_eq!(request("x/8gx $rsp"), Request::Examine(8, 8, 'x', "$rsp".into()));
+        assert_eq!(request("x/s linux_banner"), Request::Examine(1, 1, 's', "linux_banner".into()));
+        assert_eq!(request("x $rip"), Request::Examine(1, 4, 'x', "$rip".into()));
+        assert!(parse("x/0x 1").is_err());
+        assert!(parse("x/99999x 1").is_err());
+        assert!(parse("x/8gx").is_err());
+    }
+
+    #[test]
+    fn errors_help() {
+        let text = |line: &str| parse(line).unwrap_err().to_string();
+        assert_eq!(text("braek x"), "no command 'braek'; did you mean break?");
+        assert!(text("de").contains("delete, detach"));
+        assert_eq!(text("next x"), "'x' is no count; usage: next [COUNT]");
+        assert!(text("info zork").starts_with("no command 'info zork'"));
+        assert!(text("p foo->bar").contains("registers only"));
+    }
+
+    #[test]
+    fn every_name_and_alias_is_its_own() {
+        let mut seen = std::collections::BTreeSet::new();
+        for command in COMMANDS {
+            for name in command.aliases.iter().chain([&command.name]) {
+                assert!(seen.insert(name), "{name} is there twice");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_line_gets_an_answer(line in "\\PC*") {
+            let _ = parse(&line);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! Answers as text for people, in the shape gdb users know.
+
+use super::table::COMMANDS;
+use crate::base::{addr::Addr, text};
+use crate::session::answer::{Answer, StopAnswer};
+use crate::session::view::{
+    BreakpointView, CpuView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
+};
+use std::fmt::Write;
+
+/// An answer as lines of plain text; empty when there is nothing to say.
+pub fn answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Done {} => String::new(),
+        Answer::Stop { stop } => stopped(stop),
+        Answer::Frames { frames, complete, end } => {
+            let mut out = lines(frames.iter().map(frame));
+            let mark = if *complete { "" } else { "(incomplete) " };
+            if !end.is_empty() {
+                let _ = write!(out, "\n{mark}{end}");
+            }
+            out
+        }
+        Answer::Frame { frame: shown } => frame(shown),
+        Answer::Registers { registers } => {
+            lines(registers.iter().map(|(name, value)| match value {
+                Some(value) => register(name, *value),
+                None => format!("{name:<8} <unknown in this frame>"),
+            }))
+        }
+        Answer::Variables { variables } if variables.is_empty() => "none".into(),
+        Answer::Variables { variables } => lines(variables.iter().map(variable)),
+        Answer::Breakpoints { breakpoints } if breakpoints.is_empty() => "no breakpoints".into(),
+        Answer::Breakpoints { breakpoints } => lines(breakpoints.iter().map(breakpoint)),
+        Answer::Modules { modules } if modules.is_empty() => "no modules".into(),
+        Answer::Modules { modules } => lines(modules.iter().map(module)),
+        Answer::Cpus { cpus } => lines(cpus.iter().map(cpu)),
+        Answer::Target(view) => target(view),
+        Answer::Link(view) => link(view),
+        Answer::Source { lines: source, first, line, .. } => {
+            lines(source.iter().zip(*first..).map(|(text, number)| {
+                let mark = if number == *line { '>' } else { ' ' };
+                format!("{mark}{number:>5}  {text}")
+            }))
+        }
+        Answer::Line { file, line, addresses, function } => {
+            let place = match (file, line) {
+                (Some(file), Some(line)) => format!("{file}:{line}"),
+                _ => "no line".into(),
+            };
+            let within = function.as_ref().map_or(String::new(), |f| format!(" in {f}"));
+            let at: Vec<_> = addresses.iter().map(Addr::to_string).collect();
+            format!("{place}{within} is at {}", at.join(", "))
+        }
+        Answer::Code { instructions } => lines(instructions.iter().map(|insn| {
+            let mark = if insn.current { "=>" } else { "  " };
+            let symbol = insn.symbol.as_ref().map_or(String::new(), |s| format!(" <{s}>"));
+            format!("{mark} {}{symbol}:  {}", insn.address, insn.text)
+        })),
+        Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Names { names, truncated } => {
+            let more = if *truncated { "\n… and more; give a longer text" } else { "" };
+            format!("{}{more}", names.join("\n"))
+        }
+        Answer::Output { output } => output.trim_end().to_string(),
+    }
+}
+
+fn lines(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join("\n")
+}
+
+fn stopped(stop: &StopAnswer) -> String {
+    let mut out = match stop.reason.as_str() {
+        "breakpoint" => format!("breakpoint {}", stop.breakpoint.unwrap_or_default()),
+        reason => reason.to_string(),
+    };
+    if let Some(cpu) = stop.cpu {
+        let _ = write!(out, ", CPU {cpu}");
+    }
+    if let Some(pid) = stop.pid {
+        let _ = write!(out, ", pid {pid}");
+    }
+    if let Some(comm) = &stop.comm {
+        let _ = write!(out, " {}", text::printable(comm));
+    }
+    let _ = write!(out, "\n{}", place(stop.function.as_deref(), stop.pc, &stop.file, stop.line));
+    if let Some(value) = &stop.value {
+        let _ = write!(out, "\nvalue returned: {value}");
+    }
+    out
+}
+
+fn place(
+    function: Option<&str>,
+    pc: Option<Addr>,
+    file: &Option<String>,
+    line: Option<u32>,
+) -> String {
+    let mut out = function.unwrap_or("??").to_string();
+    match (file, line) {
+        (Some(file), Some(line)) => {
+            let _ = write!(out, " at {file}:{line}");
+        }
+        _ => {
+            let _ =
+                write!(out, " at {}", pc.map_or("an unknown place".into(), |pc| pc.to_string()));
+        }
+    }
+    out
+}
+
+/// One frame in one line: `#1  0xffff… in vfs_read (file=…) at fs/read_write.c:470`.
+pub fn frame(frame: &FrameView) -> String {
+    let mut out = format!("#{:<2} ", frame.level);
+    if !frame.inlined {
+        let _ = write!(out, "{} in ", frame.pc);
+    }
+    out.push_str(frame.function.as_deref().unwrap_or("??"));
+    match &frame.args {
+        Some(args) => {
+            let args: Vec<_> = args.iter().map(|a| format!("{}={}", a.name, value(a))).collect();
+            let _ = write!(out, " ({})", args.join(", "));
+        }
+        None => out.push_str(" (…)"),
+    }
+    if let (Some(file), Some(line)) = (&frame.file, frame.line) {
+        let _ = write!(out, " at {file}:{line}");
+    }
+    if let Some(module) = &frame.module {
+        let _ = write!(out, " [{module}]");
+    }
+    if frame.inlined {
+        out.push_str(" (inlined)");
+    }
+    if frame.kind != "normal" {
+        let _ = write!(out, " <{}>", frame.kind);
+    }
+    out
+}
+
+fn value(variable: &VariableView) -> String {
+    match (&variable.value, &variable.unavailable) {
+        (Some(value), _) => value.clone(),
+        (None, _) if variable.optimized_out => "<optimized out>".into(),
+        (None, Some(why)) => format!("<{why}>"),
+        (None, None) => "…".into(),
+    }
+}
+
+/// One variable in one line: `type name = value`.
+pub fn variable(variable: &VariableView) -> String {
+    format!("{} = {}", variable.name, value(variable))
+}
+
+fn register(name: &str, value: Addr) -> String {
+    let words = match name {
+        "eflags" => format!("[{}]", crate::arch::x86_64::flags_text(value.0)),
+        _ => (value.0 as i64).to_string(),
+    };
+    format!("{name:<8} {:<18}  {words}", value.to_string())
+}
+
+fn breakpoint(b: &BreakpointView) -> String {
+    let mut out = format!("{:<3} {:<10} {:<8} {}", b.number, b.kind, b.state, b.location);
+    if let (Some(file), Some(line)) = (&b.file, b.line) {
+        let function = b.function.as_deref().unwrap_or("??");
+        let _ = write!(out, "  at {} in {function}, {file}:{line}", addresses(&b.sites));
+    } else if !b.sites.is_empty() {
+        let _ = write!(out, "  at {}", addresses(&b.sites));
+    }
+    if b.hits > 0 {
+        let _ = write!(out, "  hit {}", times(b.hits));
+    }
+    if let Some(why) = &b.why {
+        let _ = write!(out, "\n    {why}");
+    }
+    out
+}
+
+fn addresses(sites: &[Addr]) -> String {
+    sites.iter().map(Addr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn times(count: u64) -> String {
+    if count == 1 { "once".into() } else { format!("{count} times") }
+}
+
+fn module(m: &ModuleView) -> String {
+    let size = m.size.map_or(String::new(), |size| format!(" {size} bytes"));
+    let mut out = format!("{:<20} {} {:<6}{size}  symbols: {}", m.name, m.base, m.state, m.symbols);
+    if let Some(path) = &m.path {
+        let _ = write!(out, " from {}", path.display());
+    }
+    if let Some(why) = &m.why {
+        let _ = write!(out, "\n    {why}");
+    }
+    out
+}
+
+fn cpu(c: &CpuView) -> String {
+    let mark = if c.current { '*' } else { ' ' };
+    let task = match (&c.comm, c.pid) {
+        (Some(comm), Some(pid)) => format!("pid {pid} {}", text::printable(comm)),
+        _ => "unknown task".into(),
+    };
+    let at = c.pc.map_or(String::new(), |pc| {
+        format!("  {} in {}", pc, c.function.as_deref().unwrap_or("??"))
+    });
+    format!("{mark} CPU {}  {task}  {}{at}", c.cpu, c.doing)
+}
+
+fn target(t: &TargetView) -> String {
+    let unknown = || "unknown".to_string();
+    let matches = match t.matches {
+        Match::Match => "yes, proven by its build-id",
+        Match::Mismatch => "NO: this vmlinux is of another build; its symbols would lie",
+        Match::Trusted => "no, but trusted because you said so",
+        Match::Unknown => "not proven yet",
+    };
+    let by = t.slide_by.as_ref().map_or(String::new(), |by| format!(" (by {by})"));
+    lines(
+        [
+            ("connected to", t.connect.clone()),
+            ("release", t.release.clone().unwrap_or_else(unknown)),
+            ("banner", t.banner.clone().unwrap_or_else(unknown)),
+            ("vmlinux", t.vmlinux.as_ref().map_or_else(unknown, |p| p.display().to_string())),
+            ("guest build-id", t.build_id.clone().unwrap_or_else(unknown)),
+            ("file build-id", t.vmlinux_build_id.clone().unwrap_or_else(unknown)),
+            ("match", matches.to_string()),
+            ("KASLR slide", t.slide.map_or_else(unknown, |slide| format!("{slide}{by}"))),
+            ("CPUs", t.cpus.map_or_else(unknown, |cpus| cpus.to_string())),
+        ]
+        .into_iter()
+        .map(|(name, value)| format!("{name:<15} {value}")),
+    )
+}
+
+fn link(l: &LinkView) -> String {
+    format!(
+        "{}\nsent {}, received {}, {} requests, {} sent again, {} bad checksums, {}/s",
+        l.description,
+        text::bytes(l.total.tx),
+        text::bytes(l.total.rx),
+        l.total.packets,
+        l.resends,
+        l.bad_checksums,
+        text::bytes(l.rate),
+    )
+}
+
+/// Help on one command, or on all.
+pub fn help(topic: Option<&str>) -> String {
+    let wanted = |name: &str, aliases: &[&str], topic: &str| {
+        name == topic || aliases.contains(&topic) || name.starts_with(topic)
+    };
+    let found: Vec<_> = COMMANDS
+        .iter()
+        .filter(|c| topic.is_none_or(|topic| wanted(c.name, c.aliases, topic)))
+        .collect();
+    match (topic, &found[..]) {
+        (Some(topic), []) => format!("no command '{topic}'; 'help' lists them"),
+        (Some(_), [command]) => {
+            let aliases = match command.aliases {
+                [] => String::new(),
+                aliases => format!("\nshort: {}", aliases.join(", ")),
+            };
+            format!("{}\n{}\ncost: {}{aliases}", command.usage, command.help, command.cost)
+        }
+        _ => lines(found.iter().map(|c| format!("{:<28} {}", c.usage, c.help))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_reads_like_gdbs() {
+        let shown = FrameView {
+            level: 1,
+            pc: Addr(0xffff_ffff_8120_0010),
+            function: Some("vfs_read".into()),
+            offset: Some(0x10),
+            file: Some("fs/read_write.c".into()),
+            path: None,
+            line: Some(470),
+            inlined: false,
+            module: None,
+            kind: "normal",
+            args: Some(vec![VariableView {
+                name: "count".into(),
+                type_name: "size_t".into(),
+                value: None,
+                optimized_out: true,
+                unavailable: None,
+                argument: true,
+            }]),
+            source_note: String::new(),
+            source_guessed: false,
+        };
+        assert_eq!(
+            frame(&shown),
+            "#1  0xffffffff81200010 in vfs_read (count=<optimized out>) at fs/read_write.c:470"
+        );
+    }
+
+    #[test]
+    fn help_covers_every_command() {
+        let all = help(None);
+        for command in COMMANDS {
+            assert!(all.contains(command.usage), "{}", command.name);
+        }
+        assert!(help(Some("finish")).starts_with("finish\nRun until"));
+        assert!(help(Some("zork")).starts_with("no command"));
+    }
+}

@@ -1,0 +1,448 @@
+//! The commands: gdb's names where gdb has one.
+
+use super::{FaceCommand, Parsed, parse};
+use crate::session::request::{BreakKind, Leave, Request, Step};
+use crate::session::view::Completes;
+use std::{path::PathBuf, time::Duration};
+
+/// One command.
+pub struct CommandDef {
+    /// Its full name; two words for `info …`.
+    pub name: &'static str,
+    /// Other names, mostly gdb's short ones.
+    pub aliases: &'static [&'static str],
+    /// How it is written.
+    pub usage: &'static str,
+    /// One sentence on what it does.
+    pub help: &'static str,
+    /// What it costs on the wire.
+    pub cost: &'static str,
+    /// What its argument completes to.
+    pub completes: Option<Completes>,
+    /// Makes a request of the argument text, or says what is wrong with it.
+    pub make: fn(&str) -> Result<Parsed, String>,
+}
+
+fn ask(request: Request) -> Result<Parsed, String> {
+    Ok(Parsed::Request(request))
+}
+
+fn step(kind: Step, args: &str) -> Result<Parsed, String> {
+    ask(Request::Step(kind, parse::count(args)?))
+}
+
+fn plain(request: Request, args: &str) -> Result<Parsed, String> {
+    if args.is_empty() { ask(request) } else { Err(format!("'{args}' is too much")) }
+}
+
+const ONE_STOP: &str = "one resume, then a stop: `g` and what the panes show";
+const NOTHING: &str = "nothing";
+const A_READ: &str = "reads of what is not known at this stop";
+
+/// Every command, in the order of the help.
+pub const COMMANDS: &[CommandDef] = &[
+    CommandDef {
+        name: "continue",
+        aliases: &["c", "fg"],
+        usage: "continue",
+        help: "Let the guest run until something stops it.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| plain(Request::Continue, args),
+    },
+    CommandDef {
+        name: "step",
+        aliases: &["s"],
+        usage: "step [COUNT]",
+        help: "Run to another source line, into functions that have lines.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| step(Step::Line, args),
+    },
+    CommandDef {
+        name: "next",
+        aliases: &["n"],
+        usage: "next [COUNT]",
+        help: "Run to another source line, over calls.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| step(Step::LineOver, args),
+    },
+    CommandDef {
+        name: "stepi",
+        aliases: &["si"],
+        usage: "stepi [COUNT]",
+        help: "Execute one machine instruction.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| step(Step::Instruction, args),
+    },
+    CommandDef {
+        name: "nexti",
+        aliases: &["ni"],
+        usage: "nexti [COUNT]",
+        help: "Execute one machine instruction, over calls.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| step(Step::InstructionOver, args),
+    },
+    CommandDef {
+        name: "finish",
+        aliases: &["fin"],
+        usage: "finish",
+        help: "Run until the selected frame returns, and show what it returned.",
+        cost: ONE_STOP,
+        completes: None,
+        make: |args| plain(Request::Step(Step::Out, 1), args),
+    },
+    CommandDef {
+        name: "until",
+        aliases: &["u"],
+        usage: "until LOCATION",
+        help: "Run to a place, with a breakpoint that is gone after it.",
+        cost: ONE_STOP,
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::RunTo(parse::required(args, "a location")?)),
+    },
+    CommandDef {
+        name: "advance",
+        aliases: &["adv"],
+        usage: "advance LOCATION",
+        help: "The same as until.",
+        cost: ONE_STOP,
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::RunTo(parse::required(args, "a location")?)),
+    },
+    CommandDef {
+        name: "interrupt",
+        aliases: &["int", "break-in"],
+        usage: "interrupt",
+        help: "Stop the running guest: BREAK then g, the --break-in command, or words to type in it.",
+        cost: "two bytes and a BREAK, where the link has one",
+        completes: None,
+        make: |args| plain(Request::BreakIn, args),
+    },
+    CommandDef {
+        name: "wait",
+        aliases: &[],
+        usage: "wait SECONDS",
+        help: "Wait for the guest to stop.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| {
+            let seconds: f64 =
+                args.parse().map_err(|_| format!("'{args}' is no time in seconds"))?;
+            let time = Duration::try_from_secs_f64(seconds).map_err(|e| e.to_string())?;
+            ask(Request::Wait(time))
+        },
+    },
+    CommandDef {
+        name: "break",
+        aliases: &["b", "br"],
+        usage: "break LOCATION",
+        help: "Stop at a function, FILE:LINE or *ADDRESS; may be set while the guest runs.",
+        cost: "one packet a site",
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::Break(BreakKind::Kept, args.to_string())),
+    },
+    CommandDef {
+        name: "tbreak",
+        aliases: &["tb"],
+        usage: "tbreak LOCATION",
+        help: "A breakpoint that is gone after its first hit.",
+        cost: "one packet a site",
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::Break(BreakKind::Temporary, args.to_string())),
+    },
+    CommandDef {
+        name: "delete",
+        aliases: &["d"],
+        usage: "delete [NUMBER …]",
+        help: "Take breakpoints away; all of them without a number.",
+        cost: "one packet a site",
+        completes: None,
+        make: |args| ask(Request::Delete(parse::numbers(args)?)),
+    },
+    CommandDef {
+        name: "disable",
+        aliases: &["dis"],
+        usage: "disable [NUMBER …]",
+        help: "Keep breakpoints but do not stop at them.",
+        cost: "one packet a site",
+        completes: None,
+        make: |args| ask(Request::Enable(false, parse::numbers(args)?)),
+    },
+    CommandDef {
+        name: "enable",
+        aliases: &["en"],
+        usage: "enable [NUMBER …]",
+        help: "Stop at disabled breakpoints again.",
+        cost: "one packet a site",
+        completes: None,
+        make: |args| ask(Request::Enable(true, parse::numbers(args)?)),
+    },
+    CommandDef {
+        name: "bt",
+        aliases: &["backtrace", "where"],
+        usage: "bt [COUNT]",
+        help: "How the code got here: the stack, innermost first.",
+        cost: "a read for each piece of the stack",
+        completes: None,
+        make: |args| {
+            let count = if args.is_empty() { None } else { Some(parse::count(args)? as usize) };
+            ask(Request::Backtrace(count))
+        },
+    },
+    CommandDef {
+        name: "frame",
+        aliases: &["f"],
+        usage: "frame [NUMBER]",
+        help: "Choose a frame of the stack.",
+        cost: A_READ,
+        completes: None,
+        make: |args| match args {
+            "" => ask(Request::FrameBy(0)),
+            _ => {
+                let number = args.parse().map_err(|_| format!("'{args}' is no frame number"))?;
+                ask(Request::Frame(number))
+            }
+        },
+    },
+    CommandDef {
+        name: "up",
+        aliases: &[],
+        usage: "up [COUNT]",
+        help: "Choose the frame that called this one.",
+        cost: A_READ,
+        completes: None,
+        make: |args| ask(Request::FrameBy(i64::from(parse::count(args)?))),
+    },
+    CommandDef {
+        name: "down",
+        aliases: &[],
+        usage: "down [COUNT]",
+        help: "Choose the frame that this one called.",
+        cost: A_READ,
+        completes: None,
+        make: |args| ask(Request::FrameBy(-i64::from(parse::count(args)?))),
+    },
+    CommandDef {
+        name: "print",
+        aliases: &["p", "inspect"],
+        usage: "print $REGISTER",
+        help: "The value of a register of the selected frame.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| {
+            if !args.starts_with('$')
+                || args.len() < 2
+                || args[1..].contains(|c: char| !c.is_alphanumeric())
+            {
+                return Err(
+                    "this version prints registers only ($rip); C expressions are not in it".into(),
+                );
+            }
+            ask(Request::Registers(vec![args[1..].to_string()]))
+        },
+    },
+    CommandDef {
+        name: "list",
+        aliases: &["l"],
+        usage: "list [LOCATION]",
+        help: "Source lines around a place, or around the selected frame.",
+        cost: NOTHING,
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::List((!args.is_empty()).then(|| args.to_string()))),
+    },
+    CommandDef {
+        name: "disassemble",
+        aliases: &["disas"],
+        usage: "disassemble [LOCATION]",
+        help: "Instructions of the function there, as they are in the guest now.",
+        cost: "a read of the function's bytes",
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::Disassemble((!args.is_empty()).then(|| args.to_string()))),
+    },
+    CommandDef {
+        name: "x",
+        aliases: &[],
+        usage: "x/COUNT FORMAT SIZE ADDRESS, such as x/8gx $rsp",
+        help: "Memory: formats x d u o c a s i, sizes b h w g; ADDRESS is a number, $register or symbol, with +N or -N.",
+        cost: "a read of the bytes",
+        completes: Some(Completes::Location),
+        make: parse::examine,
+    },
+    CommandDef {
+        name: "monitor",
+        aliases: &["mon"],
+        usage: "monitor COMMAND",
+        help: "Run a kdb command in the stopped guest, such as lsmod, ps or dmesg 20.",
+        cost: "two digits a printed byte",
+        completes: None,
+        make: |args| ask(Request::Monitor(parse::required(args, "a kdb command")?)),
+    },
+    CommandDef {
+        name: "sections",
+        aliases: &[],
+        usage: "sections PATH",
+        help: "Take a module's section addresses from a copy of /sys/module/M/sections or a file.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| ask(Request::Sections(PathBuf::from(parse::required(args, "a path")?))),
+    },
+    CommandDef {
+        name: "trust-symbols",
+        aliases: &[],
+        usage: "trust-symbols",
+        help: "Show symbols although this vmlinux is not proven to be the guest's.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| plain(Request::TrustSymbols, args),
+    },
+    CommandDef {
+        name: "info registers",
+        aliases: &["info regs"],
+        usage: "info registers [NAME …]",
+        help: "Registers of the selected frame.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| {
+            let names = args.split_whitespace().map(|n| n.trim_start_matches('$').to_string());
+            ask(Request::Registers(names.collect()))
+        },
+    },
+    CommandDef {
+        name: "info args",
+        aliases: &[],
+        usage: "info args",
+        help: "Arguments of the selected frame.",
+        cost: A_READ,
+        completes: None,
+        make: |args| plain(Request::Arguments, args),
+    },
+    CommandDef {
+        name: "info locals",
+        aliases: &[],
+        usage: "info locals",
+        help: "Local variables of the selected frame.",
+        cost: A_READ,
+        completes: None,
+        make: |args| plain(Request::Locals, args),
+    },
+    CommandDef {
+        name: "info line",
+        aliases: &[],
+        usage: "info line LOCATION",
+        help: "The addresses of a line, or the line of an address.",
+        cost: NOTHING,
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::Line(parse::required(args, "a location")?)),
+    },
+    CommandDef {
+        name: "info symbol",
+        aliases: &[],
+        usage: "info symbol ADDRESS",
+        help: "The symbol at an address.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| ask(Request::Symbol(parse::required(args, "an address")?)),
+    },
+    CommandDef {
+        name: "info functions",
+        aliases: &[],
+        usage: "info functions TEXT",
+        help: "Functions whose name contains a text.",
+        cost: NOTHING,
+        completes: Some(Completes::Function),
+        make: |args| ask(Request::Functions(parse::required(args, "a part of a name")?)),
+    },
+    CommandDef {
+        name: "info sources",
+        aliases: &[],
+        usage: "info sources",
+        help: "Source files the symbols know.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| plain(Request::SourceFiles, args),
+    },
+    CommandDef {
+        name: "info breakpoints",
+        aliases: &["info b"],
+        usage: "info breakpoints",
+        help: "Every breakpoint, its sites and hits.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| plain(Request::Breakpoints, args),
+    },
+    CommandDef {
+        name: "info modules",
+        aliases: &["info sharedlibrary"],
+        usage: "info modules",
+        help: "Modules in the guest, where they are and whether their symbols are found.",
+        cost: "a few reads a module",
+        completes: None,
+        make: |args| plain(Request::Modules, args),
+    },
+    CommandDef {
+        name: "info cpus",
+        aliases: &[],
+        usage: "info cpus",
+        help: "What each CPU runs.",
+        cost: "a few reads a CPU",
+        completes: None,
+        make: |args| plain(Request::Cpus, args),
+    },
+    CommandDef {
+        name: "info target",
+        aliases: &[],
+        usage: "info target",
+        help: "Release, build-ids, whether the vmlinux is the guest's, KASLR slide.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| plain(Request::Target, args),
+    },
+    CommandDef {
+        name: "info link",
+        aliases: &[],
+        usage: "info link",
+        help: "Bytes and packets so far, and the rate.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| plain(Request::Link, args),
+    },
+    CommandDef {
+        name: "detach",
+        aliases: &[],
+        usage: "detach",
+        help: "Lift every breakpoint and let the guest run.",
+        cost: "one packet",
+        completes: None,
+        make: |args| plain(Request::Leave(Leave::Detach), args),
+    },
+    CommandDef {
+        name: "help",
+        aliases: &["h"],
+        usage: "help [COMMAND]",
+        help: "What the commands are.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| {
+            Ok(Parsed::Face(FaceCommand::Help((!args.is_empty()).then(|| args.to_string()))))
+        },
+    },
+    CommandDef {
+        name: "quit",
+        aliases: &["q", "exit"],
+        usage: "quit",
+        help: "Detach and leave.",
+        cost: "one packet",
+        completes: None,
+        make: |args| {
+            if args.is_empty() {
+                Ok(Parsed::Face(FaceCommand::Quit))
+            } else {
+                Err(format!("'{args}' is too much"))
+            }
+        },
+    },
+];

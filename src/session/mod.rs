@@ -1,0 +1,12 @@
+//! The debugger itself: run state, breakpoints, stepping, and the only place
+//! where misses become packets.
+//!
+//! A face (screen or batch) holds a [`request::Handle`]: it sends
+//! [`request::Request`]s and receives [`request::Update`]s, among them a fresh
+//! [`view::View`] whenever something changed. Faces know nothing else of the
+//! layers below. The session never waits for a face, and a face never waits
+//! for the session.
+
+pub mod answer;
+pub mod request;
+pub mod view;

@@ -1,0 +1,163 @@
+//! What a face can ask of the session, and what it hears back.
+
+use super::answer::{Answer, Failure};
+use super::view::View;
+use std::{path::PathBuf, sync::Arc};
+use tokio::sync::{mpsc, oneshot};
+
+/// How far a step goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// One instruction, into calls (`stepi`).
+    Instruction,
+    /// One instruction, over calls (`nexti`).
+    InstructionOver,
+    /// To another source line, into calls of functions with lines (`step`).
+    Line,
+    /// To another source line of this function or its caller (`next`).
+    LineOver,
+    /// Until the selected frame returns (`finish`).
+    Out,
+}
+
+/// A breakpoint's flavour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakKind {
+    /// Stays until deleted.
+    Kept,
+    /// Gone after its first hit (`tbreak`).
+    Temporary,
+}
+
+/// How to part from the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leave {
+    /// Lift every breakpoint, let the guest run, close the link.
+    Detach,
+    /// Lift every breakpoint but leave the guest stopped: the user's explicit choice.
+    Stopped,
+}
+
+/// Something asked of the session. Each gets one [`Answer`] or [`Failure`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Request {
+    /// Let the guest run (`continue`). The answer comes at the next stop.
+    Continue,
+    /// Step, `count` times. The answer comes when the last step ends.
+    Step(Step, u32),
+    /// Run to a place with a temporary breakpoint (`until`, `advance`, run to cursor).
+    RunTo(String),
+    /// Stop the running guest.
+    BreakIn,
+    /// Wait for a stop at most this long.
+    Wait(std::time::Duration),
+    /// Plant a breakpoint at a location as the user wrote it.
+    Break(BreakKind, String),
+    /// Take breakpoints away; all of them when the list is empty.
+    Delete(Vec<u32>),
+    /// Enable or disable breakpoints; all of them when the list is empty.
+    Enable(bool, Vec<u32>),
+    /// Set a breakpoint at a location, or delete those which are there already.
+    Toggle(String),
+    /// Choose frame `n` of the stack as shown (inline frames count).
+    Frame(usize),
+    /// Choose the frame this many levels further out (negative: in).
+    FrameBy(i64),
+    /// The stack, at most so many frames.
+    Backtrace(Option<usize>),
+    /// Registers of the selected frame; all when empty.
+    Registers(Vec<String>),
+    /// Arguments of the selected frame.
+    Arguments,
+    /// Locals of the selected frame.
+    Locals,
+    /// Source around a location, or around the selected frame.
+    List(Option<String>),
+    /// What a line or address is in the other world (`info line`).
+    Line(String),
+    /// The symbol at an address (`info symbol`).
+    Symbol(String),
+    /// Instructions of the function at a location, or around the selected pc.
+    Disassemble(Option<String>),
+    /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.
+    Examine(u32, u32, char, String),
+    /// Functions whose name contains a text.
+    Functions(String),
+    /// Source files known to the symbols.
+    SourceFiles,
+    /// Every breakpoint.
+    Breakpoints,
+    /// Modules of the guest, with their symbols' state.
+    Modules,
+    /// CPUs and what runs on them.
+    Cpus,
+    /// Release, identity, slide.
+    Target,
+    /// Bytes, packets, rate.
+    Link,
+    /// A kdb command, run in the stopped guest (`monitor`).
+    Monitor(String),
+    /// Take section addresses of a module from a directory or file.
+    Sections(PathBuf),
+    /// Show symbols although the vmlinux could not be proven to be the guest's.
+    TrustSymbols,
+    /// Part from the guest; the session ends after the answer.
+    Leave(Leave),
+}
+
+/// A request with the way its answer goes back.
+#[derive(Debug)]
+pub struct Ask {
+    /// What is asked.
+    pub request: Request,
+    /// Where the answer goes; a face may have stopped listening.
+    pub reply: oneshot::Sender<Result<Answer, Failure>>,
+}
+
+/// News from the session.
+#[derive(Clone, Debug)]
+pub enum Update {
+    /// Something that is shown has changed.
+    View(Arc<View>),
+    /// Text the guest printed on the line, not a packet.
+    Console(Vec<u8>),
+    /// A sentence for the user: what happened, what to do.
+    Message(Level, String),
+    /// The session is over; the reason, when it was not asked for.
+    Ended(Option<String>),
+}
+
+/// How much a message matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Good to know.
+    Info,
+    /// Something is not as it should be.
+    Warning,
+    /// Something failed.
+    Error,
+}
+
+/// A face's end of a running session. The session leaves the guest (as
+/// [`Leave::Detach`]) when every handle is gone.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    asks: mpsc::UnboundedSender<Ask>,
+}
+
+impl Handle {
+    /// The two ends: the face's, and what the session reads.
+    pub fn new() -> (Handle, mpsc::UnboundedReceiver<Ask>) {
+        let (asks, requests) = mpsc::unbounded_channel();
+        (Handle { asks }, requests)
+    }
+
+    /// Sends a request. The answer arrives on the receiver; a receiver whose
+    /// sender is gone means the session ended first.
+    pub fn send(&self, request: Request) -> oneshot::Receiver<Result<Answer, Failure>> {
+        let (reply, answer) = oneshot::channel();
+        // A failed send drops `reply`, which the receiver sees as the end.
+        let _ = self.asks.send(Ask { request, reply });
+        answer
+    }
+}

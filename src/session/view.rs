@@ -1,0 +1,406 @@
+//! What can be shown at one moment: plain data, made by the session, drawn by
+//! faces. A pane draws what is there and a placeholder for what is coming.
+
+use crate::arch::{Registers, insn::Insn};
+use crate::base::addr::Addr;
+use serde::Serialize;
+use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
+
+/// All that can be shown.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// Grows with each view.
+    pub revision: u64,
+    /// What the guest does.
+    pub state: State,
+    /// Who the guest is.
+    pub target: TargetView,
+    /// How far the symbols are.
+    pub symbols: SymbolsView,
+    /// The stop, when the guest is stopped; the last one while it runs.
+    pub stop: Option<Arc<StopView>>,
+    /// Every breakpoint.
+    pub breakpoints: Vec<BreakpointView>,
+    /// The guest's modules, as far as read.
+    pub modules: Vec<ModuleView>,
+    /// The link's figures.
+    pub link: LinkView,
+}
+
+/// What the guest does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// Nothing tried yet, or `--offline`.
+    Offline,
+    /// Waiting for the relay to appear.
+    Connecting {
+        /// What went wrong last, with what to do.
+        why: String,
+    },
+    /// Connected; finding out what listens.
+    Knocking,
+    /// The guest runs.
+    Running {
+        /// Since when.
+        since: Instant,
+        /// What for: `continue`, `next`, or how to stop it when it ran before we came.
+        what: String,
+    },
+    /// A break-in is under way; the words say what is tried or to be typed.
+    BreakingIn {
+        /// What is tried, or what to type in the guest.
+        what: String,
+    },
+    /// The guest is stopped.
+    Stopped,
+    /// The link is lost; trying again.
+    Lost {
+        /// What happened.
+        why: String,
+    },
+}
+
+impl State {
+    /// Whether the guest is stopped and answers.
+    pub fn is_stopped(&self) -> bool {
+        matches!(self, State::Stopped)
+    }
+}
+
+/// Who the guest is.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TargetView {
+    /// Where we are connected.
+    pub connect: String,
+    /// The vmlinux in use.
+    pub vmlinux: Option<PathBuf>,
+    /// The guest's kernel release.
+    pub release: Option<String>,
+    /// The guest's banner, as in /proc/version.
+    pub banner: Option<String>,
+    /// Build-id of the running kernel, in hexadecimal.
+    pub build_id: Option<String>,
+    /// Build-id of the vmlinux file, in hexadecimal.
+    pub vmlinux_build_id: Option<String>,
+    /// `match`, `mismatch`, `trusted` (mismatch, overridden) or `unknown`.
+    pub matches: Match,
+    /// KASLR slide, `0x0` when off.
+    pub slide: Option<Addr>,
+    /// How the slide was found.
+    pub slide_by: Option<String>,
+    /// Online CPUs.
+    pub cpus: Option<u32>,
+}
+
+/// Whether the vmlinux is the guest's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Match {
+    /// Not known yet, or not to be known.
+    #[default]
+    Unknown,
+    /// Proven.
+    Match,
+    /// Proven to be another build: symbols are not shown as fact.
+    Mismatch,
+    /// Another build, shown all the same because the user said so.
+    Trusted,
+}
+
+/// How far the symbols are.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SymbolsView {
+    /// No vmlinux given.
+    None,
+    /// Being loaded; from 0 to 1.
+    Loading(f32),
+    /// All there.
+    Ready,
+    /// The file has a symbol table only: no lines, no types.
+    NoDebugInfo,
+    /// Could not be loaded; why.
+    Failed(String),
+}
+
+/// One stop.
+#[derive(Clone, Debug)]
+pub struct StopView {
+    /// Which stop this is, from 1.
+    pub generation: u64,
+    /// Why it happened.
+    pub reason: StopReason,
+    /// The stub's signal number.
+    pub signal: Option<u8>,
+    /// The CPU that stopped.
+    pub cpu: Option<u32>,
+    /// The task's pid; `None` until read or for a bare idle task id.
+    pub pid: Option<i64>,
+    /// The task's name.
+    pub comm: Option<String>,
+    /// Registers of the stopped CPU (frame 0).
+    pub registers: Registers,
+    /// The same at the stop before, to mark changes.
+    pub previous: Option<Registers>,
+    /// The stack as far as it is known, innermost first, inline frames expanded.
+    pub frames: Vec<FrameView>,
+    /// How the stack ends.
+    pub frames_end: FramesEnd,
+    /// The selected frame, an index into `frames`.
+    pub selected: usize,
+    /// Registers of the selected frame.
+    pub frame_registers: Registers,
+    /// Arguments and locals of the selected frame, when they are read.
+    pub variables: Option<Vec<VariableView>>,
+    /// Instructions around the selected frame's pc, when they are read.
+    pub code: Vec<Insn>,
+    /// Names for the addresses in `code`, one each.
+    pub code_symbols: Vec<Option<String>>,
+    /// What the finished function returned.
+    pub returned: Option<String>,
+    /// What this stop has cost on the wire so far.
+    pub cost: Cost,
+}
+
+/// How a stack ends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FramesEnd {
+    /// Frames are still being read.
+    Reading,
+    /// At the bottom; how (`syscall from user mode`).
+    Complete(String),
+    /// Not at the bottom; why it can't go on.
+    Broken(String),
+}
+
+/// Why the guest stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum StopReason {
+    /// It was stopped when we came.
+    Found(String),
+    /// A breakpoint of ours, by number.
+    Breakpoint(u32),
+    /// A step ended.
+    Step,
+    /// A frame returned (`finish`).
+    Finished,
+    /// `until`/`advance` got there.
+    Arrived,
+    /// We broke in.
+    BreakIn,
+    /// Something else trapped, in words (`oops: SIGSEGV`, `panic`, `kgdb_breakpoint`).
+    Signal(String),
+}
+
+impl StopReason {
+    /// One word for batch.
+    pub fn word(&self) -> &'static str {
+        match self {
+            StopReason::Found(_) => "found",
+            StopReason::Breakpoint(_) => "breakpoint",
+            StopReason::Step => "step",
+            StopReason::Finished => "finish",
+            StopReason::Arrived => "location",
+            StopReason::BreakIn => "interrupt",
+            StopReason::Signal(_) => "signal",
+        }
+    }
+
+    /// A few words for the status bar.
+    pub fn text(&self) -> String {
+        match self {
+            StopReason::Found(how) | StopReason::Signal(how) => how.clone(),
+            StopReason::Breakpoint(number) => format!("breakpoint {number}"),
+            StopReason::Step => "step".into(),
+            StopReason::Finished => "finished".into(),
+            StopReason::Arrived => "arrived".into(),
+            StopReason::BreakIn => "broken in".into(),
+        }
+    }
+
+    /// The breakpoint that was hit.
+    pub fn breakpoint(&self) -> Option<u32> {
+        match self {
+            StopReason::Breakpoint(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+/// One frame as shown: a function call, or a function inlined in one.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrameView {
+    /// 0 is the innermost.
+    pub level: usize,
+    /// Where it is, or where it will come back to.
+    pub pc: Addr,
+    /// The function, when known.
+    pub function: Option<String>,
+    /// pc's distance from the function's start; `None` in inlined frames.
+    pub offset: Option<u64>,
+    /// The source file as DWARF has it.
+    pub file: Option<String>,
+    /// Where that file is on this machine.
+    pub path: Option<PathBuf>,
+    /// The line.
+    pub line: Option<u32>,
+    /// Whether the function is inlined in the next frame.
+    pub inlined: bool,
+    /// The module it lies in; `None` for vmlinux.
+    pub module: Option<String>,
+    /// `normal`, `interrupt`, `exception`, `syscall`, `user` or `guess`.
+    pub kind: &'static str,
+    /// Arguments; `None` while they are not read.
+    pub args: Option<Vec<VariableView>>,
+    /// How `path` was found (`--substitute-path …`, `guessed: …`), or, when it
+    /// was not, where it was looked for and the option that would help.
+    #[serde(skip)]
+    pub source_note: String,
+    /// Whether `path` is a guess.
+    #[serde(skip)]
+    pub source_guessed: bool,
+}
+
+/// One argument or local variable in one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct VariableView {
+    /// Its name.
+    pub name: String,
+    /// Its C type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its value as text; `None` when there is none to show.
+    pub value: Option<String>,
+    /// Whether the compiler left no value here.
+    pub optimized_out: bool,
+    /// Why there is no value, when it is not optimized out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<String>,
+    /// Whether it is an argument.
+    #[serde(skip)]
+    pub argument: bool,
+}
+
+/// A breakpoint as the user wished it, and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BreakpointView {
+    /// Its number.
+    pub number: u32,
+    /// `breakpoint` or `temporary`.
+    pub kind: &'static str,
+    /// The location as the user wrote it.
+    pub location: String,
+    /// The addresses where it is planted or will be.
+    pub sites: Vec<Addr>,
+    /// `armed`, `pending`, `disabled` or `refused`.
+    pub state: &'static str,
+    /// Why it is pending or refused.
+    pub why: Option<String>,
+    /// How often it was hit.
+    pub hits: u64,
+    /// Where the first site is: `function`.
+    pub function: Option<String>,
+    /// The file it landed in, as DWARF has it.
+    pub file: Option<String>,
+    /// The line it landed on.
+    pub line: Option<u32>,
+}
+
+/// A module of the guest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ModuleView {
+    /// Its name.
+    pub name: String,
+    /// `live`, `coming` or `going`.
+    pub state: &'static str,
+    /// Where its text starts.
+    pub base: Addr,
+    /// Its size in bytes, when known.
+    pub size: Option<u64>,
+    /// `loaded`, `loading`, `not found`, `wrong build`, `unread`.
+    pub symbols: &'static str,
+    /// The .ko in use.
+    pub path: Option<PathBuf>,
+    /// Where it was looked for, or what does not fit.
+    pub why: Option<String>,
+    /// Section names and addresses, in the guest's order.
+    pub sections: Vec<(String, Addr)>,
+}
+
+/// A CPU at a stop.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CpuView {
+    /// Its number.
+    pub cpu: u32,
+    /// Whether it is the one that stopped the others.
+    pub current: bool,
+    /// Whether it answered the round-up.
+    pub stopped: bool,
+    /// Its task's pid.
+    pub pid: Option<i64>,
+    /// Its task's name.
+    pub comm: Option<String>,
+    /// Where it is.
+    pub pc: Option<Addr>,
+    /// The function there.
+    pub function: Option<String>,
+    /// In words: `kernel`, `user mode`, `idle`, `did not answer`.
+    pub doing: String,
+}
+
+/// What something cost on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Cost {
+    /// Bytes sent.
+    pub tx: u64,
+    /// Bytes received.
+    pub rx: u64,
+    /// Packets sent that asked something.
+    pub packets: u64,
+    /// Time spent waiting for answers.
+    #[serde(skip)]
+    pub time: Duration,
+}
+
+/// The link's figures.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct LinkView {
+    /// Where and what: `tcp 127.0.0.1:9999`.
+    pub description: String,
+    /// Since the start.
+    #[serde(flatten)]
+    pub total: Cost,
+    /// Received bytes a second while something was under way.
+    pub rate: u64,
+    /// Requests that had to be sent again.
+    pub resends: u64,
+    /// Packets with a wrong checksum.
+    pub bad_checksums: u64,
+    /// Requests that wait to be sent.
+    pub queued: usize,
+}
+
+/// One source file's text with colours, and code questions a face may ask at
+/// any time without the guest. Implemented by the session over its symbols
+/// and sources; quick enough for a keystroke.
+pub trait CodeBook: Send + Sync {
+    /// The text of a file on this machine.
+    fn text(&self, path: &std::path::Path) -> Result<Arc<crate::source::Text>, String>;
+    /// Lines of `file` (as DWARF has it) that have code.
+    fn lines_with_code(&self, file: &str) -> Arc<std::collections::BTreeSet<u32>>;
+    /// Names that begin with `prefix`, at most `limit`.
+    fn complete(&self, what: Completes, prefix: &str, limit: usize) -> Vec<String>;
+    /// Where a location is in source: file as DWARF has it, path on this
+    /// machine, line.
+    fn find(&self, location: &str) -> Result<(String, Option<PathBuf>, u32), String>;
+}
+
+/// What can be completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completes {
+    /// A function name.
+    Function,
+    /// A source file.
+    File,
+    /// Either: what `break` takes.
+    Location,
+}

@@ -1,0 +1,4 @@
+//! placeholder until the source layer lands
+/// Text
+#[derive(Debug)]
+pub struct Text;
