@@ -1,23 +1,27 @@
 //! The client against the model of the stub, on a line with a rate, a delay
 //! and faults, under a clock that the test moves.
 
-mod support;
+#[path = "support/stub.rs"]
+mod stub;
 
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
-use kgdb_tui::rsp::{
-    client::{Client, Event, Mode, RequestError},
-    command::{Command, Point, PointKind},
-    frame::unhex,
-    reply::{Reply, ReplyError, StopReply},
-    thread::ThreadId,
-    timing::Timing,
+use kgdb_tui::{
+    base::addr::Addr,
+    rsp::{
+        client::{Client, Event, Mode, RequestError},
+        command::{Command, Point, PointKind},
+        frame::unhex,
+        reply::{Reply, ReplyError, StopReply},
+        thread::ThreadId,
+        timing::Timing,
+    },
 };
 use proptest::prelude::*;
-use support::stub::Stub;
+use stub::Stub;
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -174,7 +178,7 @@ impl Pair {
             Event::Output(text) | Event::Console(text) => text,
             _ => Vec::new(),
         };
-        String::from_utf8(self.events.drain(..).flat_map(text).collect()).unwrap()
+        String::from_utf8(self.events.drain(..).flat_map(text).collect()).expect("ASCII")
     }
 
     fn good(&mut self, command: Command) -> Reply {
@@ -183,11 +187,11 @@ impl Pair {
 }
 
 fn read(addr: u64, len: usize) -> Command {
-    Command::read_memory(addr, len).unwrap()
+    Command::read_memory(Addr(addr), len).expect("fits")
 }
 
 fn breakpoint(addr: u64) -> Point {
-    Point { kind: PointKind::Software, addr, len: 1 }
+    Point { kind: PointKind::Software, addr: Addr(addr), len: 1 }
 }
 
 #[test]
@@ -323,7 +327,7 @@ fn withstand(script: &[u8], to_stub: Vec<(usize, Fault)>, to_client: Vec<(usize,
         let command = match letter {
             b'g' => Command::ReadRegisters,
             b'm' => read(addr, 40),
-            b'M' => Command::write_memory(0x8000, &[turn as u8; 24]).unwrap(),
+            b'M' => Command::write_memory(Addr(0x8000), &[turn as u8; 24]).expect("fits"),
             b'Z' => Command::Insert(breakpoint(0x5000)),
             b'z' => Command::Remove(breakpoint(0x5000)),
             b'c' => Command::Continue,
@@ -391,7 +395,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
     prop_oneof![
         Just(Fault::Drop),
         (1u8..255).prop_map(Fault::Flip),
-        (b'a'..b'z').prop_map(Fault::Insert),
+        (b'a'..=b'z').prop_map(Fault::Insert),
         (0u16..4000).prop_map(Fault::Stall),
     ]
 }

@@ -1,66 +1,24 @@
 //! Links on real sockets, ttys, processes and relays.
 
-use std::{
-    path::Path,
-    process::{Child, Command, Stdio},
-    time::{Duration, Instant},
-};
+#[path = "support/line.rs"]
+mod line;
+
+use std::{path::Path, time::Duration};
 
 use kgdb_tui::link::{
     Link,
-    endpoint::Endpoint,
     error::LinkError,
     record::{Happening, Recorder, read},
 };
+use line::{Program, free_port, open, wait_for};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixListener},
     time::timeout,
 };
 
-/// A program that ends with the test.
-struct Program(Child);
-
-impl Program {
-    fn start(name: &str, arguments: &[&str]) -> Program {
-        let child = Command::new(name)
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        Program(child.unwrap_or_else(|error| panic!("{name} is needed for this test: {error}")))
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-async fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
-}
-
-/// Opens a link that comes up in a moment.
-async fn open(address: &str) -> Link {
-    let endpoint: Endpoint = address.parse().unwrap();
-    let start = Instant::now();
-    loop {
-        match Link::open(&endpoint).await {
-            Ok(link) => return link,
-            Err(error) if error.is_temporary() && start.elapsed() < Duration::from_secs(10) => {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-            Err(error) => panic!("{address}: {error}"),
-        }
-    }
-}
-
 async fn refusal(address: &str) -> LinkError {
-    Link::open(&address.parse().unwrap()).await.expect_err("must not open")
+    Link::open(&address.parse().expect("an address")).await.expect_err("must not open")
 }
 
 async fn receive(link: &mut Link, count: usize) -> Vec<u8> {
@@ -68,22 +26,12 @@ async fn receive(link: &mut Link, count: usize) -> Vec<u8> {
     let mut buffer = [0; 256];
     while received.len() < count {
         let read = timeout(Duration::from_secs(5), link.read(&mut buffer)).await;
-        match read.expect("bytes within 5 s").unwrap() {
+        match read.expect("bytes within 5 s").expect("no error") {
             0 => break,
             count => received.extend_from_slice(&buffer[..count]),
         }
     }
     received
-}
-
-async fn wait_for(path: &Path) {
-    for _ in 0..500 {
-        if path.exists() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{} did not appear", path.display());
 }
 
 #[tokio::test]
@@ -126,7 +74,7 @@ async fn unix_socket_by_scheme_and_by_bare_path() {
 }
 
 #[tokio::test]
-async fn a_tty_is_raw_has_a_rate_and_one_reader() {
+async fn a_tty_is_raw_and_has_a_rate() {
     let directory = tempfile::tempdir().unwrap();
     let [ours, theirs] = ["ours", "theirs"].map(|name| directory.path().join(name));
     let [a, b] = [&ours, &theirs].map(|path| format!("pty,raw,echo=0,link={}", path.display()));
@@ -142,17 +90,6 @@ async fn a_tty_is_raw_has_a_rate_and_one_reader() {
     guest.write_all(b"\r\n$OK#9a\x03\x04\x11\x13").await.unwrap();
     assert_eq!(receive(&mut link, 12).await, b"\r\n$OK#9a\x03\x04\x11\x13");
     link.send_break().await.expect("a pty takes a BREAK and ignores it");
-    drop((link, guest));
-
-    let mut reader = Command::new("sleep")
-        .arg("20")
-        .stdin(std::fs::File::open(&ours).unwrap())
-        .spawn()
-        .map(Program)
-        .unwrap();
-    let error = refusal(&format!("serial:{}", ours.display())).await;
-    assert!(error.to_string().contains("in use by sleep"), "{error}");
-    reader.0.kill().unwrap();
 }
 
 #[tokio::test]

@@ -61,6 +61,12 @@ pub enum EndpointError {
         /// The part that is wrong.
         port: String,
     },
+    /// White space in the host.
+    #[error("`{host}` is not a host name, it holds a blank")]
+    BadHost {
+        /// The part before the port.
+        host: String,
+    },
     /// An IPv6 address without brackets.
     #[error("`{text}` looks like an IPv6 address, write it in brackets: [::1]:9999")]
     Brackets {
@@ -140,12 +146,20 @@ fn host_port(text: &str) -> Result<HostPort, EndpointError> {
         return Err(EndpointError::NoPort { text: text.to_owned() });
     };
     let host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        Some(inner) => inner,
-        None if host.contains([':', '[', ']']) => {
+        Some(inner)
+            if !inner.is_empty()
+                && !inner.contains(|c: char| "[]".contains(c) || c.is_whitespace()) =>
+        {
+            inner
+        }
+        _ if host.contains([':', '[', ']']) => {
             return Err(EndpointError::Brackets { text: text.to_owned() });
         }
-        None if host.is_empty() => "localhost",
-        None => host,
+        _ if host.contains(char::is_whitespace) => {
+            return Err(EndpointError::BadHost { host: host.to_owned() });
+        }
+        _ if host.is_empty() => "localhost",
+        _ => host,
     };
     match port.parse() {
         Ok(port) if port > 0 => Ok(HostPort { host: host.to_owned(), port }),
@@ -155,7 +169,7 @@ fn host_port(text: &str) -> Result<HostPort, EndpointError> {
 
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') || self.host.is_empty() {
+        if self.host.contains(':') {
             write!(f, "[{}]:{}", self.host, self.port)
         } else {
             write!(f, "{}:{}", self.host, self.port)
@@ -230,6 +244,7 @@ mod tests {
             ("serial:/dev/ttyS0,fast", "not a baud rate"),
             ("exec:", "needs a command"),
             ("telnet:guest", "no port"),
+            ("the guest:9999", "holds a blank"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");

@@ -1,6 +1,7 @@
 //! Opening each kind of link.
 
 use std::{
+    fs::File,
     io,
     os::unix::fs::{FileTypeExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -83,6 +84,23 @@ fn serial(endpoint: &Endpoint, path: &Path, baud: u32) -> Result<SerialPort, Lin
     if is != Kind::Tty {
         return Err(LinkError::WrongKind { path: path.to_owned(), is: is.name() });
     }
+    let failed = |source: io::Error| match source.raw_os_error() {
+        Some(libc::EBUSY) => {
+            LinkError::Busy { path: path.to_owned(), user: "another program".to_owned() }
+        }
+        Some(libc::EINVAL) => LinkError::Settings { path: path.to_owned(), baud, source },
+        _ => match source.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
+                LinkError::Settings { path: path.to_owned(), baud, source }
+            }
+            _ => file_error(endpoint, path, source),
+        },
+    };
+    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
+    let tty = File::options().read(true).custom_flags(flags).open(path).map_err(failed)?;
+    if !rustix::termios::isatty(&tty) {
+        return Err(LinkError::WrongKind { path: path.to_owned(), is: "no tty" });
+    }
     if let Some(user) = user_of(path) {
         return Err(LinkError::Busy { path: path.to_owned(), user });
     }
@@ -92,30 +110,11 @@ fn serial(endpoint: &Endpoint, path: &Path, baud: u32) -> Result<SerialPort, Lin
         settings.set_baud_rate(baud)?;
         Ok(settings)
     };
-    let port = SerialPort::open(path, settings).map_err(|source| match source.raw_os_error() {
-        Some(libc::EBUSY) => {
-            LinkError::Busy { path: path.to_owned(), user: "another program".to_owned() }
-        }
-        Some(libc::ENOTTY) => LinkError::WrongKind { path: path.to_owned(), is: "no tty" },
-        Some(libc::EINVAL) => LinkError::Settings { path: path.to_owned(), baud, source },
-        _ => match source.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::Other => {
-                LinkError::Settings { path: path.to_owned(), baud, source }
-            }
-            _ => file_error(endpoint, path, source),
-        },
-    })?;
-    exclude_others(path);
+    let port = SerialPort::open(path, settings).map_err(failed)?;
+    // Others shall find it busy. The mark is the tty's, not the file's, and
+    // lasts until the last file is closed. A tty that can not is as good.
+    let _ = rustix::termios::ioctl_tiocexcl(&tty);
     Ok(port)
-}
-
-/// Makes the tty refuse further readers until the last one closes it. The mark
-/// is the tty's, not the file's, so a second file will do. A tty that can not
-/// is as good.
-fn exclude_others(path: &Path) {
-    let flags = libc::O_NOCTTY | libc::O_NONBLOCK;
-    let tty = std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path);
-    let _ = tty.map(|tty| rustix::termios::ioctl_tiocexcl(tty));
 }
 
 fn by_kind(endpoint: &Endpoint, path: &Path) -> Result<Endpoint, LinkError> {
@@ -183,9 +182,10 @@ fn file_error(endpoint: &Endpoint, path: &Path, source: io::Error) -> LinkError 
 }
 
 /// Who has the device open, as far as `/proc` tells: processes of other users
-/// stay hidden. A tty does not refuse a second reader by itself.
+/// stay hidden. A tty does not refuse a second reader by itself. Pseudo
+/// terminals are left out: who made one keeps it open.
 fn user_of(path: &Path) -> Option<String> {
-    let device = std::fs::canonicalize(path).ok()?;
+    let device = std::fs::canonicalize(path).ok().filter(|path| !path.starts_with("/dev/pts"))?;
     let own = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|process| {
@@ -202,4 +202,26 @@ fn user_of(path: &Path) -> Option<String> {
 fn name_of(process: PathBuf) -> String {
     std::fs::read_to_string(process.join("comm"))
         .map_or_else(|_| "a process".to_owned(), |name| name.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_of_a_device_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("device");
+        let file = File::create(&path).unwrap();
+        assert_eq!(user_of(&path), None, "our own file does not count");
+        let mut user = std::process::Command::new("sleep").arg("20").stdin(file).spawn().unwrap();
+        let named = format!("sleep (pid {})", user.id());
+        let found = (0..100).find_map(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            user_of(&path).filter(|found| *found == named)
+        });
+        user.kill().unwrap();
+        user.wait().unwrap();
+        assert_eq!(found, Some(named));
+    }
 }

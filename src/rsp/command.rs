@@ -4,6 +4,8 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use crate::base::{addr::Addr, memory::PAGE};
+
 use super::{
     frame::{encode, escape, hex},
     thread::ThreadId,
@@ -24,31 +26,27 @@ pub const MAX_PAYLOAD: usize = 1000;
 /// the length it was given, into a buffer of 256 (fixed in 6.12).
 pub const MAX_MONITOR: usize = 239;
 
-/// No single access crosses a boundary of this size: one unmapped byte fails
-/// the whole access, and only whole pages are mapped.
-pub const PAGE: u64 = 4096;
-
 /// Why a request can not be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CommandError {
     /// Zero bytes, or more than the stub has room for.
     #[error(
-        "access of {len} bytes at {addr:#x}: one packet carries {} to {} bytes, split it",
+        "access of {len} bytes at {addr}: one packet carries {} to {} bytes, split it",
         allowed.start(), allowed.end()
     )]
     Length {
         /// Guest address.
-        addr: u64,
+        addr: Addr,
         /// Bytes asked for.
         len: usize,
         /// What one packet can carry.
         allowed: RangeInclusive<usize>,
     },
     /// The access would touch two pages.
-    #[error("access of {len} bytes at {addr:#x} crosses a page, split it there")]
+    #[error("access of {len} bytes at {addr} crosses a page, split it there")]
     CrossesPage {
         /// Guest address.
-        addr: u64,
+        addr: Addr,
         /// Bytes asked for.
         len: usize,
     },
@@ -73,24 +71,24 @@ pub enum CommandError {
 /// Memory of the guest that one packet may touch: not empty, short enough and
 /// within one page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    addr: u64,
+pub struct Access {
+    addr: Addr,
     len: usize,
 }
 
-impl Span {
-    fn new(addr: u64, len: usize, most: usize) -> Result<Span, CommandError> {
+impl Access {
+    fn new(addr: Addr, len: usize, most: usize) -> Result<Access, CommandError> {
         if len == 0 || len > most {
             return Err(CommandError::Length { addr, len, allowed: 1..=most });
         }
-        if addr % PAGE + len as u64 > PAGE {
+        if addr.0 % PAGE + len as u64 > PAGE {
             return Err(CommandError::CrossesPage { addr, len });
         }
-        Ok(Span { addr, len })
+        Ok(Access { addr, len })
     }
 
     /// Guest address of the first byte.
-    pub fn addr(self) -> u64 {
+    pub fn addr(self) -> Addr {
         self.addr
     }
 
@@ -99,7 +97,7 @@ impl Span {
         self.len
     }
 
-    /// Never: an empty span can not be built.
+    /// Never: an empty access can not be built.
     pub fn is_empty(self) -> bool {
         false
     }
@@ -138,7 +136,7 @@ pub struct Point {
     /// What is planted.
     pub kind: PointKind,
     /// Guest address.
-    pub addr: u64,
+    pub addr: Addr,
     /// Bytes watched; ignored by kgdb for software breakpoints.
     pub len: u8,
 }
@@ -173,7 +171,7 @@ pub enum Command {
     /// `P` Write one register of the stopped CPU.
     WriteRegister(RegisterValue),
     /// `m` Read memory.
-    ReadMemory(Span),
+    ReadMemory(Access),
     /// `M` Write memory, data in hex.
     WriteMemory(Bytes),
     /// `X` Write memory, data in binary.
@@ -226,10 +224,10 @@ pub struct RegisterValue {
     bytes: Vec<u8>,
 }
 
-/// A span and the bytes to write to it.
+/// A access and the bytes to write to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bytes {
-    span: Span,
+    access: Access,
     data: Vec<u8>,
 }
 
@@ -242,29 +240,29 @@ impl Command {
     ///
     /// # Errors
     /// When the access is empty, too long or crosses a page.
-    pub fn read_memory(addr: u64, len: usize) -> Result<Command, CommandError> {
-        Span::new(addr, len, MAX_READ).map(Command::ReadMemory)
+    pub fn read_memory(addr: Addr, len: usize) -> Result<Command, CommandError> {
+        Access::new(addr, len, MAX_READ).map(Command::ReadMemory)
     }
 
     /// `M`: the payload with its hex data must fit [`MAX_PAYLOAD`].
     ///
     /// # Errors
     /// When the access is empty, too long or crosses a page.
-    pub fn write_memory(addr: u64, data: &[u8]) -> Result<Command, CommandError> {
+    pub fn write_memory(addr: Addr, data: &[u8]) -> Result<Command, CommandError> {
         let most = (MAX_PAYLOAD - write_head('M', addr, data.len()).len()) / 2;
-        let span = Span::new(addr, data.len(), most)?;
-        Ok(Command::WriteMemory(Bytes { span, data: data.to_vec() }))
+        let access = Access::new(addr, data.len(), most)?;
+        Ok(Command::WriteMemory(Bytes { access, data: data.to_vec() }))
     }
 
     /// `X`: the payload with its escaped data must fit [`MAX_PAYLOAD`].
     ///
     /// # Errors
     /// When the access is empty, too long or crosses a page.
-    pub fn write_binary(addr: u64, data: &[u8]) -> Result<Command, CommandError> {
+    pub fn write_binary(addr: Addr, data: &[u8]) -> Result<Command, CommandError> {
         let room = MAX_PAYLOAD - write_head('X', addr, data.len()).len();
         let extra = escape(data).len() - data.len();
-        let span = Span::new(addr, data.len(), room.saturating_sub(extra))?;
-        Ok(Command::WriteBinary(Bytes { span, data: data.to_vec() }))
+        let access = Access::new(addr, data.len(), room.saturating_sub(extra))?;
+        Ok(Command::WriteBinary(Bytes { access, data: data.to_vec() }))
     }
 
     /// `P`: bytes in the guest's order.
@@ -300,12 +298,12 @@ impl Command {
             Command::WriteRegister(RegisterValue { number, bytes }) => {
                 format!("P{number:x}={}", hex(bytes))
             }
-            Command::ReadMemory(span) => format!("m{:x},{:x}", span.addr, span.len),
-            Command::WriteMemory(Bytes { span, data }) => {
-                write_head('M', span.addr, span.len) + &hex(data)
+            Command::ReadMemory(access) => format!("m{:x},{:x}", access.addr.0, access.len),
+            Command::WriteMemory(Bytes { access, data }) => {
+                write_head('M', access.addr, access.len) + &hex(data)
             }
-            Command::WriteBinary(Bytes { span, data }) => {
-                let mut payload = write_head('X', span.addr, span.len).into_bytes();
+            Command::WriteBinary(Bytes { access, data }) => {
+                let mut payload = write_head('X', access.addr, access.len).into_bytes();
                 payload.extend(escape(data));
                 return payload;
             }
@@ -377,7 +375,7 @@ impl Command {
     /// The most bytes of payload that the answer can have, for time limits.
     pub fn reply_size(&self) -> usize {
         match self {
-            Command::ReadMemory(span) => span.len * 2,
+            Command::ReadMemory(access) => access.len * 2,
             // 788 bytes on arm64, the longest of all architectures.
             Command::ReadRegisters => 1576,
             Command::FirstThreads
@@ -398,9 +396,10 @@ impl fmt::Display for Command {
             Command::ReadRegisters => f.write_str("read the registers"),
             Command::ReadRegister { number } => write!(f, "read register {number}"),
             Command::WriteRegister(value) => write!(f, "write register {}", value.number),
-            Command::ReadMemory(Span { addr, len }) => write!(f, "read {len} bytes at {addr:#x}"),
-            Command::WriteMemory(Bytes { span, .. }) | Command::WriteBinary(Bytes { span, .. }) => {
-                write!(f, "write {} bytes at {:#x}", span.len, span.addr)
+            Command::ReadMemory(Access { addr, len }) => write!(f, "read {len} bytes at {addr}"),
+            Command::WriteMemory(Bytes { access, .. })
+            | Command::WriteBinary(Bytes { access, .. }) => {
+                write!(f, "write {} bytes at {}", access.len, access.addr)
             }
             Command::Continue => f.write_str("continue"),
             Command::Step => f.write_str("step one instruction"),
@@ -414,19 +413,19 @@ impl fmt::Display for Command {
             Command::FirstThreads | Command::NextThreads => f.write_str("list the threads"),
             Command::ThreadExtraInfo(id) => write!(f, "ask for the name of thread {}", id.0),
             Command::Monitor(MonitorText(text)) => write!(f, "monitor {text}"),
-            Command::Insert(point) => write!(f, "set {} at {:#x}", point.kind, point.addr),
-            Command::Remove(point) => write!(f, "remove {} at {:#x}", point.kind, point.addr),
+            Command::Insert(point) => write!(f, "set {} at {}", point.kind, point.addr),
+            Command::Remove(point) => write!(f, "remove {} at {}", point.kind, point.addr),
             Command::LeaveToKdb => f.write_str("go to the kdb prompt"),
         }
     }
 }
 
-fn write_head(letter: char, addr: u64, len: usize) -> String {
-    format!("{letter}{addr:x},{len:x}:")
+fn write_head(letter: char, addr: Addr, len: usize) -> String {
+    format!("{letter}{:x},{len:x}:", addr.0)
 }
 
 fn point_payload(letter: char, point: &Point) -> String {
-    format!("{letter}{},{:x},{:x}", point.kind as u8, point.addr, point.len)
+    format!("{letter}{},{:x},{:x}", point.kind as u8, point.addr.0, point.len)
 }
 
 #[cfg(test)]
@@ -446,13 +445,19 @@ mod tests {
         assert_eq!(wire(&Command::LeaveToKdb), "$3#33");
         assert_eq!(Command::PassException.payload(), b"C15");
         assert_eq!(
-            Command::read_memory(0xffff_ffff_8100_0000, 64).unwrap().payload(),
+            Command::read_memory(Addr(0xffff_ffff_8100_0000), 64).unwrap().payload(),
             b"mffffffff81000000,40"
         );
         assert_eq!(Command::write_register(0x10, &[1, 0, 0xff]).unwrap().payload(), b"P10=0100ff");
-        assert_eq!(Command::write_memory(0x1000, b"\x00\xcc").unwrap().payload(), b"M1000,2:00cc");
-        assert_eq!(Command::write_binary(0x1000, b"a#}").unwrap().payload(), b"X1000,3:a}\x03}]");
-        let point = Point { kind: PointKind::WriteWatch, addr: 0xabc, len: 4 };
+        assert_eq!(
+            Command::write_memory(Addr(0x1000), b"\x00\xcc").unwrap().payload(),
+            b"M1000,2:00cc"
+        );
+        assert_eq!(
+            Command::write_binary(Addr(0x1000), b"a#}").unwrap().payload(),
+            b"X1000,3:a}\x03}]"
+        );
+        let point = Point { kind: PointKind::WriteWatch, addr: Addr(0xabc), len: 4 };
         assert_eq!(Command::Insert(point).payload(), b"Z2,abc,4");
         assert_eq!(Command::Remove(point).payload(), b"z2,abc,4");
         let thread = Command::SetThread { usage: ThreadUse::Registers, id: ThreadId(-2) };
@@ -462,16 +467,16 @@ mod tests {
 
     #[test]
     fn what_could_overrun_the_stub_is_refused() {
-        assert!(Command::read_memory(0x1000, MAX_READ).is_ok());
-        assert!(Command::read_memory(0x1000, MAX_READ + 1).is_err());
-        assert!(Command::read_memory(0x1000, 0).is_err());
-        assert!(Command::read_memory(0x1ffc, 4).is_ok());
+        assert!(Command::read_memory(Addr(0x1000), MAX_READ).is_ok());
+        assert!(Command::read_memory(Addr(0x1000), MAX_READ + 1).is_err());
+        assert!(Command::read_memory(Addr(0x1000), 0).is_err());
+        assert!(Command::read_memory(Addr(0x1ffc), 4).is_ok());
         assert_eq!(
-            Command::read_memory(0x1ffc, 5),
-            Err(CommandError::CrossesPage { addr: 0x1ffc, len: 5 })
+            Command::read_memory(Addr(0x1ffc), 5),
+            Err(CommandError::CrossesPage { addr: Addr(0x1ffc), len: 5 })
         );
-        assert!(Command::read_memory(u64::MAX, 1).is_ok());
-        assert!(Command::read_memory(u64::MAX, 2).is_err());
+        assert!(Command::read_memory(Addr(u64::MAX), 1).is_ok());
+        assert!(Command::read_memory(Addr(u64::MAX), 2).is_err());
         assert!(Command::monitor(&"x".repeat(MAX_MONITOR)).is_ok());
         for text in [String::new(), "x".repeat(MAX_MONITOR + 1), "a\nb".to_owned()] {
             assert!(Command::monitor(&text).is_err());
@@ -499,16 +504,15 @@ mod tests {
         fn payload_stays_within_the_limit(
             addr in any::<u64>(), data in proptest::collection::vec(any::<u8>(), 0..1100)
         ) {
-            for built in [
-                Command::read_memory(addr, data.len()),
-                Command::write_memory(addr, &data),
-                Command::write_binary(addr, &data),
-            ] {
-                if let Ok(command) = built {
+            let built = [
+                Command::read_memory(Addr(addr), data.len()),
+                Command::write_memory(Addr(addr), &data),
+                Command::write_binary(Addr(addr), &data),
+            ];
+            for command in built.into_iter().flatten() {
                     prop_assert!(command.payload().len() <= MAX_PAYLOAD);
                     let last = addr + (data.len() as u64 - 1);
                     prop_assert_eq!(addr / PAGE, last / PAGE);
-                }
             }
         }
 
@@ -516,10 +520,10 @@ mod tests {
         fn written_data_is_what_the_stub_decodes(
             data in proptest::collection::vec(any::<u8>(), 1..400)
         ) {
-            let payload = Command::write_memory(0x1000, &data).unwrap().payload();
+            let payload = Command::write_memory(Addr(0x1000), &data).unwrap().payload();
             let colon = payload.iter().position(|&byte| byte == b':').unwrap();
             prop_assert_eq!(unhex(&payload[colon + 1..]), Some(data.clone()));
-            let payload = Command::write_binary(0x1000, &data).unwrap().payload();
+            let payload = Command::write_binary(Addr(0x1000), &data).unwrap().payload();
             let colon = payload.iter().position(|&byte| byte == b':').unwrap();
             prop_assert_eq!(expand(&payload[colon + 1..]), Some(data));
         }

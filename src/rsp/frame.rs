@@ -263,7 +263,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// Hex digits as bytes; `None` for an odd count or anything that is no digit.
 pub fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(|pair| Some(hex_digit(pair[0])? << 4 | hex_digit(pair[1])?)).collect()

@@ -178,8 +178,8 @@ pub fn parse(command: &Command, payload: &[u8]) -> Result<Reply, ReplyError> {
         Command::ReadRegister { .. } => {
             unhex(payload).filter(|raw| raw.len() <= 64).map(Reply::Register)
         }
-        Command::ReadMemory(span) => {
-            unhex(payload).filter(|data| data.len() == span.len()).map(Reply::Memory)
+        Command::ReadMemory(access) => {
+            unhex(payload).filter(|data| data.len() == access.len()).map(Reply::Memory)
         }
         Command::CurrentThread => {
             payload.strip_prefix(b"QC").and_then(ThreadId::parse).map(Reply::Thread)
@@ -254,11 +254,11 @@ fn threads(payload: &[u8]) -> Option<Reply> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rsp::command::Point;
+    use crate::{base::addr::Addr, rsp::command::Point};
     use proptest::prelude::*;
 
     fn read(len: usize) -> Command {
-        Command::read_memory(0x1000, len).unwrap()
+        Command::read_memory(Addr(0x1000), len).unwrap()
     }
 
     #[test]
@@ -304,7 +304,7 @@ mod tests {
             error.to_string(),
             "read 8 bytes at 0x1000: not mapped, or not readable by kgdb (E22)"
         );
-        let point = |kind| Command::Insert(Point { kind, addr: 0x10, len: 1 });
+        let point = |kind| Command::Insert(Point { kind, addr: Addr(0x10), len: 1 });
         for (command, payload, words) in [
             (point(PointKind::Software), "E17", "already set"),
             (point(PointKind::Software), "E07", "table of 1000"),

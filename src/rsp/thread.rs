@@ -22,7 +22,8 @@ impl ThreadId {
             let text = std::str::from_utf8(magnitude).ok()?;
             return i32::from_str_radix(text, 16).ok().and_then(i32::checked_neg).map(ThreadId);
         }
-        let even = if digits.len() % 2 == 0 { digits.to_vec() } else { [b"0", digits].concat() };
+        let even =
+            if digits.len().is_multiple_of(2) { digits.to_vec() } else { [b"0", digits].concat() };
         let bytes = unhex(&even)?;
         let significant: Vec<u8> = bytes.into_iter().skip_while(|&byte| byte == 0).collect();
         if digits.is_empty() || significant.len() > 4 {
@@ -39,7 +40,7 @@ impl ThreadId {
             return "-1".to_owned();
         }
         let digits = format!("{:x}", self.0.cast_unsigned());
-        if digits.len() % 2 == 0 { digits } else { format!("0{digits}") }
+        if digits.len().is_multiple_of(2) { digits } else { format!("0{digits}") }
     }
 }
 
