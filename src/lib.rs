@@ -1,1 +1,3 @@
 //! kgdb-tui
+
+pub mod demo;
