@@ -15,22 +15,19 @@
 //! A build happens in `….partial` and is renamed when it is complete.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use crate::demo::{DemoError, Progress, tail};
+use crate::demo::job::{Asset, Job};
+use crate::demo::{DemoError, Progress};
 
 /// What `DW_AT_comp_dir` and the file names in the debug information start
 /// with; the files are in [`Built::source`].
 pub const COMPILED_IN: &str = "/build/linux-kgdbtui";
 
 const KERNEL_ARCHIVE: &str = "/usr/src/linux-source-6.1.tar.xz";
-
-type Asset = (&'static str, &'static [u8]);
 
 macro_rules! asset {
     ($name:literal) => {
@@ -51,8 +48,8 @@ const GUEST_ASSETS: &[Asset] = &[
 
 /// Seconds each step takes on two slow cores (measured); the ratio is what
 /// counts.
-const KERNEL_WEIGHTS: &[f64] = &[12.0, 6.0, 420.0, 10.0];
-const GUEST_WEIGHTS: &[f64] = &[8.0, 4.0];
+const KERNEL_WEIGHTS: &[f64] = &[12.0, 5.0, 280.0, 8.0];
+const GUEST_WEIGHTS: &[f64] = &[3.0, 2.0];
 
 /// A guest that is ready to boot and to debug.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,32 +172,19 @@ impl Recipe {
         weights.extend(GUEST_WEIGHTS);
         let mut meter = Meter::new(weights);
 
-        let mut job = Job { cache: &self.cache, lock: &lock, cancel };
+        let job = Job { lock: &lock, cancel };
+        let kernel = self.kernel_dir();
         if need_kernel {
-            job.run(
-                KERNEL_ASSETS,
-                "kernel.sh",
-                &[],
-                &self.kernel_dir(),
-                &mut |step, part, title| {
-                    progress(&meter.at(step, part, title));
-                },
-            )?;
+            let report = &mut |step, part, title: &str| progress(&meter.at(step, part, title));
+            job.run(KERNEL_ASSETS, "kernel.sh", &[], &kernel, report)?;
             meter.skip(KERNEL_WEIGHTS.len());
         }
-        let kernel = self.kernel_dir();
-        job.run(
-            GUEST_ASSETS,
-            "guest.sh",
-            &[&kernel],
-            &self.guest_dir(),
-            &mut |step, part, title| {
-                progress(&meter.at(step, part, title));
-            },
-        )?;
+        let guest = self.guest_dir();
+        let report = &mut |step, part, title: &str| progress(&meter.at(step, part, title));
+        job.run(GUEST_ASSETS, "guest.sh", &[&kernel], &guest, report)?;
         self.built().ok_or_else(|| DemoError::Build {
             why: "the guest is not complete after its build".to_owned(),
-            log: self.guest_dir().join("build.log"),
+            log: guest.join("build.log"),
             tail: String::new(),
         })
     }
@@ -239,120 +223,6 @@ impl Recipe {
             });
             std::thread::sleep(Duration::from_millis(500));
         }
-    }
-}
-
-/// Runs one script of ours into a directory that appears only when it is done.
-struct Job<'a> {
-    cache: &'a Path,
-    lock: &'a File,
-    cancel: &'a AtomicBool,
-}
-
-impl Job<'_> {
-    /// `step` gets the script's step from 1, the part of it that is done, and
-    /// its title.
-    fn run(
-        &mut self,
-        assets: &[Asset],
-        script: &str,
-        args: &[&Path],
-        result: &Path,
-        step: &mut dyn FnMut(usize, f64, &str),
-    ) -> Result<(), DemoError> {
-        let partial = result.with_extension("partial");
-        remove(&partial)?;
-        remove(result)?;
-        let recipe = partial.join("recipe");
-        write_assets(assets, &recipe)?;
-
-        // The script and all it starts hold the lock as their standard input:
-        // if we are killed, the next builder waits for what still runs.
-        let lock = self.lock.try_clone().map_err(DemoError::file("share", self.cache))?;
-        use std::os::unix::process::CommandExt;
-        let mut child = Command::new("bash")
-            .arg(recipe.join(script))
-            .args(args)
-            .arg(&partial)
-            .stdin(lock)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .map_err(|source| DemoError::Start { program: "bash".to_owned(), source })?;
-
-        let (lines, said) = mpsc::channel();
-        for stream in [
-            child.stdout.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>),
-            child.stderr.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>),
-        ]
-        .into_iter()
-        .flatten()
-        {
-            let lines = lines.clone();
-            std::thread::spawn(move || {
-                for line in BufReader::new(stream).lines().map_while(Result::ok) {
-                    if lines.send(line).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-        drop(lines);
-
-        let mut why = format!("{script} failed");
-        loop {
-            if self.cancel.load(Ordering::Relaxed) {
-                kill_group(child.id());
-                let _ = child.wait();
-                remove(&partial)?;
-                return Err(DemoError::Cancelled);
-            }
-            match said.recv_timeout(Duration::from_millis(200)) {
-                Ok(line) => match Line::parse(&line) {
-                    Line::Step(number, part, title) => step(number, part, title),
-                    Line::Error(text) => why = text.to_owned(),
-                    Line::Other => {}
-                },
-                Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        let status = child.wait().map_err(DemoError::file("wait for", script))?;
-        if !status.success() {
-            let log = partial.join("build.log");
-            let text = fs::read(&log).unwrap_or_default();
-            return Err(DemoError::Build {
-                why,
-                log,
-                tail: tail(&String::from_utf8_lossy(&text), 15),
-            });
-        }
-        fs::rename(&partial, result).map_err(DemoError::file("rename to", result))
-    }
-}
-
-/// A line of a script's standard output.
-#[derive(Debug, PartialEq)]
-enum Line<'a> {
-    Step(usize, f64, &'a str),
-    Error(&'a str),
-    Other,
-}
-
-impl Line<'_> {
-    /// `@step 3/4 0.42 compiling the kernel`, or `@error TEXT`.
-    fn parse(line: &str) -> Line<'_> {
-        if let Some(text) = line.strip_prefix("@error ") {
-            return Line::Error(text);
-        }
-        let step = || {
-            let mut words = line.strip_prefix("@step ")?.splitn(3, ' ');
-            let (number, _) = words.next()?.split_once('/')?;
-            let part: f64 = words.next()?.parse().ok()?;
-            Some(Line::Step(number.parse().ok()?, part.clamp(0.0, 1.0), words.next()?))
-        };
-        step().unwrap_or(Line::Other)
     }
 }
 
@@ -427,46 +297,10 @@ fn answer(program: &str, args: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-fn write_assets(assets: &[Asset], dir: &Path) -> Result<(), DemoError> {
-    for (name, bytes) in assets {
-        let file = dir.join(name);
-        let parent = file.parent().unwrap_or(dir);
-        fs::create_dir_all(parent).map_err(DemoError::file("create", parent))?;
-        fs::write(&file, bytes).map_err(DemoError::file("write", &file))?;
-    }
-    Ok(())
-}
-
-fn remove(dir: &Path) -> Result<(), DemoError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(DemoError::File { what: "remove", path: dir.to_owned(), source: error })
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Ends a script and all it started. The shell has `kill` built in, and no
-/// other way to a process group is without `unsafe`.
-fn kill_group(leader: u32) {
-    let _ = Command::new("sh").args(["-c", &format!("kill -s KILL -- -{leader}")]).status();
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn script_lines_are_understood() {
-        assert_eq!(
-            Line::parse("@step 3/4 0.42 compiling the kernel"),
-            Line::Step(3, 0.42, "compiling the kernel")
-        );
-        assert_eq!(Line::parse("@step 1/4 7 too much"), Line::Step(1, 1.0, "too much"));
-        assert_eq!(Line::parse("@error lost: CONFIG_KGDB"), Line::Error("lost: CONFIG_KGDB"));
-        assert_eq!(Line::parse("@step x/4 0 bad"), Line::Other);
-        assert_eq!(Line::parse("  CC  init/main.o"), Line::Other);
-    }
+    use std::path::Path;
 
     #[test]
     fn the_meter_only_goes_forward() {
@@ -493,53 +327,6 @@ mod tests {
         assert_eq!(key(&[b"ab", b"c"]), key(&[b"ab", b"c"]));
         assert_ne!(key(&[b"ab", b"c"]), key(&[b"a", b"bc"]));
         assert_ne!(key(&[b""]), key(&[]));
-    }
-
-    /// A job with a script of the test's own.
-    fn run(dir: &Path, cancel: bool, script: &'static str) -> Result<Vec<String>, DemoError> {
-        let lock = File::create(dir.join("lock")).unwrap();
-        let cancel = AtomicBool::new(cancel);
-        let mut job = Job { cache: dir, lock: &lock, cancel: &cancel };
-        let mut steps = Vec::new();
-        let assets: &[Asset] = &[("test.sh", script.as_bytes())];
-        job.run(assets, "test.sh", &[], &dir.join("result"), &mut |step, part, title| {
-            steps.push(format!("{step} {part} {title}"));
-        })?;
-        Ok(steps)
-    }
-
-    #[test]
-    fn a_result_appears_when_it_is_complete() {
-        let dir = tempfile::tempdir().unwrap();
-        let steps = run(dir.path(), false, "echo '@step 1/1 0.5 work'; echo hi > \"$1/made\"");
-        assert_eq!(steps.unwrap(), ["1 0.5 work"]);
-        assert_eq!(fs::read_to_string(dir.path().join("result/made")).unwrap(), "hi\n");
-    }
-
-    #[test]
-    fn a_failed_build_leaves_no_result_and_says_why() {
-        let dir = tempfile::tempdir().unwrap();
-        let error = run(
-            dir.path(),
-            false,
-            "echo 'cc: no' > \"$1/build.log\"; echo '@error it does not compile'; exit 1",
-        )
-        .unwrap_err();
-        let text = error.to_string();
-        assert!(text.starts_with("it does not compile"), "{text}");
-        assert!(text.ends_with("cc: no"), "{text}");
-        assert!(!dir.path().join("result").exists());
-    }
-
-    #[test]
-    fn a_cancelled_build_ends_and_leaves_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let start = Instant::now();
-        let error = run(dir.path(), true, "sleep 60 & sleep 60").unwrap_err();
-        assert!(matches!(error, DemoError::Cancelled));
-        assert!(start.elapsed() < Duration::from_secs(10));
-        assert!(!dir.path().join("result").exists());
-        assert!(!dir.path().join("result.partial").exists());
     }
 
     #[test]

@@ -15,6 +15,7 @@
 
 pub mod build;
 pub mod guest;
+mod job;
 pub mod packages;
 pub mod process;
 pub mod relay;

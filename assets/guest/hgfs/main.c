@@ -10,7 +10,7 @@
  *   wait        sleep until somebody writes "wake"
  *   wake        wake all who wait
  *   warn        a WARN() on purpose
- *   bug         forget a file that was never there (a mistake on purpose)
+ *   bug [NAME]  forget a file that was never there (a mistake on purpose)
  */
 #include <linux/init.h>
 #include <linux/kernel.h>
@@ -58,9 +58,14 @@ static noinline void HgfsForgetFile(const char *name)
 
 static noinline int HgfsOpenFile(const char *name, u32 *handle)
 {
+	int ret;
+
 	if (name[0] == '\0')
 		return -EINVAL;
-	return HgfsSendOpenRequest(name, 0444, handle);
+	ret = HgfsSendOpenRequest(name, 0444, handle);
+	if (ret)
+		pr_info("hgfs: cannot open %s: error %d\n", name, -ret);
+	return ret;
 }
 
 static int HgfsReadFile(const char *name)
@@ -110,7 +115,7 @@ static int HgfsCommand(char *line)
 		return 0;
 	}
 	if (strcmp(verb, "bug") == 0) {
-		HgfsForgetFile("no-such-file");
+		HgfsForgetFile(name[0] ? name : "no-such-file");
 		return 0;
 	}
 	return -EINVAL;
