@@ -15,3 +15,5 @@ pub mod target;
 pub mod session;
 
 pub mod command;
+
+pub mod demo;
