@@ -189,12 +189,32 @@ async fn a_kernel_that_waits_at_boot() {
     assert!(registers(&mut pump).await.pc().is_some());
 
     // A debugger that dies in a stop, and one that comes after it.
-    let Pump { link, .. } = pump;
-    drop(link);
-    let mut pump = connect(&guest).await;
-    let verdict = pump.knock(new_knock()).await;
-    assert!(matches!(verdict, Verdict::Stopped { signal: 5 }), "{verdict:?}");
+    let whole = Command::read_memory(Addr(0x1000), 8).expect("fits").encode();
+    for last in [&b""[..], &whole, &whole[..whole.len() - 4], b"$"] {
+        pump.link.write_all(last).await.expect("the link is up");
+        drop(pump);
+        pump = connect(&guest).await;
+        let verdict = pump.knock(new_knock()).await;
+        assert_eq!(verdict, Verdict::Stopped { signal: 5 }, "after {}", last.escape_ascii());
+        assert!(registers(&mut pump).await.pc().is_some());
+    }
     assert_eq!(pump.ask(Command::Detach).await, Reply::Done);
+}
+
+#[tokio::test]
+async fn a_machine_that_restarts() {
+    let mut guest = boot(&Boot { link: Wiring::Unix, ..Boot::default() });
+    let mut pump = connect(&guest).await;
+    pump.client.assume_running();
+    guest.shell().expect("a shell").break_in().expect("typed");
+    pump.wait_text("kdb> ").await;
+    pump.client.assume_unknown();
+    let knock = Knock::at_prompt(Instant::now(), Timing::default(), None);
+    assert!(pump.knock(knock).await.is_stopped());
+    assert_eq!(pump.ask(Command::Continue).await, Reply::Resumed);
+    guest.shell().expect("a shell").send_line("reboot -f").expect("typed");
+    pump.wait(|event| *event == Event::Exited { code: 1 }).await;
+    assert_eq!(pump.client.mode(), ClientMode::Running);
 }
 
 #[tokio::test]
