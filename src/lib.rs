@@ -3,3 +3,7 @@
 pub mod base;
 
 pub mod arch;
+
+pub mod image;
+
+pub mod symbols;
