@@ -4,6 +4,16 @@ pub mod base;
 
 pub mod arch;
 
+pub mod link;
+
+pub mod rsp;
+
+pub mod target;
+
+pub mod image;
+
+pub mod symbols;
+
 pub mod source;
 
 pub mod session;
