@@ -2,6 +2,10 @@
 
 pub mod base;
 
+pub mod link;
+
+pub mod rsp;
+
 pub mod arch;
 
 pub mod link;
@@ -15,6 +19,8 @@ pub mod image;
 pub mod symbols;
 
 pub mod source;
+
+pub mod target;
 
 pub mod session;
 
