@@ -3,4 +3,9 @@
 pub mod base;
 
 pub mod arch;
+
+pub mod image;
+
 pub mod source;
+
+pub mod symbols;
