@@ -9,3 +9,5 @@ pub mod image;
 pub mod source;
 
 pub mod symbols;
+
+pub mod kernel;
