@@ -2,10 +2,6 @@
 
 pub mod base;
 
-pub mod link;
-
-pub mod rsp;
-
 pub mod arch;
 
 pub mod link;
@@ -20,8 +16,9 @@ pub mod symbols;
 
 pub mod source;
 
-pub mod target;
+pub mod kernel;
 
 pub mod session;
 
 pub mod command;
+
