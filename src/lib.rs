@@ -11,3 +11,7 @@ pub mod source;
 pub mod symbols;
 
 pub mod kernel;
+
+pub mod unwind;
+
+pub mod eval;
