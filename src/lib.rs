@@ -16,6 +16,10 @@ pub mod symbols;
 
 pub mod source;
 
+pub mod unwind;
+
+pub mod eval;
+
 pub mod kernel;
 
 pub mod session;
