@@ -26,3 +26,4 @@ pub mod session;
 
 pub mod command;
 
+pub mod batch;
