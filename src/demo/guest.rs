@@ -332,6 +332,31 @@ mod tests {
     }
 
     #[test]
+    fn qemu_emulates_and_has_no_more_ports_than_needed() {
+        let dir = PathBuf::from("/guest");
+        let built = Built {
+            vmlinux: dir.join("vmlinux"),
+            bzimage: dir.join("bzImage"),
+            initrd: dir.join("initrd.gz"),
+            modules: dir.join("modules"),
+            source: dir.join("src"),
+            dir,
+        };
+        let boot = Boot::default();
+        let args = boot.qemu_args(&built, "path=/s/kgdb", Some(Path::new("/s/shell"))).join(" ");
+        assert!(args.contains("-accel tcg ") && !args.contains("kvm"), "{args}");
+        assert_eq!(args.matches("-serial").count(), 2);
+        assert!(args.ends_with(
+            "-chardev socket,id=kgdb,path=/s/kgdb,server=on,wait=off -serial chardev:kgdb \
+             -chardev socket,id=shell,path=/s/shell,server=on,wait=off -serial chardev:shell"
+        ));
+        assert_eq!(
+            boot.qemu_args(&built, "path=/s/kgdb", None).join(" ").matches("-serial").count(),
+            1
+        );
+    }
+
+    #[test]
     fn a_listening_port_is_seen_without_connecting() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port().to_string();
