@@ -129,7 +129,7 @@ impl Boot {
         args.extend(["-chardev".to_owned(), format!("socket,id=kgdb,{serial},server=on,wait=off")]);
         args.extend(["-serial", "chardev:kgdb"].map(str::to_owned));
         if let Some(path) = shell {
-            let path = path.display();
+            let path = for_qemu(path);
             args.push("-chardev".to_owned());
             args.push(format!("socket,id=shell,path={path},server=on,wait=off"));
             args.extend(["-serial", "chardev:shell"].map(str::to_owned));
@@ -170,7 +170,7 @@ impl Guest {
                 (serial, format!("telnet:127.0.0.1:{port}"))
             }
             Link::Unix | Link::SocatTcp => (
-                format!("path={}", serial_path.display()),
+                format!("path={}", for_qemu(&serial_path)),
                 format!("unix:{}", serial_path.display()),
             ),
         };
@@ -243,6 +243,11 @@ impl Guest {
         let said = fs::read(self.dir.0.join("qemu.log")).unwrap_or_default();
         DemoError::Ended { program: "QEMU", output: tail(&String::from_utf8_lossy(&said), 5) }
     }
+}
+
+/// A path inside one of QEMU's comma-separated options.
+fn for_qemu(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 /// Whether a TCP port of this machine listens, without connecting to it: from
