@@ -27,3 +27,5 @@ pub mod session;
 pub mod command;
 
 pub mod batch;
+
+pub mod demo;
