@@ -129,7 +129,7 @@ impl Boot {
         args.extend(["-chardev".to_owned(), format!("socket,id=kgdb,{serial},server=on,wait=off")]);
         args.extend(["-serial", "chardev:kgdb"].map(str::to_owned));
         if let Some(path) = shell {
-            let path = path.display();
+            let path = for_qemu(path);
             args.push("-chardev".to_owned());
             args.push(format!("socket,id=shell,path={path},server=on,wait=off"));
             args.extend(["-serial", "chardev:shell"].map(str::to_owned));
@@ -170,7 +170,7 @@ impl Guest {
                 (serial, format!("telnet:127.0.0.1:{port}"))
             }
             Link::Unix | Link::SocatTcp => (
-                format!("path={}", serial_path.display()),
+                format!("path={}", for_qemu(&serial_path)),
                 format!("unix:{}", serial_path.display()),
             ),
         };
@@ -243,6 +243,11 @@ impl Guest {
         let said = fs::read(self.dir.0.join("qemu.log")).unwrap_or_default();
         DemoError::Ended { program: "QEMU", output: tail(&String::from_utf8_lossy(&said), 5) }
     }
+}
+
+/// A path inside one of QEMU's comma-separated options.
+fn for_qemu(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 /// Whether a TCP port of this machine listens, without connecting to it: from
@@ -328,6 +333,31 @@ mod tests {
         assert_eq!(
             boot.command_line(),
             "kgdboc=ttyS0,115200 console=ttyS0 guest.shell=ttyS0 hgfs.load"
+        );
+    }
+
+    #[test]
+    fn qemu_emulates_and_has_no_more_ports_than_needed() {
+        let dir = PathBuf::from("/guest");
+        let built = Built {
+            vmlinux: dir.join("vmlinux"),
+            bzimage: dir.join("bzImage"),
+            initrd: dir.join("initrd.gz"),
+            modules: dir.join("modules"),
+            source: dir.join("src"),
+            dir,
+        };
+        let boot = Boot::default();
+        let args = boot.qemu_args(&built, "path=/s/kgdb", Some(Path::new("/s/shell"))).join(" ");
+        assert!(args.contains("-accel tcg ") && !args.contains("kvm"), "{args}");
+        assert_eq!(args.matches("-serial").count(), 2);
+        assert!(args.ends_with(
+            "-chardev socket,id=kgdb,path=/s/kgdb,server=on,wait=off -serial chardev:kgdb \
+             -chardev socket,id=shell,path=/s/shell,server=on,wait=off -serial chardev:shell"
+        ));
+        assert_eq!(
+            boot.qemu_args(&built, "path=/s/kgdb", None).join(" ").matches("-serial").count(),
+            1
         );
     }
 

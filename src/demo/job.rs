@@ -97,7 +97,7 @@ impl Job<'_> {
             return Err(DemoError::Build {
                 why,
                 log,
-                tail: tail(&String::from_utf8_lossy(&text), 15),
+                tail: telling_lines(&String::from_utf8_lossy(&text)),
             });
         }
         fs::rename(&partial, result).map_err(DemoError::file("rename to", result))
@@ -126,6 +126,16 @@ impl Line<'_> {
         };
         step().unwrap_or(Line::Other)
     }
+}
+
+/// The lines of a build log to show. Compilers work side by side, so the one
+/// that failed is seldom the last to speak.
+fn telling_lines(log: &str) -> String {
+    const MARKS: [&str; 5] =
+        ["error:", "Error ", "***", "No space left on device", "cannot allocate memory"];
+    let errors: Vec<&str> =
+        log.lines().filter(|line| MARKS.iter().any(|mark| line.contains(mark))).collect();
+    if errors.is_empty() { tail(log, 10) } else { tail(&errors.join("\n"), 10) }
 }
 
 fn write_assets(assets: &[Asset], dir: &Path) -> Result<(), DemoError> {
@@ -169,6 +179,13 @@ fn kill_group(leader: u32) {
 mod tests {
     use super::*;
     use std::time::Instant;
+
+    #[test]
+    fn the_line_with_the_error_is_shown() {
+        let log = "  CC a.o\nb.c:7: error: no such thing\n  CC c.o\n  CC d.o\n";
+        assert_eq!(telling_lines(log), "b.c:7: error: no such thing");
+        assert_eq!(telling_lines("one\ntwo\n"), "one\ntwo");
+    }
 
     #[test]
     fn script_lines_are_understood() {

@@ -92,6 +92,8 @@ fn apt_get(sudo: bool, args: &[&str], report: &mut dyn FnMut(f64)) -> Result<(),
     words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q"]);
     // Machine-readable progress on standard output, between the other lines.
     words.extend(["-o", "APT::Status-Fd=1"]);
+    // Another apt-get may run, such as the daily one.
+    words.extend(["-o", "DPkg::Lock::Timeout=120"]);
     words.extend(args);
     let mut child = Command::new(words[0])
         .args(&words[1..])

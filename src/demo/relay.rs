@@ -81,7 +81,8 @@ impl Relay {
             move || keep(&shared, &socket, port)
         });
         let relay = Relay { shared, port, keeper: Some(keeper) };
-        relay.wait(|state| state.starts + state.ends > 0)?;
+        // QEMU may have made its socket and not listen yet.
+        relay.wait(|state| state.starts > 0 || state.ends >= 3)?;
         let state = relay.lock();
         if state.starts == 0 {
             return Err(DemoError::Ended { program: "socat", output: tail(&state.said, 5) });
