@@ -47,9 +47,14 @@ impl Client {
         self.put(b"-".to_vec());
     }
 
-    /// The only sign that the request arrived is its answer.
+    /// The only sign that the request arrived is its answer. When that is the
+    /// same as the answer before, it may as well be the one before, repeated.
     fn accept_doubtful(&mut self, payload: Vec<u8>, now: Instant) {
         let Some(flight) = &self.flight else { return };
+        if self.last.as_ref() == Some(&payload) {
+            let doing = flight.command.to_string();
+            return self.fail(RequestError::Unconfirmed { doing }, Mode::Unknown);
+        }
         self.last = Some(payload.clone());
         if flight.command.ends_with_ack() {
             self.finish(Ok(Reply::Resumed), now);
