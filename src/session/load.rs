@@ -171,6 +171,7 @@ impl Session {
             self.say(Level::Warning, failure.to_string());
         }
         self.panes.restart(self.options.eager);
+        self.answer_waiters();
     }
 
     /// Whether the vmlinux is still being read.

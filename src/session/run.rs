@@ -254,7 +254,8 @@ impl Session {
                 if left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             Request::Wait(limit) => {
-                if let Some(stop) = self.stop.as_ref().filter(|_| self.state.is_stopped()) {
+                let ready = self.state.is_stopped() && !self.symbols_loading();
+                if let Some(stop) = self.stop.as_ref().filter(|_| ready) {
                     let _ = reply.send(Ok(Answer::Stop { stop: StopAnswer::of(stop) }));
                 } else {
                     self.waits.push((Instant::now() + limit, limit, reply));
@@ -287,8 +288,13 @@ impl Session {
     pub(super) fn answer_waiters(&mut self) {
         let Some(stop) = &self.stop else { return };
         let answer = Answer::Stop { stop: StopAnswer::of(stop) };
-        let waits = std::mem::take(&mut self.waits).into_iter().map(|(_, _, waiter)| waiter);
-        for waiter in std::mem::take(&mut self.waiters).into_iter().chain(waits) {
+        let mut waiters = std::mem::take(&mut self.waiters);
+        // `wait` is what a script begins with: what follows may need symbols.
+        if !self.symbols_loading() {
+            waiters
+                .extend(std::mem::take(&mut self.waits).into_iter().map(|(_, _, waiter)| waiter));
+        }
+        for waiter in waiters {
             let _ = waiter.send(Ok(answer.clone()));
         }
     }
