@@ -15,7 +15,7 @@ use kgdb_tui::{
     rsp::{
         client::{Client, Event, Mode, RequestError},
         command::{Command, Point, PointKind},
-        frame::unhex,
+        frame::{encode, unhex},
         reply::{Reply, ReplyError, StopReply},
         thread::ThreadId,
         timing::Timing,
@@ -300,6 +300,23 @@ fn a_refused_resume_is_told() {
     assert_eq!(client.mode(), Mode::Stopped);
     let sent: Vec<u8> = std::iter::from_fn(|| client.poll_transmit()).flatten().collect();
     assert_eq!(sent, b"$?#3f+$c#63+");
+}
+
+#[test]
+fn the_same_stop_twice_is_two_stops() {
+    let mut client = Client::new(Timing::default());
+    let now = Instant::now();
+    let packet = encode(b"T05thread:01f4;");
+    let stop = StopReply::Thread { signal: 5, thread: Some(ThreadId(500)) };
+    for _ in 0..2 {
+        client.receive(&packet, now);
+        assert_eq!(client.poll(), Some(Event::Stop(stop)));
+        client.receive(&packet, now);
+        assert_eq!(client.poll(), None, "repeated by the stub, its ack was lost");
+        client.assume_running();
+    }
+    let sent: Vec<u8> = std::iter::from_fn(|| client.poll_transmit()).flatten().collect();
+    assert_eq!(sent, b"++++");
 }
 
 #[test]

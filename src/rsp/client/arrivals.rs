@@ -137,7 +137,11 @@ impl Client {
     /// A packet that is no answer: the kernel announces something, or the stub
     /// repeats itself.
     fn unasked(&mut self, payload: Vec<u8>, now: Instant) {
-        if self.last.as_ref() == Some(&payload) {
+        // A stop that looks like the last one is the last one only as long as
+        // nothing was resumed.
+        let stop = reply::stop(&payload);
+        let repeated = self.mode == Mode::Stopped || stop.is_none();
+        if repeated && self.last.as_ref() == Some(&payload) {
             self.meter.strays += 1;
             self.put(b"+".to_vec());
             self.unsettle(now);
@@ -152,7 +156,7 @@ impl Client {
             self.last = Some(payload);
             return;
         }
-        match reply::stop(&payload) {
+        match stop {
             Some(StopReply::Exited { code }) => {
                 // `gdbstub_exit` does not wait for an ack; a `+` would reach
                 // the console of a machine that is going down.
