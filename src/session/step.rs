@@ -335,17 +335,20 @@ impl Session {
             // A call, or a jump that ends the function with another one.
             let start = if over { None } else { entered(&symbols, pc) };
             if start != Some(pc) {
-                let places = match start {
-                    Some(start) => [start].into(),
-                    None => {
-                        let sp = Addr(self.register(self.arch().sp).await?);
-                        match self.compute(move |_, memory| memory.u64(sp)).await? {
-                            Ok(back) => [Addr(back)].into(),
-                            Err(_) => return Ok(Next::Stay(StopReason::Step)),
-                        }
+                let sp = self.register(self.arch().sp).await?;
+                let above = sp.wrapping_add(8);
+                if let Some(start) = start {
+                    let places = [start].into();
+                    return Ok(Next::Go(Leg::Sites { places, guard: Guard::Cfa(above) }));
+                }
+                let slot = Addr(sp);
+                return match self.compute(move |_, memory| memory.u64(slot)).await? {
+                    Ok(back) => {
+                        let places = [Addr(back)].into();
+                        Ok(Next::Go(Leg::Sites { places, guard: Guard::Sp(above) }))
                     }
+                    Err(_) => Ok(Next::Stay(StopReason::Step)),
                 };
-                return Ok(Next::Go(Leg::Sites { places, guard: Guard::Any }));
             }
         }
         let Some(row) = symbols.row_at(pc).filter(|row| row.line != 0) else {
