@@ -233,8 +233,10 @@ impl Session {
         match target {
             None => Ok(Leg::Single),
             Some(target) => match entered(&symbols, target) {
+                // The callee's frame begins where the stack pointer is now; an
+                // interrupt may call the same function deeper.
                 Some(start) => {
-                    Ok(Leg::Sites { places: [start, insn.next()].into(), guard: Guard::Any })
+                    Ok(Leg::Sites { places: [start, insn.next()].into(), guard: Guard::Cfa(sp) })
                 }
                 None => Ok(over),
             },
