@@ -4,7 +4,13 @@ pub mod base;
 
 pub mod arch;
 
+pub mod image;
+
 pub mod source;
+
+pub mod symbols;
+
+pub mod kernel;
 
 pub mod session;
 

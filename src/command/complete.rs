@@ -51,7 +51,7 @@ mod tests {
 
     struct Book;
     impl CodeBook for Book {
-        fn text(&self, _: &Path) -> Result<Arc<crate::source::Text>, String> {
+        fn text(&self, _: &Path) -> Result<Arc<crate::source::text::Text>, String> {
             Err("none".into())
         }
         fn lines_with_code(&self, _: &str) -> Arc<BTreeSet<u32>> {

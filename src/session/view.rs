@@ -384,7 +384,7 @@ pub struct LinkView {
 /// and sources; quick enough for a keystroke.
 pub trait CodeBook: Send + Sync {
     /// The text of a file on this machine.
-    fn text(&self, path: &std::path::Path) -> Result<Arc<crate::source::Text>, String>;
+    fn text(&self, path: &std::path::Path) -> Result<Arc<crate::source::text::Text>, String>;
     /// Lines of `file` (as DWARF has it) that have code.
     fn lines_with_code(&self, file: &str) -> Arc<std::collections::BTreeSet<u32>>;
     /// Names that begin with `prefix`, at most `limit`.

@@ -1,0 +1,86 @@
+//! What Linux means: where KASLR put the kernel, whether this vmlinux is the
+//! guest's, its modules, its CPUs and what runs on them.
+//!
+//! Contract: plain code over a [`Memory`](crate::base::memory::Memory) and
+//! [`Symbols`]; a read that has no answer yet is an error of its own
+//! ([`KernelError::missing`]), after which the same call is made again. Every
+//! layout comes from members in debug information, never from a version.
+//! Guest memory may hold anything: every walk and every size is bounded.
+
+pub mod cpus;
+pub mod modules;
+pub mod percpu;
+pub mod proof;
+pub mod sections_file;
+pub mod slide;
+pub mod version;
+
+use crate::{
+    base::{addr::Addr, memory::Gap},
+    symbols::{answer::Layout, placed::Symbols},
+};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Why a fact about the kernel is not known.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum KernelError {
+    /// Guest memory that is not read yet, or can't be.
+    #[error(transparent)]
+    Gap(#[from] Gap),
+    /// vmlinux lacks a symbol: the kernel is built without the feature, or
+    /// its symbol table was stripped.
+    #[error("vmlinux has no symbol {0}")]
+    NoSymbol(String),
+    /// The debug information lacks a type or a member of it.
+    #[error("the debug information of vmlinux has no {0}; it needs CONFIG_DEBUG_INFO")]
+    NoType(String),
+    /// Guest memory holds something that can't be what it should be.
+    #[error("{0}")]
+    Implausible(String),
+}
+
+impl KernelError {
+    /// Whether guest memory that can still be fetched is all that lacks.
+    pub fn missing(&self) -> bool {
+        matches!(self, KernelError::Gap(gap) if gap.is_missing())
+    }
+}
+
+fn symbol(symbols: &Symbols, name: &str) -> Result<Addr, KernelError> {
+    symbols.symbol_addr(name).ok_or_else(|| KernelError::NoSymbol(name.to_string()))
+}
+
+/// One structure's layout, with errors that name what lacks.
+struct Struct {
+    layout: Arc<Layout>,
+}
+
+impl Struct {
+    fn new(symbols: &Symbols, name: &str) -> Result<Struct, KernelError> {
+        let layout = symbols.struct_layout(name);
+        let layout = layout.ok_or_else(|| KernelError::NoType(format!("struct {name}")))?;
+        Ok(Struct { layout })
+    }
+
+    /// The offset and size of a member, both in bytes.
+    fn find(&self, path: &str) -> Option<(u64, u64)> {
+        self.layout.member(path).map(|member| (member.offset, member.size))
+    }
+
+    /// The offset of a member.
+    fn offset(&self, path: &str) -> Result<u64, KernelError> {
+        Ok(self.field(path)?.0)
+    }
+
+    /// The offset and size of a member that must be there.
+    fn field(&self, path: &str) -> Result<(u64, u64), KernelError> {
+        self.find(path).ok_or_else(|| {
+            KernelError::NoType(format!("member {path} in struct {}", self.layout.name))
+        })
+    }
+
+    fn size(&self) -> u64 {
+        self.layout.size
+    }
+}

@@ -1,0 +1,262 @@
+//! Images placed in the guest: file addresses to run-time addresses and back.
+
+use crate::{
+    base::addr::{Addr, FileAddr},
+    image::symtab::{Place, Symbol},
+    symbols::{
+        answer::{ImageId, SymbolAt},
+        image::DebugImage,
+    },
+};
+use std::sync::Arc;
+
+/// The name of the kernel proper among the images.
+pub const VMLINUX: &str = "vmlinux";
+
+/// Where the guest has an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// Everything moved by this, modulo 2^64: a vmlinux under KASLR.
+    Slide(u64),
+    /// Each section by itself: a module. A section that is not listed is not
+    /// in the guest (`.init.text` once the module is live).
+    Sections(Vec<(String, Addr)>),
+}
+
+/// One image and its place.
+#[derive(Clone, Debug)]
+pub struct Placed {
+    /// Its id.
+    pub id: ImageId,
+    /// `vmlinux`, or the name of the module.
+    pub name: String,
+    /// The file.
+    pub image: Arc<DebugImage>,
+    /// Where the guest has it.
+    pub placement: Placement,
+    /// Loaded sections by run-time address.
+    spans: Arc<[SpanOf]>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SpanOf {
+    start: Addr,
+    file: FileAddr,
+    size: u64,
+    exec: bool,
+}
+
+/// All images of the guest. A value: clones share everything.
+#[derive(Clone, Debug, Default)]
+pub struct Symbols {
+    placed: Arc<Vec<Placed>>,
+    next_id: u32,
+}
+
+impl Placed {
+    fn new(id: ImageId, name: &str, image: Arc<DebugImage>, placement: Placement) -> Placed {
+        let mut spans = Vec::new();
+        for section in image.image().sections() {
+            // Sections at zero in a linked file are per-CPU, at no address.
+            if !section.alloc || section.size == 0 || section.addr.0 == 0 {
+                continue;
+            }
+            let start = match &placement {
+                Placement::Slide(slide) => Some(Addr(section.addr.0.wrapping_add(*slide))),
+                Placement::Sections(list) => {
+                    list.iter().find(|(name, _)| *name == section.name).map(|(_, addr)| *addr)
+                }
+            };
+            let Some(start) = start else { continue };
+            let (file, size, exec) = (section.addr, section.size, section.exec);
+            spans.push(SpanOf { start, file, size, exec });
+        }
+        spans.sort_by_key(|span| span.start);
+        Placed { id, name: name.to_owned(), image, placement, spans: spans.into() }
+    }
+
+    /// The module's name; `None` for vmlinux.
+    pub fn module(&self) -> Option<String> {
+        (self.name != VMLINUX).then(|| self.name.clone())
+    }
+
+    /// The file address of a run-time address inside a loaded section.
+    pub fn file_addr(&self, addr: Addr) -> Option<FileAddr> {
+        let after = self.spans.partition_point(|span| span.start <= addr);
+        let span = self.spans[..after].last()?;
+        let inside = addr.since(span.start);
+        (inside < span.size).then(|| FileAddr(span.file.0.wrapping_add(inside)))
+    }
+
+    /// The run-time address of a file address inside a loaded section; one
+    /// past a section's end is still translated, as an end of ranges. `None`
+    /// when the guest does not have it (a module's discarded `.init.text`),
+    /// and for per-CPU offsets.
+    pub fn runtime(&self, addr: FileAddr) -> Option<Addr> {
+        let of = |inclusive: bool| {
+            self.spans.iter().find(|span| {
+                let inside = addr.0.wrapping_sub(span.file.0);
+                inside < span.size || inclusive && inside == span.size
+            })
+        };
+        let span = of(false).or_else(|| of(true))?;
+        Some(span.start.offset(addr.0.wrapping_sub(span.file.0)))
+    }
+
+    /// A range of file addresses at run time.
+    pub(super) fn runtime_range(&self, start: u64, end: u64) -> Option<(Addr, Addr)> {
+        let at = self.runtime(FileAddr(start))?;
+        Some((at, at.offset(end.wrapping_sub(start))))
+    }
+
+    /// Whether the address is in a section of code.
+    pub fn is_code(&self, addr: Addr) -> bool {
+        self.spans.iter().any(|span| span.exec && addr.since(span.start) < span.size)
+    }
+
+    /// Where a symbol is in the guest; per-CPU and absolute ones unslid.
+    pub fn symbol_addr(&self, symbol: &Symbol<'_>) -> Option<Addr> {
+        match (symbol.place, &self.placement) {
+            (Place::PerCpu | Place::Absolute, _) => Some(Addr(symbol.addr.0)),
+            // Labels such as `_end` lie past every section.
+            (Place::Section(_), Placement::Slide(slide)) => {
+                Some(Addr(symbol.addr.0.wrapping_add(*slide)))
+            }
+            (Place::Section(_), Placement::Sections(_)) => self.runtime(symbol.addr),
+        }
+    }
+}
+
+impl Symbols {
+    /// No image yet: every question has an empty answer.
+    pub fn new() -> Symbols {
+        Symbols::default()
+    }
+
+    /// Adds an image as `vmlinux` or under the name of a module, in place of
+    /// one of the same name.
+    pub fn place(&mut self, name: &str, image: Arc<DebugImage>, placement: Placement) -> ImageId {
+        let id = ImageId(self.next_id);
+        self.next_id = self.next_id.wrapping_add(1);
+        let placed = Placed::new(id, name, image, placement);
+        let list = Arc::make_mut(&mut self.placed);
+        list.retain(|other| other.name != name);
+        // The kernel first: it answers for most addresses and names.
+        match name {
+            VMLINUX => list.insert(0, placed),
+            _ => list.push(placed),
+        }
+        id
+    }
+
+    /// Takes an image out.
+    pub fn remove(&mut self, name: &str) {
+        Arc::make_mut(&mut self.placed).retain(|placed| placed.name != name);
+    }
+
+    /// Every image, vmlinux first.
+    pub fn images(&self) -> impl Iterator<Item = &Placed> {
+        self.placed.iter()
+    }
+
+    /// The kernel proper.
+    pub fn vmlinux(&self) -> Option<&Placed> {
+        self.placed.first().filter(|placed| placed.name == VMLINUX)
+    }
+
+    /// The image of this id, unless it was taken out.
+    pub fn image(&self, id: ImageId) -> Option<&Placed> {
+        self.placed.iter().find(|placed| placed.id == id)
+    }
+
+    /// Moves vmlinux to the slide that was found out. Its id stays, so what
+    /// was asked of its types still holds.
+    pub fn set_slide(&mut self, slide: u64) {
+        if let Some(placed) = Arc::make_mut(&mut self.placed).first_mut()
+            && placed.name == VMLINUX
+        {
+            let placement = Placement::Slide(slide);
+            *placed = Placed::new(placed.id, VMLINUX, placed.image.clone(), placement);
+        }
+    }
+
+    /// The image that has `addr`, and the address in its file.
+    pub(super) fn locate(&self, addr: Addr) -> Option<(&Placed, FileAddr)> {
+        self.placed.iter().find_map(|placed| Some((placed, placed.file_addr(addr)?)))
+    }
+
+    /// The run-time address of an address in the file of `image`, as
+    /// `DW_OP_addr` has it. Per-CPU offsets are given back as they are.
+    pub fn runtime_of(&self, image: ImageId, addr: FileAddr) -> Option<Addr> {
+        let placed = self.image(image)?;
+        if let Some(at) = placed.runtime(addr) {
+            return Some(at);
+        }
+        let sections = placed.image.image().sections();
+        let per_cpu = sections.iter().any(|section| section.addr.0 == 0 && section.contains(addr));
+        (per_cpu && matches!(placed.placement, Placement::Slide(_))).then_some(Addr(addr.0))
+    }
+
+    /// The symbol that holds `addr`: a function before data, a global before
+    /// a local. `None` outside every image and in the gaps inside them.
+    pub fn symbol_at(&self, addr: Addr) -> Option<SymbolAt> {
+        let (placed, file) = self.locate(addr)?;
+        let image = placed.image.image();
+        let symbol = image.symbols().at_addr(file)?;
+        // A label without a size reaches to the end of its section at most.
+        let section = image.section_at(file)?;
+        if symbol.addr < section.addr {
+            return None;
+        }
+        Some(SymbolAt {
+            name: symbol.name.to_owned(),
+            start: addr.back(file.0 - symbol.addr.0),
+            size: symbol.size,
+            module: placed.module(),
+        })
+    }
+
+    /// `addr` in words: `vfs_read+0x10`, `HgfsSendRequest [hgfs]`.
+    pub fn describe(&self, addr: Addr) -> Option<String> {
+        let symbol = self.symbol_at(addr)?;
+        let mut text = symbol.name;
+        let offset = addr.since(symbol.start);
+        if offset != 0 {
+            text.push_str(&format!("+0x{offset:x}"));
+        }
+        if let Some(module) = symbol.module {
+            text.push_str(&format!(" [{module}]"));
+        }
+        Some(text)
+    }
+
+    /// The address of an ELF symbol of vmlinux: slid, unless it is absolute
+    /// or per-CPU. Among several of one name a global comes first.
+    pub fn symbol_addr(&self, name: &str) -> Option<Addr> {
+        let placed = self.vmlinux()?;
+        placed.symbol_addr(&pick(placed.image.image().symbols().named(name))?)
+    }
+
+    /// What to add to a CPU's `__per_cpu_offset` to reach a per-CPU variable
+    /// of vmlinux. Kernels up to 6.14 link `.data..percpu` at zero and the
+    /// offset is not slid; later ones link it like other data, and it is.
+    /// `None` when the symbol is not in a per-CPU section.
+    pub fn per_cpu_offset_symbol(&self, name: &str) -> Option<Addr> {
+        let placed = self.vmlinux()?;
+        let image = placed.image.image();
+        let symbol = pick(image.symbols().named(name))?;
+        let per_cpu = match symbol.place {
+            Place::PerCpu => true,
+            Place::Absolute => false,
+            Place::Section(index) => image
+                .sections()
+                .get(usize::from(index))
+                .is_some_and(|section| section.name == ".data..percpu"),
+        };
+        if per_cpu { placed.symbol_addr(&symbol) } else { None }
+    }
+}
+
+fn pick<'a>(named: impl Iterator<Item = Symbol<'a>>) -> Option<Symbol<'a>> {
+    named.max_by_key(|symbol| (symbol.global, std::cmp::Reverse(symbol.addr)))
+}
