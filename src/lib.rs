@@ -2,11 +2,17 @@
 
 pub mod base;
 
+pub mod link;
+
+pub mod rsp;
+
 pub mod arch;
 
 pub mod image;
 
 pub mod source;
+
+pub mod target;
 
 pub mod symbols;
 

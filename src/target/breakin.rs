@@ -1,0 +1,42 @@
+//! Stopping a running kernel.
+//!
+//! On x86 the serial driver does not look for packets or Ctrl-C while the
+//! kernel runs (`kgdboc` registers no receive hook with 8250), so a packet
+//! would only reach the shell. What works over the line is sysrq: a BREAK and,
+//! within 5 seconds, the key `g` (`uart_handle_sysrq_char` in
+//! `include/linux/serial_core.h`). It needs the port to be a registered
+//! console, and `kernel.sysrq` to be exactly 1.
+
+use std::time::Duration;
+
+/// One thing to do on the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Send a BREAK.
+    Break,
+    /// Send these bytes.
+    Send(&'static [u8]),
+}
+
+/// BREAK, then the sysrq key for the debugger.
+pub const SYSRQ: [Step; 2] = [Step::Break, Step::Send(b"g")];
+
+/// How long the kernel waits for the key after a BREAK (`SYSRQ_TIMEOUT`,
+/// `HZ * 5`, in `include/linux/serial_core.h`).
+pub const KEY_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a kernel takes to stop after the key: the roundup of the CPUs
+/// gives up after a second, the banner goes over the line.
+pub const STOPS_WITHIN: Duration = Duration::from_secs(3);
+
+/// What the user can type in the guest as root when the line has no BREAK.
+/// `write_sysrq_trigger` does not look at `kernel.sysrq`.
+pub const BY_HAND: &str = "echo g > /proc/sysrq-trigger";
+
+/// Why a BREAK and `g` did nothing, in the order of likelihood, when the guest
+/// printed nothing that says it ([`Sign`](super::console::Sign)).
+pub const SILENT_CAUSES: [&str; 3] = [
+    "the relay does not pass a BREAK on",
+    "the port is not a console of the guest (console=ttyS0), or its kernel has no MAGIC_SYSRQ_SERIAL",
+    "the guest hangs with interrupts off",
+];

@@ -1,0 +1,284 @@
+//! What the kernel's own text on the line says about the debugger.
+//!
+//! The same line carries the console, so anybody can print anything there.
+//! A [`Sign`] is a reason to look, never a fact.
+
+use std::fmt;
+
+use crate::base::addr::Addr;
+
+/// The longest line that is looked at as a whole.
+const LONGEST: usize = 1024;
+
+/// What kdb says when it takes over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KdbEntry {
+    /// The CPU. `None` on a kernel for one CPU.
+    pub cpu: Option<u32>,
+    /// The pid of the current task.
+    pub pid: Option<i32>,
+    /// Why, in the kernel's words: `Keyboard Entry`, `NonMaskable Interrupt @
+    /// 0x…`, `Breakpoint @ 0x…`.
+    pub reason: String,
+}
+
+/// One thing the kernel said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sign {
+    /// `Entering kdb (current=0x…, pid 1) on processor 0 due to …`
+    KdbEntered(KdbEntry),
+    /// `[0]kdb> ` with nothing behind: kdb waits for a command, and takes a
+    /// packet.
+    KdbPrompt {
+        /// The CPU. `None` on a kernel for one CPU.
+        cpu: Option<u32>,
+    },
+    /// kgdb waits for a packet.
+    Waiting,
+    /// sysrq refused the key.
+    SysrqDisabled,
+    /// sysrq knows no `g`: it printed its help.
+    SysrqUnknown,
+    /// Other CPUs did not stop in time (`kgdb_cpu_enter`).
+    RoundupTimeout,
+    /// A breakpoint stays in memory (`dbg_deactivate_sw_breakpoints`), see
+    /// there: it must be repaired before the kernel is resumed.
+    RemoveFailed {
+        /// Where.
+        addr: Addr,
+    },
+    /// The debugger hit its own breakpoint (`kgdb_reenter_check`): the list of
+    /// breakpoints is void.
+    BreakpointsLost,
+    /// A step left the kernel: it runs.
+    SteppedToUser,
+    /// The other end is no kernel at all.
+    Stranger(&'static str),
+}
+
+impl Sign {
+    /// Whether the kernel has stopped, if the text is true.
+    pub fn is_stop(&self) -> bool {
+        matches!(self, Sign::KdbEntered(_) | Sign::KdbPrompt { .. } | Sign::Waiting)
+    }
+}
+
+impl fmt::Display for Sign {
+    /// What it means and what to do, for people.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Sign::KdbEntered(KdbEntry { cpu: Some(cpu), reason, .. }) => {
+                write!(f, "stopped in kdb on CPU {cpu}: {reason}")
+            }
+            Sign::KdbEntered(entry) => write!(f, "stopped in kdb: {}", entry.reason),
+            Sign::KdbPrompt { cpu: Some(cpu) } => {
+                write!(f, "kdb waits for a command on CPU {cpu}")
+            }
+            Sign::KdbPrompt { cpu: None } => f.write_str("kdb waits for a command"),
+            Sign::Waiting => f.write_str("kgdb waits for the debugger"),
+            Sign::SysrqDisabled => f.write_str(
+                "the guest does not allow sysrq g, type there as root: sysctl kernel.sysrq=1",
+            ),
+            Sign::SysrqUnknown => f.write_str(
+                "the guest's kgdb has no line, type there as root: echo ttyS0,115200 > /sys/module/kgdboc/parameters/kgdboc",
+            ),
+            Sign::RoundupTimeout => f.write_str("some CPUs did not stop, their registers are unknown"),
+            Sign::RemoveFailed { addr } => {
+                write!(f, "the kernel could not take out the breakpoint at {addr}")
+            }
+            Sign::BreakpointsLost => {
+                f.write_str("the kernel removed breakpoints because the debugger itself hit one")
+            }
+            Sign::SteppedToUser => f.write_str("the step left the kernel, which runs on"),
+            Sign::Stranger(what) => write!(f, "this is {what}, not a kernel's serial line"),
+        }
+    }
+}
+
+/// Reads console text as it comes, in pieces of any size.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    line: Vec<u8>,
+    /// The unfinished line was already seen to be a prompt.
+    prompted: bool,
+}
+
+impl Watcher {
+    /// Adds text and gives what it says.
+    pub fn feed(&mut self, text: &[u8]) -> Vec<Sign> {
+        let mut signs = Vec::new();
+        for &byte in text {
+            if matches!(byte, b'\n' | b'\r') {
+                signs.extend(sign(&String::from_utf8_lossy(&self.line)));
+                self.line.clear();
+                self.prompted = false;
+            } else if self.line.len() < LONGEST {
+                self.line.push(byte);
+            }
+        }
+        if !self.prompted
+            && let Some(prompt) = prompt(&self.line)
+        {
+            self.prompted = true;
+            signs.push(prompt);
+        }
+        signs
+    }
+
+    /// Forgets an unfinished line.
+    pub fn clear(&mut self) {
+        *self = Watcher::default();
+    }
+}
+
+/// `[0]kdb> ` at the end of the text; before it there may be the rest of a line
+/// that was cut off. A kernel for one CPU has `kdb> ` alone (the default of
+/// `PROMPT` in `kernel/debug/kdb/kdb_main.c`).
+fn prompt(line: &[u8]) -> Option<Sign> {
+    let line = line.strip_suffix(b"kdb> ")?;
+    if line.is_empty() {
+        return Some(Sign::KdbPrompt { cpu: None });
+    }
+    let line = line.strip_suffix(b"]")?;
+    let start = line.iter().rposition(|&byte| byte == b'[')?;
+    let cpu = std::str::from_utf8(&line[start + 1..]).ok()?.parse().ok()?;
+    Some(Sign::KdbPrompt { cpu: Some(cpu) })
+}
+
+/// What one whole line says. The texts are of `kernel/debug/debug_core.c`,
+/// `kernel/debug/kdb/kdb_main.c`, `drivers/tty/sysrq.c` and
+/// `arch/x86/kernel/kgdb.c`.
+fn sign(line: &str) -> Option<Sign> {
+    if let Some(at) = line.find("Entering kdb (") {
+        return Some(Sign::KdbEntered(kdb_entry(&line[at..])));
+    }
+    if let Some(at) = line.find("KGDB: ") {
+        return kgdb_sign(&line[at + "KGDB: ".len()..]);
+    }
+    if line.contains("This sysrq operation is disabled.") {
+        return Some(Sign::SysrqDisabled);
+    }
+    // `sysrq: HELP : loglevel(0-9) …`, [4.2] `sysrq: SysRq : HELP : …`.
+    if line.contains("sysrq: ") && line.contains("HELP : ") {
+        return (!line.contains("debug(g)")).then_some(Sign::SysrqUnknown);
+    }
+    stranger(line).map(Sign::Stranger)
+}
+
+fn kgdb_sign(text: &str) -> Option<Sign> {
+    let starts = |prefix: &str| text.starts_with(prefix);
+    if starts("Waiting for") || starts("waiting...") || starts("Entering KGDB") || starts("KGDB or")
+    {
+        return Some(Sign::Waiting);
+    }
+    if starts("Timed out waiting for secondary CPUs") {
+        return Some(Sign::RoundupTimeout);
+    }
+    if starts("trap/step from kernel to user space") {
+        return Some(Sign::SteppedToUser);
+    }
+    if starts("re-enter error") {
+        return Some(Sign::BreakpointsLost);
+    }
+    let addr = text.strip_prefix("BP remove failed: ")?.split_whitespace().next()?;
+    let addr = u64::from_str_radix(addr.trim_start_matches("0x"), 16).ok()?;
+    Some(Sign::RemoveFailed { addr: Addr(addr) })
+}
+
+/// `Entering kdb (current=0xffff888003a30000, pid 1) on processor 0 due to …`
+/// (`kdb_local` in `kernel/debug/kdb/kdb_main.c`).
+fn kdb_entry(line: &str) -> KdbEntry {
+    let number = |before: &str| {
+        let rest = &line[line.find(before)? + before.len()..];
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(rest.len());
+        Some(&rest[..end])
+    };
+    let reason = line.split_once("due to ").map_or("", |(_, reason)| reason);
+    KdbEntry {
+        cpu: number("on processor ").and_then(|digits| digits.parse().ok()),
+        pid: number(", pid ").and_then(|digits| digits.parse().ok()),
+        reason: reason.trim().to_owned(),
+    }
+}
+
+/// Recognises servers that are often behind a mistyped port.
+pub fn stranger(text: &str) -> Option<&'static str> {
+    const STRANGERS: [(&str, &str); 8] = [
+        ("HTTP/1.", "a web server"),
+        ("<html", "a web server"),
+        ("SSH-2.0", "an ssh server"),
+        ("SSH-1.", "an ssh server"),
+        ("RFB 00", "a VNC server"),
+        ("{\"QMP\":", "QEMU's machine protocol"),
+        ("(qemu) ", "QEMU's monitor"),
+        ("QEMU Monitor", "QEMU's monitor"),
+    ];
+    let text = text.trim_start();
+    STRANGERS.iter().find(|(start, _)| text.starts_with(start)).map(|&(_, what)| what).or_else(
+        || {
+            let mail = text.starts_with("220 ") || text.starts_with("220-");
+            mail.then_some("a mail or file server")
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const KDB: &str = "\r\nEntering kdb (current=0xffff888003a30000, pid 42) on processor 1 due to NonMaskable Interrupt @ 0xffffffff81123456\r\n[1]kdb> ";
+
+    #[test]
+    fn kdb_takes_over() {
+        let signs = Watcher::default().feed(KDB.as_bytes());
+        let entry = KdbEntry {
+            cpu: Some(1),
+            pid: Some(42),
+            reason: "NonMaskable Interrupt @ 0xffffffff81123456".to_owned(),
+        };
+        assert_eq!(signs, [Sign::KdbEntered(entry), Sign::KdbPrompt { cpu: Some(1) }]);
+        assert!(signs.iter().all(Sign::is_stop));
+    }
+
+    #[test]
+    fn lines_and_what_to_do() {
+        for (line, words) in [
+            ("[  12.3] sysrq: This sysrq operation is disabled.", "sysctl kernel.sysrq=1"),
+            ("[  12.3] sysrq: HELP : loglevel(0-9) reboot(b)", "parameters/kgdboc"),
+            ("KGDB: Timed out waiting for secondary CPUs.", "some CPUs"),
+            ("KGDB: BP remove failed: ffffffff81000010", "breakpoint at 0xffffffff81000010"),
+            ("[ 1.0] KGDB: Waiting for connection from remote gdb...", "waits"),
+            ("KGDB: waiting... or $3#33 for KDB", "waits"),
+            ("KGDB: re-enter error: breakpoint removed ffffffff8100", "removed breakpoints"),
+            ("HTTP/1.1 400 Bad Request", "a web server"),
+            ("SSH-2.0-OpenSSH_9.2", "an ssh server"),
+        ] {
+            let signs = Watcher::default().feed(format!("noise\r\n{line}\r\n").as_bytes());
+            assert_eq!(signs.len(), 1, "{line}");
+            assert!(signs[0].to_string().contains(words), "{}", signs[0]);
+        }
+    }
+
+    #[test]
+    fn ordinary_text_says_nothing() {
+        let text =
+            "login: root\r\n# echo [0]kdb> is a prompt\r\nsysrq: HELP : debug(g)\r\nKGDB: x\r\n";
+        assert_eq!(Watcher::default().feed(text.as_bytes()), []);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_do_not_matter(cut in 1usize..20) {
+            let mut watcher = Watcher::default();
+            let signs: Vec<_> =
+                KDB.as_bytes().chunks(cut).flat_map(|piece| watcher.feed(piece)).collect();
+            prop_assert_eq!(signs.len(), 2);
+        }
+
+        #[test]
+        fn feed_takes_anything(text in "(Entering kdb \\(|KGDB: |BP remove failed: |, pid |due to |.|\n){0,20}") {
+            Watcher::default().feed(text.as_bytes());
+        }
+    }
+}

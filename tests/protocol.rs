@@ -1,0 +1,434 @@
+//! The client against the model of the stub, on a line with a rate, a delay
+//! and faults, under a clock that the test moves.
+
+#[path = "support/stub.rs"]
+mod stub;
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use kgdb_tui::{
+    base::addr::Addr,
+    rsp::{
+        client::{Client, Event, Mode, RequestError},
+        command::{Command, Point, PointKind},
+        frame::unhex,
+        reply::{Reply, ReplyError, StopReply},
+        thread::ThreadId,
+        timing::Timing,
+    },
+};
+use proptest::prelude::*;
+use stub::Stub;
+
+#[derive(Debug, Clone, Copy)]
+enum Fault {
+    Drop,
+    Flip(u8),
+    Insert(u8),
+    /// The line stands still for so many milliseconds.
+    Stall(u16),
+}
+
+/// One direction: bytes with their time of arrival.
+#[derive(Default)]
+struct Wire {
+    bytes: VecDeque<(Instant, u8)>,
+    sent: usize,
+    faults: Vec<(usize, Fault)>,
+}
+
+impl Wire {
+    fn put(&mut self, byte: u8, now: Instant, per_byte: Duration, latency: Duration) {
+        let mut at = (now + latency).max(self.bytes.back().map_or(now, |&(at, _)| at) + per_byte);
+        let fault = self.faults.iter().find(|(index, _)| *index == self.sent).map(|(_, f)| *f);
+        self.sent += 1;
+        match fault {
+            None => self.bytes.push_back((at, byte)),
+            Some(Fault::Drop) => {}
+            Some(Fault::Flip(bits)) => {
+                // Noise that makes an ack, or the start of a packet, out of
+                // something else is beyond what the protocol can tell.
+                let flipped = byte ^ bits;
+                let safe = !matches!(flipped, b'+' | b'-' | b'$' | 3);
+                self.bytes.push_back((at, if safe { flipped } else { byte ^ 0x80 }));
+            }
+            Some(Fault::Insert(noise)) => {
+                self.bytes.push_back((at, noise));
+                self.bytes.push_back((at, byte));
+            }
+            Some(Fault::Stall(millis)) => {
+                at += Duration::from_millis(millis.into());
+                self.bytes.push_back((at, byte));
+            }
+        }
+    }
+}
+
+struct Pair {
+    client: Client,
+    stub: Stub,
+    now: Instant,
+    to_stub: Wire,
+    to_client: Wire,
+    per_byte: Duration,
+    latency: Duration,
+    /// Stop the kernel so long after it was resumed.
+    stop_after: Option<Duration>,
+    stop_at: Option<Instant>,
+    events: Vec<Event>,
+}
+
+impl Pair {
+    fn new(stub: Stub) -> Pair {
+        Pair {
+            client: Client::new(Timing::for_baud(115_200)),
+            stub,
+            now: Instant::now(),
+            to_stub: Wire::default(),
+            to_client: Wire::default(),
+            per_byte: Duration::from_micros(87),
+            latency: Duration::from_millis(3),
+            stop_after: None,
+            stop_at: None,
+            events: Vec::new(),
+        }
+    }
+
+    fn pump(&mut self) {
+        while let Some(bytes) = self.client.poll_transmit() {
+            for byte in bytes {
+                self.to_stub.put(byte, self.now, self.per_byte, self.latency);
+            }
+        }
+        while let Some(byte) = self.stub.out.pop_front() {
+            self.to_client.put(byte, self.now, self.per_byte, self.latency);
+        }
+        self.events.extend(std::iter::from_fn(|| self.client.poll()));
+        if !self.stub.is_running() {
+            self.stop_at = None;
+        } else if self.stop_at.is_none() {
+            self.stop_at = self.stop_after.map(|after| self.now + after);
+        }
+    }
+
+    /// Moves to the next thing that happens. False when nothing will.
+    fn step(&mut self) -> bool {
+        self.pump();
+        let arrivals = [self.to_stub.bytes.front(), self.to_client.bytes.front()];
+        let arrivals = arrivals.into_iter().flatten().map(|&(at, _)| at);
+        let Some(next) = arrivals.chain(self.client.poll_timeout()).chain(self.stop_at).min()
+        else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        while let Some(&(_, byte)) = self.to_stub.bytes.front().filter(|(at, _)| *at <= self.now) {
+            self.to_stub.bytes.pop_front();
+            self.stub.byte(byte);
+        }
+        while let Some(&(_, byte)) = self.to_client.bytes.front().filter(|(at, _)| *at <= self.now)
+        {
+            self.to_client.bytes.pop_front();
+            self.client.receive(&[byte], self.now);
+        }
+        if self.stop_at.is_some_and(|at| at <= self.now) {
+            self.stop_at = None;
+            if self.stub.is_running() {
+                self.stub.stop();
+            }
+        }
+        if self.client.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.client.timeout(self.now);
+        }
+        self.pump();
+        true
+    }
+
+    fn run_until(&mut self, what: impl Fn(&Event) -> bool) -> Option<Event> {
+        for _ in 0..200_000 {
+            if let Some(found) = self.events.iter().position(&what) {
+                return Some(self.events.remove(found));
+            }
+            if !self.step() {
+                break;
+            }
+        }
+        let found = self.events.iter().position(&what)?;
+        Some(self.events.remove(found))
+    }
+
+    fn ask(&mut self, command: Command) -> Result<(Result<Reply, ReplyError>, bool), RequestError> {
+        let id = self.client.send(command, self.now).expect("taken");
+        let about = |event: &Event| match event {
+            Event::Reply { id: about, .. } | Event::Failed { id: about, .. } => *about == id,
+            _ => false,
+        };
+        match self.run_until(about).expect("every request ends") {
+            Event::Reply { reply, resent, .. } => Ok((reply, resent)),
+            Event::Failed { error, .. } => Err(error),
+            _ => unreachable!(),
+        }
+    }
+
+    /// All text that came so far, of the console and of `O` packets.
+    fn texts(&mut self) -> String {
+        let text = |event| match event {
+            Event::Output(text) | Event::Console(text) => text,
+            _ => Vec::new(),
+        };
+        String::from_utf8(self.events.drain(..).flat_map(text).collect()).expect("ASCII")
+    }
+
+    fn good(&mut self, command: Command) -> Reply {
+        self.ask(command).expect("answered").0.expect("no error")
+    }
+}
+
+fn read(addr: u64, len: usize) -> Command {
+    Command::read_memory(Addr(addr), len).expect("fits")
+}
+
+fn breakpoint(addr: u64) -> Point {
+    Point { kind: PointKind::Software, addr: Addr(addr), len: 1 }
+}
+
+#[test]
+fn a_whole_conversation() {
+    let mut pair = Pair::new(Stub::stopped());
+    assert_eq!(pair.good(Command::HaltReason), Reply::Stop(StopReply::Signal { signal: 5 }));
+    assert_eq!(pair.client.mode(), Mode::Stopped);
+    assert!(matches!(pair.good(Command::ReadRegisters), Reply::Registers(raw) if raw.len() == 156));
+    assert!(matches!(pair.good(read(0x2000, 504)), Reply::Memory(data) if data.len() == 504));
+    let fault = pair.ask(read(0, 8)).unwrap().0.unwrap_err();
+    assert!(fault.to_string().contains("not mapped"));
+    assert_eq!(pair.good(Command::Insert(breakpoint(0x4000))), Reply::Done);
+    assert_eq!(pair.good(Command::monitor("hello").unwrap()), Reply::Done);
+    assert_eq!(pair.texts(), "hello world\n");
+    pair.stop_after = Some(Duration::from_secs(30));
+    assert_eq!(pair.good(Command::Continue), Reply::Resumed);
+    assert_eq!(pair.client.mode(), Mode::Running);
+    pair.pump();
+    let console = "[   1.0] console: 5$ + 3# - x\r\nroot@guest:~$ ";
+    pair.stub.print(console.as_bytes());
+    let stop = StopReply::Thread { signal: 5, thread: Some(ThreadId(500)) };
+    assert!(pair.run_until(|event| *event == Event::Stop(stop)).is_some());
+    assert_eq!(pair.texts(), console);
+    pair.stop_after = None;
+    assert_eq!(pair.good(Command::Detach), Reply::Done);
+    while pair.step() {}
+    assert!(pair.stub.is_running() && !pair.stub.connected);
+    assert_eq!(pair.stub.junk, b"", "nothing may reach a running kernel");
+    assert_eq!((pair.client.meter().resends, pair.client.meter().strays), (0, 0));
+}
+
+#[test]
+fn a_stop_that_waits_since_before_we_came() {
+    let mut stub = Stub::running();
+    stub.connected = true;
+    stub.stop();
+    stub.out.clear();
+    let mut pair = Pair::new(stub);
+    let (reply, resent) = pair.ask(Command::HaltReason).unwrap();
+    assert_eq!(reply, Ok(Reply::Stop(StopReply::Signal { signal: 5 })));
+    assert!(resent);
+    assert!(matches!(pair.good(Command::ReadRegisters), Reply::Registers(_)));
+}
+
+#[test]
+fn a_silent_kernel_gets_one_knock() {
+    let mut pair = Pair::new(Stub::running());
+    let error = pair.ask(Command::HaltReason).unwrap_err();
+    assert!(matches!(error, RequestError::NoAnswer { attempts: 1, .. }), "{error}");
+    while pair.step() {}
+    assert_eq!(pair.stub.junk, b"$?#3f");
+}
+
+#[test]
+fn an_echo_is_no_answer() {
+    let mut client = Client::new(Timing::default());
+    let now = Instant::now();
+    client.send(Command::HaltReason, now).unwrap();
+    assert_eq!(client.poll_transmit().as_deref(), Some(&b"$?#3f"[..]));
+    client.receive(b"$?#3f", now);
+    let event = client.poll();
+    assert!(matches!(event, Some(Event::Failed { error: RequestError::Echoed { .. }, .. })));
+    assert_eq!(client.poll_transmit(), None);
+    assert_eq!(client.mode(), Mode::Running);
+}
+
+#[test]
+fn a_lost_ack_of_continue_is_not_repeated() {
+    let mut pair = Pair::new(Stub::stopped());
+    pair.good(Command::HaltReason);
+    pair.pump();
+    pair.to_client.faults = vec![(pair.to_client.sent, Fault::Drop)];
+    let error = pair.ask(Command::Continue).unwrap_err();
+    assert!(matches!(error, RequestError::Unconfirmed { .. }));
+    while pair.step() {}
+    assert_eq!((pair.stub.continues, &pair.stub.junk[..]), (1, &b""[..]));
+}
+
+#[test]
+fn a_refused_resume_is_told() {
+    let mut client = Client::new(Timing::default());
+    let now = Instant::now();
+    client.send(Command::HaltReason, now).unwrap();
+    client.receive(b"+$S05#b8", now);
+    client.send(Command::Continue, now).unwrap();
+    client.receive(b"+$E22#a9", now);
+    let events: Vec<_> = std::iter::from_fn(|| client.poll()).collect();
+    assert!(matches!(events.last(), Some(Event::ResumeRefused(error)) if error.errno == 22));
+    assert_eq!(client.mode(), Mode::Stopped);
+    let sent: Vec<u8> = std::iter::from_fn(|| client.poll_transmit()).flatten().collect();
+    assert_eq!(sent, b"$?#3f+$c#63+");
+}
+
+#[test]
+fn the_end_of_the_machine_is_not_acknowledged() {
+    let mut client = Client::new(Timing::default());
+    let now = Instant::now();
+    client.assume_running();
+    client.receive(b"reboot: Restarting system\r\n$W01#b8", now);
+    let events: Vec<_> = std::iter::from_fn(|| client.poll()).collect();
+    assert_eq!(events.last(), Some(&Event::Exited { code: 1 }));
+    assert_eq!(client.poll_transmit(), None);
+}
+
+#[test]
+fn a_damaged_stop_is_told_and_asked_again() {
+    let mut pair = Pair::new(Stub::stopped());
+    pair.good(Command::HaltReason);
+    pair.pump();
+    pair.stop_after = Some(Duration::from_secs(1));
+    pair.to_client.faults = vec![(pair.to_client.sent + 10, Fault::Flip(1))];
+    pair.good(Command::Continue);
+    assert!(pair.run_until(|event| matches!(event, Event::DamagedStop(_))).is_some());
+    pair.client.nudge();
+    assert!(pair.run_until(|event| matches!(event, Event::Stop(_))).is_some());
+    assert_eq!(pair.stub.junk, b"");
+}
+
+/// Runs a script on a line with faults. Whatever the faults do, an answer is
+/// the right one or there is none, and nothing resumes the kernel twice.
+fn withstand(script: &[u8], to_stub: Vec<(usize, Fault)>, to_client: Vec<(usize, Fault)>) {
+    let mut pair = Pair::new(Stub::stopped());
+    pair.stop_after = Some(Duration::from_millis(40));
+    pair.to_stub.faults = to_stub;
+    pair.to_client.faults = to_client;
+    let (mut continues, mut steps) = (0, 0);
+    let mut planted = false;
+    if !matches!(pair.ask(Command::HaltReason), Ok((Ok(Reply::Stop(_)), _))) {
+        return;
+    }
+    for (turn, letter) in script.iter().enumerate() {
+        let addr = 0x3000 + turn as u64 * 64;
+        let command = match letter {
+            b'g' => Command::ReadRegisters,
+            b'm' => read(addr, 40),
+            b'M' => Command::write_memory(Addr(0x8000), &[turn as u8; 24]).expect("fits"),
+            b'Z' => Command::Insert(breakpoint(0x5000)),
+            b'z' => Command::Remove(breakpoint(0x5000)),
+            b'c' => Command::Continue,
+            _ => Command::Step,
+        };
+        match letter {
+            b'c' => continues += 1,
+            b's' => steps += 1,
+            _ => {}
+        }
+        let resumes = command.resumes();
+        let Ok((reply, resent)) = pair.ask(command) else { break };
+        assert!(pair.stub.continues <= continues && pair.stub.steps <= steps);
+        match (letter, reply) {
+            (b'g', Ok(Reply::Registers(raw))) => {
+                assert_eq!(Some(raw), unhex(&pair.stub.registers()));
+            }
+            (b'm', Ok(Reply::Memory(data))) => {
+                let truth: Vec<u8> = (addr..addr + 40).map(|at| pair.stub.memory(at)).collect();
+                assert_eq!(data, truth);
+            }
+            (b'M', Ok(Reply::Done)) => assert_eq!(pair.stub.memory(0x8000), turn as u8),
+            (b'Z', Ok(Reply::Done)) => planted = true,
+            (b'Z', Err(ReplyError::Refused(error))) => {
+                assert!(error.errno == 17 && (planted || resent));
+                planted = true;
+            }
+            (b'z', Ok(Reply::Done)) => planted = false,
+            (b'z', Err(ReplyError::Refused(error))) => {
+                assert!(error.errno == 2 && (!planted || resent));
+                planted = false;
+            }
+            (b'c' | b's', Ok(Reply::Resumed)) => {}
+            (letter, reply) => panic!("{}: {reply:?}", *letter as char),
+        }
+        assert_eq!(pair.stub.breakpoints.contains(&0x5000), planted);
+        if resumes {
+            assert_eq!((pair.stub.continues, pair.stub.steps), (continues, steps));
+            if pair.client.mode() == Mode::Running
+                && pair.run_until(|event| matches!(event, Event::Stop(_))).is_none()
+            {
+                break;
+            }
+            pair.events.clear();
+        }
+    }
+    pair.stop_after = None;
+    pair.stop_at = None;
+    for _ in 0..100_000 {
+        if !pair.step() {
+            break;
+        }
+    }
+    assert!(pair.stub.continues <= continues && pair.stub.steps <= steps);
+}
+
+fn faults(kinds: impl Strategy<Value = Fault>) -> impl Strategy<Value = Vec<(usize, Fault)>> {
+    // Far apart: two faults in one packet may hide from an 8-bit sum.
+    proptest::collection::vec((0usize..400, kinds), 0..4).prop_map(|faults| {
+        faults.into_iter().enumerate().map(|(nth, (at, fault))| (nth * 900 + at, fault)).collect()
+    })
+}
+
+fn any_fault() -> impl Strategy<Value = Fault> {
+    prop_oneof![
+        Just(Fault::Drop),
+        (1u8..255).prop_map(Fault::Flip),
+        (b'a'..=b'z').prop_map(Fault::Insert),
+        (0u16..4000).prop_map(Fault::Stall),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
+
+    #[test]
+    fn answers_survive_faults(
+        script in proptest::collection::vec(
+            proptest::sample::select(&b"gmMZzcs"[..]), 1..12
+        ),
+        to_stub in faults(any_fault()),
+        to_client in faults(any_fault()),
+    ) {
+        withstand(&script, to_stub.into_iter().map(|(at, fault)| (at / 8, fault)).collect(), to_client);
+    }
+
+    #[test]
+    fn receive_takes_anything(
+        pieces in proptest::collection::vec(("[$#+\\-STOWEK05threadm:;,?]{0,20}", any::<bool>()), 0..20)
+    ) {
+        let mut client = Client::new(Timing::default());
+        let mut now = Instant::now();
+        for (bytes, knock) in pieces {
+            if knock {
+                let _ = client.send(Command::HaltReason, now);
+            }
+            client.receive(bytes.as_bytes(), now);
+            now += Duration::from_millis(300);
+            client.timeout(now);
+            while client.poll_transmit().is_some() {}
+            while client.poll().is_some() {}
+        }
+    }
+}
