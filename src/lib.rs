@@ -20,4 +20,8 @@ pub mod kernel;
 
 pub mod session;
 
+pub mod config;
+
 pub mod command;
+
+pub mod ui;
