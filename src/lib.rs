@@ -2,26 +2,34 @@
 
 pub mod base;
 
+pub mod arch;
+
+pub mod config;
+
 pub mod link;
 
 pub mod rsp;
 
-pub mod arch;
+pub mod target;
 
 pub mod image;
 
+pub mod symbols;
+
 pub mod source;
 
-pub mod target;
+pub mod unwind;
 
-pub mod symbols;
+pub mod eval;
 
 pub mod kernel;
 
 pub mod session;
 
-pub mod config;
-
 pub mod command;
 
+pub mod batch;
+
 pub mod ui;
+
+pub mod demo;

@@ -1,8 +1,9 @@
 //! The client against the model of the stub, on a line with a rate, a delay
 //! and faults, under a clock that the test moves.
 
-#[path = "support/stub.rs"]
-mod stub;
+mod support {
+    pub mod stub;
+}
 
 use std::{
     collections::VecDeque,
@@ -21,7 +22,7 @@ use kgdb_tui::{
     },
 };
 use proptest::prelude::*;
-use stub::Stub;
+use support::stub::Stub;
 
 #[derive(Debug, Clone, Copy)]
 enum Fault {
@@ -252,10 +253,24 @@ fn an_echo_is_no_answer() {
     client.send(Command::HaltReason, now).unwrap();
     assert_eq!(client.poll_transmit().as_deref(), Some(&b"$?#3f"[..]));
     client.receive(b"$?#3f", now);
+    client.timeout(now + Duration::from_secs(2));
+    assert_eq!(client.poll(), Some(Event::Console(b"$?#3f".into())));
     let event = client.poll();
     assert!(matches!(event, Some(Event::Failed { error: RequestError::Echoed { .. }, .. })));
     assert_eq!(client.poll_transmit(), None);
-    assert_eq!(client.mode(), Mode::Running);
+    assert_eq!(client.mode(), Mode::Unknown);
+}
+
+#[test]
+fn kdb_echoes_and_then_answers() {
+    let mut client = Client::new(Timing::default());
+    let now = Instant::now();
+    client.send(Command::HaltReason, now).unwrap();
+    client.receive(b"$?#3f\r\n+$S05#b8", now);
+    let events: Vec<_> = std::iter::from_fn(|| client.poll()).collect();
+    assert!(matches!(events.last(), Some(Event::Reply { reply: Ok(_), .. })), "{events:?}");
+    let sent: Vec<u8> = std::iter::from_fn(|| client.poll_transmit()).flatten().collect();
+    assert_eq!(sent, b"$?#3f+");
 }
 
 #[test]
@@ -276,6 +291,8 @@ fn a_refused_resume_is_told() {
     let now = Instant::now();
     client.send(Command::HaltReason, now).unwrap();
     client.receive(b"+$S05#b8", now);
+    let now = now + Duration::from_secs(1);
+    client.timeout(now);
     client.send(Command::Continue, now).unwrap();
     client.receive(b"+$E22#a9", now);
     let events: Vec<_> = std::iter::from_fn(|| client.poll()).collect();

@@ -1,7 +1,8 @@
 //! Links on real sockets, ttys, processes and relays.
 
-#[path = "support/line.rs"]
-mod line;
+mod support {
+    pub mod line;
+}
 
 use std::{path::Path, time::Duration};
 
@@ -10,7 +11,7 @@ use kgdb_tui::link::{
     error::LinkError,
     record::{Happening, Recorder, read},
 };
-use line::{Program, free_port, open, wait_for};
+use support::line::{Program, free_port, open, wait_for};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, UnixListener},

@@ -49,6 +49,16 @@ pub enum How {
     Banner,
 }
 
+impl std::fmt::Display for How {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            How::Idt => "the interrupt table",
+            How::StopPc => "the stop in kgdb_breakpoint",
+            How::Banner => "the place of linux_banner",
+        })
+    }
+}
+
 /// The slide of a kernel. Not yet a proof that vmlinux is the guest's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slide {

@@ -120,7 +120,7 @@ pub enum RequestError {
         /// How many.
         damages: u8,
     },
-    /// The request came back as it was sent.
+    /// The request came back as it was sent, and no answer after it.
     #[error(
         "{doing}: the other end sends back what it gets, a shell or login is there and the kernel runs"
     )]
@@ -171,6 +171,7 @@ struct Flight {
     silences: u8,
     damages: u8,
     resent: bool,
+    echoed: bool,
 }
 
 /// The client's end. See the module for how to drive it.
@@ -259,6 +260,7 @@ impl Client {
             silences: 0,
             damages: 0,
             resent: false,
+            echoed: false,
         });
         if quiet.is_none() {
             self.transmit_request(now);
@@ -443,12 +445,15 @@ impl Client {
             self.meter.strays += 1;
             return;
         };
-        if let Some(flight) = &self.flight
+        if let Some(flight) = &mut self.flight
             && flight.phase != Phase::Settling
             && payload == flight.command.payload()
         {
-            let error = RequestError::Echoed { doing: flight.command.to_string() };
-            self.fail(error, Mode::Running);
+            // A shell does that, and so does kdb when something stood behind
+            // its prompt: the answer may still come (`kdb_read` in
+            // `kernel/debug/kdb/kdb_io.c`).
+            flight.echoed = true;
+            self.console(super::frame::encode(wire));
             return;
         }
         if let Some(text) = reply::output(&payload) {
@@ -564,6 +569,9 @@ impl Client {
             let payload = payload.clone();
             return self.accept_doubtful(payload, now);
         }
+        if unknown && flight.echoed {
+            return self.fail(RequestError::Echoed { doing }, Mode::Unknown);
+        }
         if unknown {
             return self.fail(RequestError::NoAnswer { doing, attempts }, Mode::Unknown);
         }
@@ -602,7 +610,10 @@ impl Client {
     fn finish(&mut self, reply: Result<Reply, ReplyError>, now: Instant) {
         let Some(flight) = self.flight.take() else { return };
         self.meter.round_trips += 1;
-        if flight.resent || flight.damages > 0 || flight.silences > 0 {
+        // After the first answer too: an earlier question, of ours or of another
+        // debugger, may have been lying in the UART and is answered as well.
+        let first = self.mode == Mode::Unknown;
+        if first || flight.resent || flight.damages > 0 || flight.silences > 0 {
             self.unsettle(now);
         }
         self.mode = match (&flight.command, &reply) {

@@ -8,5 +8,23 @@
 //! for the session.
 
 pub mod answer;
+pub mod options;
 pub mod request;
+pub mod run;
 pub mod view;
+
+mod breakpoints;
+mod code;
+mod connect;
+mod control;
+mod exits;
+mod fetch;
+mod identify;
+mod inspect;
+mod load;
+mod modules;
+mod panes;
+mod resolve;
+mod snapshot;
+mod step;
+mod wire;

@@ -36,6 +36,9 @@ pub enum Leave {
     Detach,
     /// Lift every breakpoint but leave the guest stopped: the user's explicit choice.
     Stopped,
+    /// Close the link and leave everything as it is, planted breakpoints
+    /// too: the user's explicit choice when a running guest can't be stopped.
+    AsIs,
 }
 
 /// Something asked of the session. Each gets one [`Answer`] or [`Failure`].

@@ -15,7 +15,11 @@ use crate::source::{
     text::Text,
 };
 use rustc_hash::FxHashMap;
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use thiserror::Error;
 
 /// Why a source file can't be shown.
@@ -92,6 +96,12 @@ impl Sources {
         self.texts.clear();
     }
 
+    /// The text of a file on this machine, kept like those of
+    /// [`Sources::load`].
+    pub fn text(&mut self, path: &Path) -> Result<Arc<Text>, SourceError> {
+        self.texts.entry(path.to_path_buf()).or_insert_with(|| Text::load(path)).clone()
+    }
+
     /// The text of the file that debug information calls `name`. Both the
     /// text and a failure are kept, so that drawing costs no file access.
     pub fn load(&mut self, name: &str, comp_dir: Option<&str>) -> Result<Loaded, SourceError> {
@@ -107,6 +117,6 @@ impl Sources {
     }
 }
 
-fn unreadable(path: &std::path::Path, error: &io::Error) -> SourceError {
+fn unreadable(path: &Path, error: &io::Error) -> SourceError {
     SourceError::Unreadable { path: path.to_path_buf(), reason: error.to_string() }
 }

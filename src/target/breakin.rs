@@ -12,6 +12,8 @@ use std::time::Duration;
 /// One thing to do on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// Wait so long.
+    Pause(Duration),
     /// Send a BREAK.
     Break,
     /// Send these bytes.
@@ -19,7 +21,12 @@ pub enum Step {
 }
 
 /// BREAK, then the sysrq key for the debugger.
-pub const SYSRQ: [Step; 2] = [Step::Break, Step::Send(b"g")];
+///
+/// The pause is for what was typed before: QEMU's telnet passes a BREAK on
+/// ahead of data that came in the same piece (`tcp_chr_process_IAC_bytes`), and
+/// the kernel would take that data for the key (measured, QEMU 7.2).
+pub const SYSRQ: [Step; 3] =
+    [Step::Pause(Duration::from_millis(100)), Step::Break, Step::Send(b"g")];
 
 /// How long the kernel waits for the key after a BREAK (`SYSRQ_TIMEOUT`,
 /// `HZ * 5`, in `include/linux/serial_core.h`).

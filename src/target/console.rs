@@ -39,6 +39,8 @@ pub enum Sign {
     SysrqDisabled,
     /// sysrq knows no `g`: it printed its help.
     SysrqUnknown,
+    /// sysrq got another key than `g` after the BREAK.
+    SysrqOtherKey,
     /// Other CPUs did not stop in time (`kgdb_cpu_enter`).
     RoundupTimeout,
     /// A breakpoint stays in memory (`dbg_deactivate_sw_breakpoints`), see
@@ -82,6 +84,9 @@ impl fmt::Display for Sign {
             Sign::SysrqUnknown => f.write_str(
                 "the guest's kgdb has no line, type there as root: echo ttyS0,115200 > /sys/module/kgdboc/parameters/kgdboc",
             ),
+            Sign::SysrqOtherKey => {
+                f.write_str("another key than g came after the BREAK, break in again")
+            }
             Sign::RoundupTimeout => f.write_str("some CPUs did not stop, their registers are unknown"),
             Sign::RemoveFailed { addr } => {
                 write!(f, "the kernel could not take out the breakpoint at {addr}")
@@ -134,7 +139,14 @@ impl Watcher {
 /// `[0]kdb> ` at the end of the text; before it there may be the rest of a line
 /// that was cut off. A kernel for one CPU has `kdb> ` alone (the default of
 /// `PROMPT` in `kernel/debug/kdb/kdb_main.c`).
+///
+/// A question that was sent while the kernel booted can have lost its first
+/// bytes; kdb then shows the rest behind its prompt and waits for more.
 fn prompt(line: &[u8]) -> Option<Sign> {
+    const QUESTION: &[u8] = b"$?#3f";
+    let rests = (0..=QUESTION.len()).map(|from| &QUESTION[from..]);
+    let line =
+        rests.filter_map(|rest| line.strip_suffix(rest)).find(|line| line.ends_with(b"> "))?;
     let line = line.strip_suffix(b"kdb> ")?;
     if line.is_empty() {
         return Some(Sign::KdbPrompt { cpu: None });
@@ -160,7 +172,8 @@ fn sign(line: &str) -> Option<Sign> {
     }
     // `sysrq: HELP : loglevel(0-9) …`, [4.2] `sysrq: SysRq : HELP : …`.
     if line.contains("sysrq: ") && line.contains("HELP : ") {
-        return (!line.contains("debug(g)")).then_some(Sign::SysrqUnknown);
+        let known = line.contains("debug(g)");
+        return Some(if known { Sign::SysrqOtherKey } else { Sign::SysrqUnknown });
     }
     stranger(line).map(Sign::Stranger)
 }
@@ -242,10 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_with_the_rest_of_a_question() {
+        for rest in ["", "#3f", "?#3f", "f"] {
+            let signs = Watcher::default().feed(format!("[1]kdb> {rest}").as_bytes());
+            assert_eq!(signs, [Sign::KdbPrompt { cpu: Some(1) }], "{rest}");
+        }
+        assert_eq!(Watcher::default().feed(b"kdb> "), [Sign::KdbPrompt { cpu: None }]);
+        assert_eq!(Watcher::default().feed(b"[1]kdb> md"), []);
+    }
+
+    #[test]
     fn lines_and_what_to_do() {
         for (line, words) in [
             ("[  12.3] sysrq: This sysrq operation is disabled.", "sysctl kernel.sysrq=1"),
             ("[  12.3] sysrq: HELP : loglevel(0-9) reboot(b)", "parameters/kgdboc"),
+            ("[  12.3] sysrq: HELP : loglevel(0-9) debug(g)", "another key"),
             ("KGDB: Timed out waiting for secondary CPUs.", "some CPUs"),
             ("KGDB: BP remove failed: ffffffff81000010", "breakpoint at 0xffffffff81000010"),
             ("[ 1.0] KGDB: Waiting for connection from remote gdb...", "waits"),
@@ -262,8 +286,7 @@ mod tests {
 
     #[test]
     fn ordinary_text_says_nothing() {
-        let text =
-            "login: root\r\n# echo [0]kdb> is a prompt\r\nsysrq: HELP : debug(g)\r\nKGDB: x\r\n";
+        let text = "login: root\r\n# echo [0]kdb> is a prompt\r\nKGDB: x\r\n";
         assert_eq!(Watcher::default().feed(text.as_bytes()), []);
     }
 

@@ -30,6 +30,9 @@ const LISTEN: Duration = Duration::from_millis(150);
 /// How long a talkative line is listened to.
 const LISTEN_LONGEST: Duration = Duration::from_secs(2);
 
+/// How often `?` is sent, however many prompts there are.
+const MOST_QUESTIONS: u8 = 3;
+
 /// How much text is kept to judge the line.
 const KEPT: usize = 512;
 
@@ -161,7 +164,10 @@ pub struct Knock {
     prompt: bool,
     entry: Option<KdbEntry>,
     pending: Option<(u8, Option<ThreadId>)>,
-    asked: bool,
+    /// How often `?` was sent.
+    questions: u8,
+    /// A prompt came after the last question.
+    welcome: bool,
 }
 
 impl Knock {
@@ -178,15 +184,16 @@ impl Knock {
             prompt: false,
             entry: None,
             pending: None,
-            asked: false,
+            questions: 0,
+            welcome: false,
         }
     }
 
-    /// A kdb prompt, or kgdb's word that it waits, was seen on the console:
-    /// asks at once.
+    /// A kdb prompt, or kgdb's word that it waits, was seen on the console. Also
+    /// listens first: a question that was sent while the kernel ran may be
+    /// answered by itself now, and two would mix.
     pub fn at_prompt(now: Instant, timing: Timing, entry: Option<KdbEntry>) -> Knock {
-        let stage = Stage::Ask(Command::HaltReason);
-        Knock { stage, prompt: true, entry, ..Knock::new(now, timing) }
+        Knock { prompt: true, entry, ..Knock::new(now, timing) }
     }
 
     /// What to do now.
@@ -194,7 +201,7 @@ impl Knock {
         if self.stage == Stage::Listening {
             if let Some((signal, thread)) = self.pending {
                 self.done(Verdict::PendingStop { signal, thread, wiped: false });
-            } else if self.prompt || now >= self.ask_at {
+            } else if now >= self.ask_at {
                 self.stage = Stage::Ask(Command::HaltReason);
             }
         }
@@ -202,7 +209,8 @@ impl Knock {
             Stage::Listening => Step::ListenUntil(self.ask_at),
             Stage::Ask(command) => {
                 let command = command.clone();
-                self.asked = true;
+                self.questions += u8::from(command == Command::HaltReason);
+                self.welcome = false;
                 self.stage = Stage::Waiting;
                 Step::Send(command)
             }
@@ -218,14 +226,12 @@ impl Knock {
                 self.pending = Some((*signal, *thread));
             }
             // The answer to a question that an earlier connection left behind.
-            Event::Stop(StopReply::Signal { signal }) => {
-                self.done(Verdict::Stopped { signal: *signal });
-            }
+            Event::Stop(StopReply::Signal { signal }) => self.answered(*signal),
             Event::Console(text) | Event::Output(text) | Event::DamagedStop(text) => {
                 self.console(text, now);
             }
             Event::Reply { reply, .. } => self.reply(reply),
-            Event::Failed { error, .. } => self.failed(error),
+            Event::Failed { error, .. } => self.failed(error, now),
             Event::Stop(_) | Event::Exited { .. } | Event::ResumeRefused(_) => {}
         }
     }
@@ -245,7 +251,10 @@ impl Knock {
         for sign in self.watcher.feed(text) {
             match sign {
                 Sign::KdbEntered(entry) => self.entry = Some(entry),
-                Sign::KdbPrompt { .. } | Sign::Waiting => self.prompt = true,
+                Sign::KdbPrompt { .. } | Sign::Waiting => {
+                    self.prompt = true;
+                    self.welcome = true;
+                }
                 Sign::Stranger(what) => self.done(Verdict::NotAStub { what }),
                 _ => {}
             }
@@ -253,18 +262,19 @@ impl Knock {
         self.ask_at = (now + self.listen).min(self.started + LISTEN_LONGEST).max(self.ask_at);
     }
 
+    fn answered(&mut self, signal: u8) {
+        let entry = self.entry.take();
+        self.done(match self.pending {
+            Some((signal, thread)) => Verdict::PendingStop { signal, thread, wiped: true },
+            None if self.prompt || entry.is_some() => Verdict::StoppedByKdb { signal, entry },
+            None => Verdict::Stopped { signal },
+        });
+    }
+
     fn reply(&mut self, reply: &Result<Reply, ReplyError>) {
         match reply {
             Ok(Reply::Stop(StopReply::Signal { signal })) => {
-                let signal = *signal;
-                let entry = self.entry.take();
-                self.done(match self.pending {
-                    Some((signal, thread)) => Verdict::PendingStop { signal, thread, wiped: true },
-                    None if self.prompt || entry.is_some() => {
-                        Verdict::StoppedByKdb { signal, entry }
-                    }
-                    None => Verdict::Stopped { signal },
-                });
+                self.answered(*signal);
             }
             // kgdb answers `?` with `S`, never with `T` (`gdb_cmd_status`).
             Ok(Reply::Stop(StopReply::Thread { .. })) => {
@@ -283,11 +293,17 @@ impl Knock {
         }
     }
 
-    fn failed(&mut self, error: &RequestError) {
+    fn failed(&mut self, error: &RequestError, now: Instant) {
+        // The kernel stopped just when it was asked.
+        if self.welcome && self.questions < MOST_QUESTIONS {
+            self.ask_at = now + self.listen;
+            self.stage = Stage::Listening;
+            return;
+        }
         let verdict = match (error, self.pending) {
             (RequestError::Echoed { .. }, _) => Verdict::Running(Evidence::Echo),
             (_, Some((signal, thread))) => {
-                Verdict::PendingStop { signal, thread, wiped: self.asked }
+                Verdict::PendingStop { signal, thread, wiped: self.questions > 0 }
             }
             _ => self.judge_text(),
         };
@@ -395,6 +411,20 @@ mod tests {
             _ => Vec::new(),
         });
         assert_eq!(verdict, Verdict::Stopped { signal: 5 });
+        assert_eq!(sent, b"$?#3f$?#3f+");
+    }
+
+    #[test]
+    fn a_kernel_that_stops_while_it_is_asked() {
+        let mut asked = 0;
+        let (verdict, sent) = knock(b"", |sent| match sent {
+            b"$?#3f" => {
+                asked += 1;
+                if asked == 1 { b"\r\n[1]kdb> #3f".to_vec() } else { b"$?#3f\r\n+$S05#b8".to_vec() }
+            }
+            _ => Vec::new(),
+        });
+        assert_eq!(verdict, Verdict::StoppedByKdb { signal: 5, entry: None });
         assert_eq!(sent, b"$?#3f$?#3f+");
     }
 

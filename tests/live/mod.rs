@@ -41,6 +41,7 @@ pub struct Guest {
 struct Wire {
     stream: UnixStream,
     known: Sparse,
+    console: String,
     packets: u32,
     bytes: u64,
 }
@@ -86,7 +87,8 @@ impl Guest {
         let shell = connect(&dir.path().join("shell"));
         let stream = connect(&dir.path().join("kgdb"));
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        let wire = Wire { stream, known: Sparse::new(), packets: 0, bytes: 0 };
+        let wire =
+            Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
         let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire) };
         if !words.contains("kgdbwait") {
             guest.shell_until("guest ready");
@@ -157,6 +159,18 @@ impl Guest {
         self.wire.borrow_mut().ask(request)
     }
 
+    /// What a command of kdb prints.
+    pub fn monitor(&self, command: &str) -> String {
+        let digits = command.bytes().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        let mut wire = self.wire.borrow_mut();
+        wire.console.clear();
+        assert_eq!(wire.ask(&format!("qRcmd,{digits}")), "OK");
+        std::mem::take(&mut wire.console)
+    }
+
     /// Goes on with a breakpoint at `addr` and stops there.
     pub fn run_to(&self, addr: Addr) {
         assert_eq!(self.ask(&format!("Z0,{:x},1", addr.0)), "OK");
@@ -206,9 +220,13 @@ impl Wire {
             self.byte();
             self.byte();
             self.stream.write_all(b"+").unwrap();
-            // Console text while the guest runs.
-            if reply.first() != Some(&b'O') || reply == b"OK" {
-                return String::from_utf8_lossy(&reply).into_owned();
+            let reply = String::from_utf8_lossy(&reply).into_owned();
+            match reply.strip_prefix('O').filter(|rest| *rest != "K") {
+                Some(text) => {
+                    let text = from_hex(text).expect("console text is hexadecimal");
+                    self.console.push_str(&String::from_utf8_lossy(&text));
+                }
+                None => return reply,
             }
         }
     }

@@ -31,7 +31,9 @@ impl Pump {
     async fn event(&mut self, until: Option<Instant>) -> Option<Event> {
         let mut buffer = [0; 4096];
         loop {
-            while let Some(bytes) = self.client.poll_transmit() {
+            let bytes: Vec<u8> =
+                std::iter::from_fn(|| self.client.poll_transmit()).flatten().collect();
+            if !bytes.is_empty() {
                 self.link.write_all(&bytes).await.expect("the link is up");
             }
             if let Some(event) = self.client.poll() {
@@ -66,8 +68,27 @@ impl Pump {
         };
         match timeout(Duration::from_secs(30), wanted).await {
             Ok(event) => event,
-            Err(_) => panic!("not within 30 s; came instead: {:?}", self.other),
+            Err(_) => panic!("not within 30 s; came instead: {}", self.text()),
         }
+    }
+
+    /// Waits until the console has printed something, and gives all it printed.
+    pub async fn wait_text(&mut self, text: &str) -> String {
+        self.other.clear();
+        while !self.text().contains(text) {
+            let event = self.wait(|event| matches!(event, Event::Console(_))).await;
+            self.other.push(event);
+        }
+        self.text()
+    }
+
+    /// All console text among the events nobody waited for.
+    pub fn text(&self) -> String {
+        let text = |event: &Event| match event {
+            Event::Console(text) => text.clone(),
+            _ => Vec::new(),
+        };
+        String::from_utf8_lossy(&self.other.iter().flat_map(text).collect::<Vec<u8>>()).into_owned()
     }
 
     /// Asks and gives the good answer.

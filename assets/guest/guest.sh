@@ -1,0 +1,64 @@
+#!/bin/bash
+# Builds what is quick to build of the demo and test guest: the hgfs module and
+# the initial RAM disk.
+#
+#   guest.sh KERNEL OUT
+#
+# KERNEL is what kernel.sh made. OUT receives initrd.gz, modules/*.ko with debug
+# information (the RAM disk has stripped copies; the build-ids are the same),
+# src/hgfs, and links to the kernel's vmlinux, bzImage and sources, so that OUT
+# is all a debugger needs.
+#
+# Progress lines as in kernel.sh; all other output goes to OUT/build.log.
+set -euo pipefail
+shopt -s inherit_errexit
+
+here=$(cd "$(dirname "$0")" && pwd)
+kernel=$(cd "$1" && pwd)
+mkdir -p "$2"
+out=$(cd "$2" && pwd)
+log=$out/build.log
+busybox=$(command -v busybox)
+# Where the debug information says kernel and module were built.
+seen=/build/linux-kgdbtui
+
+export LC_ALL=C ARCH=x86
+unset MAKEFLAGS CFLAGS LDFLAGS
+
+step() { printf '@step %s/2 %s %s\n' "$1" "$2" "$3"; }
+fail() { printf '@error %s\n' "$1"; exit 1; }
+: >"$log"
+
+step 1 0 'compiling the demo module'
+mkdir -p "$out/src" "$out/modules" "$out/work"
+cp -r "$here/hgfs" "$out/work/hgfs"
+maps="-ffile-prefix-map=$kernel/linux-6.1=$seen/linux-6.1 -ffile-prefix-map=$out/work/hgfs=$seen/hgfs"
+make -C "$kernel/linux-6.1" M="$out/work/hgfs" KCFLAGS="$maps" modules >>"$log" 2>&1 ||
+    fail 'the demo module does not compile'
+cp "$out/work/hgfs/hgfs.ko" "$out/modules/"
+cp -r "$here/hgfs" "$out/src/hgfs"
+for file in modules/fuse.ko modules/dummy.ko vmlinux bzImage; do
+    ln -f "$kernel/$file" "$out/$file" 2>>"$log" || cp "$kernel/$file" "$out/$file"
+done
+ln -sfn "../../$(basename "$kernel")/linux-6.1" "$out/src/linux-6.1"
+
+step 2 0 'packing the initial RAM disk'
+{
+    for dir in bin dev etc lib lib/modules proc root sbin sys tmp; do
+        echo "dir /$dir 755 0 0"
+    done
+    echo 'nod /dev/console 600 0 0 c 5 1'
+    echo "file /init $here/init 755 0 0"
+    echo "file /bin/busybox $busybox 755 0 0"
+    "$busybox" --list | grep -v '^busybox$' | sed 's|.*|slink /bin/& busybox 777 0 0|'
+    for module in "$out"/modules/*.ko; do
+        name=$(basename "$module")
+        strip --strip-debug -o "$out/work/$name" "$module"
+        echo "file /lib/modules/$name $out/work/$name 644 0 0"
+    done
+} >"$out/work/list"
+gcc -O1 -o "$out/work/gen_init_cpio" "$kernel/linux-6.1/usr/gen_init_cpio.c" >>"$log" 2>&1 ||
+    fail 'gen_init_cpio does not compile'
+"$out/work/gen_init_cpio" -t 0 "$out/work/list" 2>>"$log" | gzip -9n >"$out/initrd.gz"
+rm -rf "$out/work"
+step 2 1 'the guest is built'

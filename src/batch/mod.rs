@@ -1,0 +1,246 @@
+//! The headless face: commands in, text or one JSON object a line out. For
+//! scripts and tests.
+
+use crate::command::{FaceCommand, Parsed, parse::parse, render};
+use crate::session::{
+    answer::{Answer, Failure},
+    request::{Handle, Leave, Level, Request, Update},
+    run::Started,
+    view::{State, SymbolsView, View},
+};
+use serde::Serialize;
+use std::{
+    io::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+/// How a batch runs.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The commands, in order.
+    pub commands: Vec<String>,
+    /// One JSON object a command instead of text.
+    pub json: bool,
+    /// How long to wait for a connection, and for each stop.
+    pub timeout: Duration,
+    /// Leave the guest stopped at the end instead of letting it run.
+    pub leave_stopped: bool,
+}
+
+/// How a batch went; the program's exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    /// Every command was done.
+    Good = 0,
+    /// A command failed.
+    Failed = 1,
+    /// There is no target, or the link was lost.
+    NoTarget = 3,
+}
+
+/// One line of JSON output.
+#[derive(Serialize)]
+struct Line<'a> {
+    command: &'a str,
+    ok: bool,
+    error: Option<String>,
+    seconds: f64,
+    wire: Wire,
+    result: Option<Answer>,
+}
+
+#[derive(Clone, Copy, Default, Serialize)]
+struct Wire {
+    tx: u64,
+    rx: u64,
+    packets: u64,
+}
+
+/// Runs the commands against a session and ends it. `out` gets the results;
+/// messages go to standard error.
+pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::io::Result<Status> {
+    let Started { handle, mut updates, .. } = started;
+    let mut status = Status::Good;
+    let ready = wait_until_ready(batch, &mut updates).await;
+    // Messages that come during the commands are printed as they come.
+    let printer = tokio::spawn(async move {
+        while let Some(update) = updates.recv().await {
+            print_message(&update);
+        }
+    });
+    if let Err(why) = ready {
+        eprintln!("kgdb-tui: {why}");
+        status = Status::NoTarget;
+    } else {
+        let mut runner = Runner { batch, handle: &handle, wire: Wire::default(), out };
+        runner.wire = runner.spent().await;
+        for command in &batch.commands {
+            match runner.one(command).await? {
+                Outcome::Next(outcome) => status = status.max(outcome),
+                Outcome::Quit => break,
+            }
+        }
+    }
+    let how = if batch.leave_stopped { Leave::Stopped } else { Leave::Detach };
+    // A receiver without an answer means that `detach` ended the session.
+    if let Ok(Err(failure)) = handle.send(Request::Leave(how)).await {
+        eprintln!("kgdb-tui: leaving the guest: {failure}");
+        status = status.max(status_of(&failure));
+    }
+    drop(handle);
+    printer.abort();
+    Ok(status)
+}
+
+enum Outcome {
+    Next(Status),
+    Quit,
+}
+
+struct Runner<'a> {
+    batch: &'a Batch,
+    handle: &'a Handle,
+    wire: Wire,
+    out: &'a mut dyn Write,
+}
+
+impl Runner<'_> {
+    async fn one(&mut self, command: &str) -> std::io::Result<Outcome> {
+        let began = Instant::now();
+        let result = match parse(command) {
+            Ok(Parsed::Nothing) => return Ok(Outcome::Next(Status::Good)),
+            Ok(Parsed::Face(FaceCommand::Quit)) => return Ok(Outcome::Quit),
+            Ok(Parsed::Face(FaceCommand::Help(topic))) => {
+                Ok(Answer::Text { text: render::help(topic.as_deref()) })
+            }
+            Ok(Parsed::Request(request)) => self.ask(request).await,
+            Err(error) => Err(Failure::Other(error.to_string())),
+        };
+        let status = result.as_ref().map_or_else(status_of, |_| Status::Good);
+        self.print(command, result, began.elapsed()).await?;
+        Ok(Outcome::Next(status))
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, Failure> {
+        let limit = match &request {
+            // `wait` has a limit of its own.
+            Request::Wait(_) => None,
+            Request::Continue | Request::Step(..) | Request::RunTo(_) | Request::BreakIn => {
+                Some(self.batch.timeout)
+            }
+            _ => None,
+        };
+        let answer = self.handle.send(request);
+        let ended = || Err(Failure::NoTarget("the session has ended".into()));
+        match limit {
+            Some(limit) => match tokio::time::timeout(limit, answer).await {
+                Ok(answer) => answer.unwrap_or_else(|_| ended()),
+                Err(_) => Err(Failure::Timeout(limit)),
+            },
+            None => answer.await.unwrap_or_else(|_| ended()),
+        }
+    }
+
+    /// Bytes and packets since the session began.
+    async fn spent(&self) -> Wire {
+        match self.handle.send(Request::Link).await {
+            Ok(Ok(Answer::Link(link))) => {
+                Wire { tx: link.total.tx, rx: link.total.rx, packets: link.total.packets }
+            }
+            _ => self.wire,
+        }
+    }
+
+    async fn print(
+        &mut self,
+        command: &str,
+        result: Result<Answer, Failure>,
+        time: Duration,
+    ) -> std::io::Result<()> {
+        let now = self.spent().await;
+        let before = std::mem::replace(&mut self.wire, now);
+        if !self.batch.json {
+            match &result {
+                Ok(answer) => {
+                    let text = render::answer(answer);
+                    if !text.is_empty() {
+                        writeln!(self.out, "{text}")?;
+                    }
+                }
+                Err(failure) => eprintln!("kgdb-tui: {command}: {failure}"),
+            }
+            return self.out.flush();
+        }
+        let line = Line {
+            command,
+            ok: result.is_ok(),
+            error: result.as_ref().err().map(ToString::to_string),
+            seconds: (time.as_secs_f64() * 1e6).round() / 1e6,
+            wire: Wire {
+                tx: now.tx.saturating_sub(before.tx),
+                rx: now.rx.saturating_sub(before.rx),
+                packets: now.packets.saturating_sub(before.packets),
+            },
+            result: result.ok(),
+        };
+        serde_json::to_writer(&mut *self.out, &line)?;
+        writeln!(self.out)?;
+        self.out.flush()
+    }
+}
+
+fn status_of(failure: &Failure) -> Status {
+    if failure.is_no_target() { Status::NoTarget } else { Status::Failed }
+}
+
+/// Waits until symbols are loaded and it is known what listens.
+async fn wait_until_ready(
+    batch: &Batch,
+    updates: &mut UnboundedReceiver<Update>,
+) -> Result<(), String> {
+    let deadline = tokio::time::Instant::now() + batch.timeout;
+    let mut last: Option<Arc<View>> = None;
+    let mut said = String::new();
+    loop {
+        match tokio::time::timeout_at(deadline, updates.recv()).await {
+            Ok(Some(Update::View(view))) => {
+                let loading = matches!(view.symbols, SymbolsView::Loading(_));
+                match &view.state {
+                    State::Stopped | State::Running { .. } | State::Offline if !loading => {
+                        return Ok(());
+                    }
+                    State::Connecting { why } if *why != said => {
+                        eprintln!("kgdb-tui: waiting: {why}");
+                        said.clone_from(why);
+                    }
+                    State::Lost { why } => return Err(why.clone()),
+                    _ => {}
+                }
+                last = Some(view);
+            }
+            Ok(Some(Update::Ended(why))) => return Err(why.unwrap_or_else(|| "ended".into())),
+            Ok(Some(other)) => print_message(&other),
+            Ok(None) => return Err("the session ended".into()),
+            Err(_) => {
+                let why = match last.as_ref().map(|view| &view.state) {
+                    Some(State::Connecting { why }) => why.clone(),
+                    _ => "not ready".into(),
+                };
+                return Err(format!("{why} (waited {} s)", batch.timeout.as_secs()));
+            }
+        }
+    }
+}
+
+fn print_message(update: &Update) {
+    match update {
+        Update::Message(Level::Warning | Level::Error, text) => eprintln!("kgdb-tui: {text}"),
+        Update::Message(Level::Info, text) => tracing::info!("{text}"),
+        Update::Console(text) => {
+            tracing::info!(target: "console", "{}", String::from_utf8_lossy(text).trim_end());
+        }
+        Update::View(_) | Update::Ended(_) => {}
+    }
+}

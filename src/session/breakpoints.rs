@@ -1,0 +1,273 @@
+//! What the user wants (a [`Wish`]) and what the guest has (a planted site)
+//! are two things. [`Points`] keeps both and says what would make them agree.
+
+use super::request::BreakKind;
+use super::view::BreakpointView;
+use crate::base::addr::Addr;
+use std::collections::BTreeSet;
+
+/// The stub's table has 1000 entries, and an address keeps its entry until
+/// `?`, `D` or `k` empties the table (`kgdb_break[]`, KGDB_MAX_BREAKPOINTS in
+/// include/linux/kgdb.h). Stepping uses many addresses, so the table is
+/// emptied before it is full.
+pub const TABLE_NEARLY_FULL: usize = 900;
+
+/// A place where a wish can be planted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Where.
+    pub addr: Addr,
+    /// The function there.
+    pub function: Option<String>,
+    /// The file as DWARF has it.
+    pub file: Option<String>,
+    /// The line it landed on.
+    pub line: Option<u32>,
+    /// What the stub said when it refused.
+    pub refused: Option<String>,
+}
+
+/// A breakpoint as the user wished it.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// Its number.
+    pub number: u32,
+    /// Whether it stays.
+    pub kind: BreakKind,
+    /// The location as written.
+    pub location: String,
+    /// Whether it is to stop the guest.
+    pub enabled: bool,
+    /// How often it did.
+    pub hits: u64,
+    /// Where it can be planted; empty while pending.
+    pub sites: Vec<Site>,
+    /// Why it is pending.
+    pub pending: Option<String>,
+}
+
+/// Wishes and sites.
+#[derive(Debug, Default)]
+pub struct Points {
+    /// Every wish, by number.
+    pub wishes: Vec<Wish>,
+    last_number: u32,
+    /// Sites the stub has now.
+    planted: BTreeSet<Addr>,
+    /// Addresses that took an entry of the stub's table since it was emptied.
+    used: BTreeSet<Addr>,
+    /// Sites that a step wants.
+    pub temporary: BTreeSet<Addr>,
+}
+
+impl Points {
+    /// Adds a wish; not resolved yet.
+    pub fn add(&mut self, kind: BreakKind, location: String) -> &mut Wish {
+        self.last_number += 1;
+        self.wishes.push(Wish {
+            number: self.last_number,
+            kind,
+            location,
+            enabled: true,
+            hits: 0,
+            sites: Vec::new(),
+            pending: None,
+        });
+        self.wishes.last_mut().expect("one was pushed just now")
+    }
+
+    /// Addresses that should be planted while the guest runs.
+    pub fn wanted(&self) -> BTreeSet<Addr> {
+        let enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        let sites = enabled.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
+        sites.map(|site| site.addr).chain(self.temporary.iter().copied()).collect()
+    }
+
+    /// What must be lifted and what planted.
+    pub fn differences(&self) -> (Vec<Addr>, Vec<Addr>) {
+        let wanted = self.wanted();
+        let lift = self.planted.difference(&wanted).copied().collect();
+        let plant = wanted.difference(&self.planted).copied().collect();
+        (lift, plant)
+    }
+
+    /// Whether the stub has a breakpoint there.
+    pub fn is_planted(&self, addr: Addr) -> bool {
+        self.planted.contains(&addr)
+    }
+
+    /// How many sites the stub has.
+    pub fn planted_count(&self) -> usize {
+        self.planted.len()
+    }
+
+    /// The stub took a breakpoint.
+    pub fn planted(&mut self, addr: Addr) {
+        self.planted.insert(addr);
+        self.used.insert(addr);
+    }
+
+    /// The stub gave a breakpoint up.
+    pub fn lifted(&mut self, addr: Addr) {
+        self.planted.remove(&addr);
+    }
+
+    /// The stub's table is empty now: after `?`, `D`, a reboot.
+    pub fn table_emptied(&mut self) {
+        self.planted.clear();
+        self.used.clear();
+    }
+
+    /// Whether the stub's table is nearly full of old addresses.
+    pub fn table_nearly_full(&self) -> bool {
+        self.used.len() >= TABLE_NEARLY_FULL && self.used.len() > self.planted.len()
+    }
+
+    /// The stub would not plant at `addr`.
+    pub fn refused(&mut self, addr: Addr, why: &str) {
+        self.temporary.remove(&addr);
+        for site in self.wishes.iter_mut().flat_map(|wish| &mut wish.sites) {
+            if site.addr == addr {
+                site.refused = Some(why.to_string());
+            }
+        }
+    }
+
+    /// The first enabled wish with a site at `addr`.
+    pub fn wish_at(&mut self, addr: Addr) -> Option<&mut Wish> {
+        self.wishes
+            .iter_mut()
+            .find(|wish| wish.enabled && wish.sites.iter().any(|site| site.addr == addr))
+    }
+
+    /// Counts a hit at `addr`; the number of the wish, which is gone now if it
+    /// was a temporary one.
+    pub fn hit(&mut self, addr: Addr) -> Option<u32> {
+        let wish = self.wish_at(addr)?;
+        wish.hits += 1;
+        let (number, kind) = (wish.number, wish.kind);
+        if kind == BreakKind::Temporary {
+            self.wishes.retain(|wish| wish.number != number);
+        }
+        Some(number)
+    }
+
+    /// Takes wishes away; says which numbers do not exist.
+    pub fn delete(&mut self, numbers: &[u32]) -> Vec<u32> {
+        let unknown = self.unknown(numbers);
+        self.wishes.retain(|wish| !numbers.is_empty() && !numbers.contains(&wish.number));
+        unknown
+    }
+
+    /// Enables or disables wishes; says which numbers do not exist.
+    pub fn enable(&mut self, enabled: bool, numbers: &[u32]) -> Vec<u32> {
+        for wish in &mut self.wishes {
+            if numbers.is_empty() || numbers.contains(&wish.number) {
+                wish.enabled = enabled;
+            }
+        }
+        self.unknown(numbers)
+    }
+
+    fn unknown(&self, numbers: &[u32]) -> Vec<u32> {
+        let exists = |number: &u32| self.wishes.iter().any(|wish| wish.number == *number);
+        numbers.iter().copied().filter(|number| !exists(number)).collect()
+    }
+
+    /// Every wish as it is shown.
+    pub fn views(&self) -> Vec<BreakpointView> {
+        self.wishes.iter().map(|wish| wish.view(&self.planted)).collect()
+    }
+}
+
+impl Wish {
+    /// Whether every place it has was refused by the stub.
+    fn is_refused(&self) -> bool {
+        !self.sites.is_empty() && self.sites.iter().all(|site| site.refused.is_some())
+    }
+
+    fn view(&self, planted: &BTreeSet<Addr>) -> BreakpointView {
+        let first = self.sites.first();
+        let refusal = || self.sites.iter().find_map(|site| site.refused.clone());
+        let armed = self.sites.iter().any(|site| planted.contains(&site.addr));
+        let (state, why) = match () {
+            () if !self.enabled => ("disabled", None),
+            () if self.sites.is_empty() => ("pending", self.pending.clone()),
+            () if self.is_refused() => ("refused", refusal()),
+            () if !armed => ("pending", Some("planted at the next stop".to_string())),
+            () => ("armed", refusal()),
+        };
+        BreakpointView {
+            number: self.number,
+            kind: match self.kind {
+                BreakKind::Kept => "breakpoint",
+                BreakKind::Temporary => "temporary",
+            },
+            location: self.location.clone(),
+            sites: self.sites.iter().map(|site| site.addr).collect(),
+            state,
+            why,
+            hits: self.hits,
+            function: first.and_then(|site| site.function.clone()),
+            file: first.and_then(|site| site.file.clone()),
+            line: first.and_then(|site| site.line),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn site(addr: u64) -> Site {
+        Site { addr: Addr(addr), function: None, file: None, line: None, refused: None }
+    }
+
+    #[test]
+    fn only_differences_are_sent() {
+        let mut points = Points::default();
+        points.add(BreakKind::Kept, "a".into()).sites = vec![site(1), site(2)];
+        points.add(BreakKind::Temporary, "b".into()).sites = vec![site(2)];
+        assert_eq!(points.differences(), (vec![], vec![Addr(1), Addr(2)]));
+        points.planted(Addr(1));
+        points.planted(Addr(2));
+        assert_eq!(points.differences(), (vec![], vec![]));
+        points.delete(&[1]);
+        assert_eq!(points.differences(), (vec![Addr(1)], vec![]), "2 is still wanted by b");
+        assert_eq!(points.hit(Addr(2)), Some(2));
+        assert!(points.wishes.is_empty(), "a temporary one is gone after its hit");
+    }
+
+    #[test]
+    fn states_tell_what_became_of_a_wish() {
+        let mut points = Points::default();
+        points.add(BreakKind::Kept, "a".into()).pending = Some("no symbol a".into());
+        assert_eq!(points.views()[0].state, "pending");
+        points.wishes[0].sites = vec![site(1)];
+        assert_eq!(points.views()[0].state, "pending");
+        points.planted(Addr(1));
+        assert_eq!(points.views()[0].state, "armed");
+        points.enable(false, &[]);
+        assert_eq!(points.views()[0].state, "disabled");
+        points.enable(true, &[1]);
+        points.lifted(Addr(1));
+        points.refused(Addr(1), "no");
+        assert_eq!(
+            (points.views()[0].state, points.views()[0].why.as_deref()),
+            ("refused", Some("no"))
+        );
+        assert_eq!(points.delete(&[7]), [7]);
+    }
+
+    #[test]
+    fn the_stubs_table_fills_with_addresses_not_with_breakpoints() {
+        let mut points = Points::default();
+        for i in 0..TABLE_NEARLY_FULL as u64 {
+            points.planted(Addr(i));
+            points.lifted(Addr(i));
+        }
+        assert!(points.table_nearly_full());
+        points.table_emptied();
+        assert!(!points.table_nearly_full());
+    }
+}

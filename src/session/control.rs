@@ -1,0 +1,414 @@
+//! Resuming and stopping: how wishes become sites in the guest, how a resume
+//! gets off a breakpoint, and what a stop means.
+
+use super::{
+    answer::Failure,
+    request::{Level, Step},
+    run::Session,
+    snapshot::Snapshot,
+    step::{Journey, Leg, Next, Plan, thread_of},
+    view::{FramesEnd, State, StopReason, StopView},
+    wire::WireEvent,
+};
+use crate::arch::Registers;
+use crate::base::addr::Addr;
+use crate::rsp::{
+    command::{Command, Point, PointKind},
+    reply::{Reply, StopReply},
+};
+use std::time::{Duration, Instant};
+
+/// An instruction step that has not come back after this long has left the
+/// kernel (`sysret`, `iret`): then there is no stop to wait for.
+const STEP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// SIGTRAP: breakpoints, steps, panic and sysrq-g.
+const SIGTRAP: u8 = 5;
+
+impl Session {
+    /// `continue`.
+    pub(super) async fn go_on(&mut self) -> Result<(), Failure> {
+        self.need_stopped()?;
+        self.set_out(Plan::Continue, Leg::Free).await
+    }
+
+    /// `step` and its kin.
+    pub(super) async fn step(&mut self, step: Step, count: u32) -> Result<(), Failure> {
+        self.need_stopped()?;
+        let (plan, leg) = self.begin_step(step, count).await?;
+        self.set_out(plan, leg).await
+    }
+
+    /// `until`, `advance`.
+    pub(super) async fn run_to(&mut self, location: &str) -> Result<(), Failure> {
+        self.need_stopped()?;
+        let (plan, leg) = self.begin_run_to(location).await?;
+        self.set_out(plan, leg).await
+    }
+
+    /// That the guest is stopped and answers.
+    pub(super) fn need_stopped(&self) -> Result<(), Failure> {
+        match &self.state {
+            State::Stopped if self.snapshot.is_some() => Ok(()),
+            State::Stopped | State::Running { .. } | State::BreakingIn { .. } => {
+                Err(Failure::Running)
+            }
+            State::Offline => Err(Failure::NoTarget("started with --offline".into())),
+            State::Connecting { why } | State::Lost { why } => Err(Failure::NoTarget(why.clone())),
+            State::Knocking => Err(Failure::NoTarget("still finding out what listens".into())),
+        }
+    }
+
+    async fn set_out(&mut self, plan: Plan, leg: Leg) -> Result<(), Failure> {
+        let task = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
+        self.cost_base = self.wire.cost();
+        self.previous = self.stop.as_ref().map(|stop| stop.registers.clone());
+        self.journey = Some(Journey { plan, leg, task });
+        let result = self.resume().await;
+        if result.is_err() {
+            self.journey = None;
+            self.points.temporary.clear();
+        }
+        result
+    }
+
+    /// Resumes for the journey's leg.
+    async fn resume(&mut self) -> Result<(), Failure> {
+        let Some(journey) = &self.journey else { return Ok(()) };
+        let leg = journey.leg.clone();
+        let what = match &journey.plan {
+            Plan::Continue => "continue",
+            Plan::Instruction { over: false, .. } => "stepi",
+            Plan::Instruction { over: true, .. } => "nexti",
+            Plan::Line { over: false, .. } => "step",
+            Plan::Line { over: true, .. } => "next",
+            Plan::Out { .. } => "finish",
+            Plan::To { .. } => "until",
+        };
+        self.points.temporary = match &leg {
+            Leg::Sites { places, .. } => places.clone(),
+            Leg::Free | Leg::Single => Default::default(),
+        };
+        let pc = self.pc()?;
+        self.reconcile().await?;
+        let refused_a_step = matches!(&leg, Leg::Sites { places, .. } if !places.iter().all(|p| self.points.is_planted(*p)));
+        let single = leg == Leg::Single || refused_a_step;
+        if self.points.is_planted(pc) {
+            // The stub arms every site on resume, and would stop right here
+            // again: take the site out, step one instruction, put it back.
+            self.lift(pc).await?;
+            if !single {
+                match self.step_once().await? {
+                    None => return Ok(()),
+                    Some(stop) if self.is_clean_step(&stop).await? => {
+                        self.reconcile().await?;
+                    }
+                    Some(stop) => {
+                        self.wire.push_front(WireEvent::Stop(stop));
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        if refused_a_step && let Some(journey) = &mut self.journey {
+            journey.leg = Leg::Single;
+        }
+        let command = if single { Command::Step } else { Command::Continue };
+        self.forget_stop(what);
+        match self.wire.ask(command).await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let failure = self.lost(error);
+                self.say(Level::Error, failure.to_string());
+                Err(failure)
+            }
+        }
+    }
+
+    /// The stop is over: nothing that was read counts any more.
+    fn forget_stop(&mut self, what: &str) {
+        self.snapshot = None;
+        self.panes.clear();
+        self.state = State::Running { since: Instant::now(), what: what.to_string() };
+        self.touch_later();
+    }
+
+    /// One `s` off a breakpoint, answered in place. `None` when the guest left
+    /// the kernel and runs.
+    async fn step_once(&mut self) -> Result<Option<StopReply>, Failure> {
+        match self.wire.ask(Command::Step).await {
+            Ok(_) => {}
+            Err(error) => return Err(self.lost(error)),
+        }
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.registers = Registers::unknown(snapshot.registers.arch);
+            snapshot.memory.clear();
+        }
+        let deadline = tokio::time::Instant::now() + STEP_PATIENCE;
+        let mut kept = Vec::new();
+        let result = loop {
+            match tokio::time::timeout_at(deadline, self.wire.event()).await {
+                Ok(WireEvent::Stop(stop)) => break Some(stop),
+                Ok(
+                    other @ (WireEvent::Closed(_)
+                    | WireEvent::Exited(_)
+                    | WireEvent::ResumeRefused(_)),
+                ) => {
+                    kept.push(other);
+                    break None;
+                }
+                Ok(other) => kept.push(other),
+                Err(_) => {
+                    self.say(
+                        Level::Info,
+                        "the step left the kernel for user mode; the guest runs, and the breakpoint it stood on is planted again at the next stop".into(),
+                    );
+                    break None;
+                }
+            }
+        };
+        for event in kept.into_iter().rev() {
+            self.wire.push_front(event);
+        }
+        if result.is_none() {
+            self.forget_stop("continue");
+        }
+        Ok(result)
+    }
+
+    /// Whether a stop is just the end of our own instruction step.
+    async fn is_clean_step(&mut self, stop: &StopReply) -> Result<bool, Failure> {
+        let StopReply::Thread { signal: SIGTRAP, .. } = stop else { return Ok(false) };
+        let same_task = self.journey.as_ref().is_some_and(|j| j.task == thread_of(stop));
+        let pc = Addr(self.register(self.arch().pc).await?);
+        let hit = self.points.is_planted(pc.back(self.arch().breakpoint_skid))
+            || self.points.wish_at(pc).is_some();
+        let at_goal = matches!(&self.journey, Some(Journey { leg: Leg::Sites { places, .. }, .. }) if places.contains(&pc));
+        Ok(same_task && !hit && !at_goal)
+    }
+
+    /// Makes the stub's sites agree with what is wanted.
+    pub(super) async fn reconcile(&mut self) -> Result<(), Failure> {
+        if self.points.table_nearly_full() {
+            // Only `?` frees entries without disconnecting (`gdb_cmd_status`
+            // calls dbg_remove_all_break).
+            match self.wire.ask(Command::HaltReason).await {
+                Ok(_) => self.points.table_emptied(),
+                Err(error) => return Err(self.lost(error)),
+            }
+        }
+        let (lift, plant) = self.points.differences();
+        for addr in lift {
+            self.lift(addr).await?;
+        }
+        for addr in plant {
+            let point = self.point(addr);
+            match self.wire.ask(Command::Insert(point)).await {
+                Ok(_) => self.points.planted(addr),
+                Err(error) => match error.errno() {
+                    Some(17) => self.points.planted(addr),
+                    Some(_) => {
+                        let why = error.to_string();
+                        self.points.refused(addr, &why);
+                        self.say(Level::Warning, why);
+                    }
+                    None => return Err(self.lost(error)),
+                },
+            }
+        }
+        self.touch();
+        Ok(())
+    }
+
+    async fn lift(&mut self, addr: Addr) -> Result<(), Failure> {
+        let point = self.point(addr);
+        match self.wire.ask(Command::Remove(point)).await {
+            Ok(_) => {}
+            // The stub does not have it (any more): that is what is wanted.
+            Err(error) if error.errno().is_some() => {
+                tracing::warn!(%addr, %error, "lifting a breakpoint was refused");
+            }
+            Err(error) => return Err(self.lost(error)),
+        }
+        self.points.lifted(addr);
+        Ok(())
+    }
+
+    fn point(&self, addr: Addr) -> Point {
+        let len = self.arch().breakpoint_len as u8;
+        Point { kind: PointKind::Software, addr, len }
+    }
+
+    /// The guest stopped.
+    pub(super) async fn on_stop(&mut self, stop: StopReply) {
+        if let Err(failure) = self.take_stop(stop).await {
+            if self.wire.is_open() {
+                self.say(Level::Error, format!("the stop could not be read: {failure}"));
+                self.state = State::Stopped;
+            }
+            self.fail_waiters(&failure);
+            self.touch_now();
+        }
+    }
+
+    async fn take_stop(&mut self, stop: StopReply) -> Result<(), Failure> {
+        let signal = match stop {
+            StopReply::Signal { signal } | StopReply::Thread { signal, .. } => signal,
+            StopReply::Exited { code } => {
+                self.on_exit(code);
+                return Ok(());
+            }
+            StopReply::Terminated { signal } => signal,
+        };
+        self.snapshot = Some(Snapshot {
+            generation: self.generation + 1,
+            registers: Registers::unknown(self.arch()),
+            thread: thread_of(&stop),
+            signal,
+            memory: Default::default(),
+        });
+        // Only the pc at first: most stops on the way of a step need no more.
+        let mut pc = Addr(self.register(self.arch().pc).await?);
+        let skid = pc.back(self.arch().breakpoint_skid);
+        if signal == SIGTRAP && self.points.is_planted(skid) {
+            // The stub reports the address after the int3. Put right at once,
+            // so that whatever happens next resumes at a whole instruction.
+            pc = skid;
+            self.write_pc(pc).await?;
+        }
+        let reason = match self.reason(pc, signal, &stop).await? {
+            Next::Go(leg) => {
+                if let Some(journey) = &mut self.journey {
+                    journey.leg = leg;
+                }
+                return self.resume().await;
+            }
+            Next::Stay(reason) => reason,
+        };
+        self.settle(reason).await
+    }
+
+    /// Why the guest is here, or that it must go on.
+    async fn reason(&mut self, pc: Addr, signal: u8, stop: &StopReply) -> Result<Next, Failure> {
+        if signal == SIGTRAP
+            && let Some(number) = self.points.hit(pc)
+        {
+            return Ok(Next::Stay(StopReason::Breakpoint(number)));
+        }
+        if signal != SIGTRAP {
+            return Ok(Next::Stay(self.foreign_stop(stop)));
+        }
+        match self.journey.take() {
+            Some(mut journey) => {
+                let next = self.after_leg(&mut journey, stop).await;
+                self.journey = Some(journey);
+                next
+            }
+            None => Ok(Next::Stay(self.foreign_stop(stop))),
+        }
+    }
+
+    /// Why the guest stopped, when no breakpoint or step of ours did it.
+    pub(super) fn foreign_stop(&self, stop: &StopReply) -> StopReason {
+        let signal = match stop {
+            StopReply::Signal { signal }
+            | StopReply::Thread { signal, .. }
+            | StopReply::Terminated { signal } => *signal,
+            StopReply::Exited { .. } => 0,
+        };
+        if self.breaking_in && signal == SIGTRAP {
+            return StopReason::BreakIn;
+        }
+        let found = matches!(stop, StopReply::Signal { .. });
+        match signal {
+            SIGTRAP if found => StopReason::Found("was stopped".into()),
+            SIGTRAP => {
+                let symbol = self.pc().ok().and_then(|pc| self.guest_symbols().symbol_at(pc));
+                StopReason::Signal(match symbol {
+                    Some(symbol) => format!("trap in {}", symbol.name),
+                    None => "trap".into(),
+                })
+            }
+            // The signals kgdb gives: arch/x86/kernel/traps.c, dumpstack.c.
+            4 => StopReason::Signal("SIGILL: BUG or invalid instruction".into()),
+            7 => StopReason::Signal("SIGBUS".into()),
+            8 => StopReason::Signal("SIGFPE: division".into()),
+            11 => StopReason::Signal("SIGSEGV: oops".into()),
+            other => StopReason::Signal(format!("signal {other}")),
+        }
+    }
+
+    /// The guest stays stopped: read what every stop needs and show it.
+    pub(super) async fn settle(&mut self, reason: StopReason) -> Result<(), Failure> {
+        let plan = self.journey.take().map(|journey| journey.plan);
+        self.points.temporary.clear();
+        self.breaking_in = false;
+        let registers = match self.wire.ask(Command::ReadRegisters).await {
+            Ok(Reply::Registers(bytes)) => Registers::from_g(self.arch(), &bytes),
+            Ok(_) => return Err(Failure::Other("the stub sent no registers".into())),
+            Err(error) => return Err(self.lost(error)),
+        };
+        let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
+        snapshot.registers = registers.clone();
+        self.generation = snapshot.generation;
+        let signal = snapshot.signal;
+        self.stop = Some(StopView {
+            generation: self.generation,
+            reason,
+            signal: Some(signal),
+            cpu: None,
+            pid: None,
+            comm: None,
+            previous: self.previous.take(),
+            frame_registers: registers.clone(),
+            registers,
+            frames: Vec::new(),
+            frames_end: FramesEnd::Reading,
+            selected: 0,
+            variables: None,
+            code: Vec::new(),
+            code_symbols: Vec::new(),
+            returned: None,
+            cost: Default::default(),
+        });
+        self.state = State::Stopped;
+        if !self.identified {
+            self.touch_now();
+            self.identify().await?;
+        }
+        self.first_frame();
+        self.publish_cost();
+        self.touch_now();
+        self.look_at_task().await?;
+        self.look_for_new_modules(&plan).await?;
+        if let Some(Plan::Out { function: Some(function), .. }) = plan
+            && self.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Finished)
+        {
+            self.read_returned(function).await?;
+        }
+        self.resolve_pending();
+        self.reconcile().await?;
+        self.panes.restart(self.options.eager);
+        self.publish_cost();
+        self.answer_waiters();
+        self.touch_now();
+        Ok(())
+    }
+
+    /// Sets the guest's pc (`P`, little-endian).
+    async fn write_pc(&mut self, pc: Addr) -> Result<(), Failure> {
+        let number = self.arch().def(self.arch().pc).number as u8;
+        let command = Command::write_register(number, &pc.0.to_le_bytes())
+            .map_err(|error| Failure::Other(error.to_string()))?;
+        match self.wire.ask(command).await {
+            Ok(_) => {
+                let register = self.arch().pc;
+                if let Some(snapshot) = &mut self.snapshot {
+                    snapshot.registers.set(register, Some(pc.0));
+                }
+                Ok(())
+            }
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Where control can leave a source line: the instructions that can be reached
+//! from the pc without leaving the line are decoded, and every way out of them
+//! is an exit. One resume with breakpoints on the exits then does what would
+//! take a packet exchange for each instruction otherwise.
+
+use crate::arch::insn::{Flow, Insn, MAX_LEN, decode_one};
+use crate::base::{
+    addr::Addr,
+    memory::{Gap, Memory},
+};
+use crate::symbols::{
+    answer::{CodeFrame, LineRow},
+    placed::Symbols,
+};
+use std::collections::BTreeSet;
+
+/// A line with so many instructions is not walked but stepped.
+const MOST_INSTRUCTIONS: usize = 2000;
+
+/// The line a step started on, in the frame it started in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Functions from the outermost (not inlined) one in, and the line each is
+    /// at; the innermost is the one that is stepped.
+    chain: Vec<(String, Option<u32>)>,
+    file: Option<String>,
+    /// Whether code inlined in this line belongs to it (`next`), or is
+    /// another place (`step`).
+    with_inlined: bool,
+}
+
+impl Line {
+    /// The line at `pc`, `outer` frames out of the innermost one. `None` when
+    /// there is no line there.
+    pub fn at(symbols: &Symbols, pc: Addr, with_inlined: bool) -> Option<Line> {
+        symbols.row_at(pc).filter(|row| row.line != 0)?;
+        let frames = symbols.frames_at(pc);
+        let top = frames.first()?;
+        top.line?;
+        Some(Line {
+            file: top.file.as_ref().map(|file| file.name.clone()),
+            chain: chain(&frames),
+            with_inlined,
+        })
+    }
+
+    /// Whether `addr` still belongs to the line.
+    pub fn contains(&self, symbols: &Symbols, addr: Addr) -> bool {
+        let other = chain(&symbols.frames_at(addr));
+        let depth = self.chain.len();
+        if other.len() < depth || (!self.with_inlined && other.len() != depth) {
+            return false;
+        }
+        // Callers may be at any line of theirs as long as they are the same
+        // functions: an inlined function may be reached from one line only,
+        // but the compiler interleaves.
+        let same_callers =
+            self.chain[..depth - 1].iter().zip(&other).all(|(mine, theirs)| mine.0 == theirs.0);
+        same_callers && self.chain[depth - 1] == other[depth - 1]
+    }
+
+    /// Whether the frames at `addr` are those of the line's function or
+    /// inlined in it.
+    pub fn is_within_function(&self, symbols: &Symbols, addr: Addr) -> bool {
+        let other = chain(&symbols.frames_at(addr));
+        other.first().map(|f| &f.0) == self.chain.first().map(|f| &f.0)
+    }
+}
+
+fn chain(frames: &[CodeFrame]) -> Vec<(String, Option<u32>)> {
+    frames.iter().rev().map(|frame| (frame.function.clone(), frame.line)).collect()
+}
+
+/// Whether a step may end at `addr`: at the start of a row that begins a
+/// statement.
+pub fn begins_statement(row: &LineRow, addr: Addr) -> bool {
+    row.start == addr && row.is_stmt && row.line != 0
+}
+
+/// The ways out of a line.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Exits {
+    /// Addresses outside the line that its code jumps or falls to.
+    pub places: BTreeSet<Addr>,
+    /// Call instructions in the line (only when calls are to be entered).
+    pub calls: BTreeSet<Addr>,
+    /// Whether the function can return from the line.
+    pub returns: bool,
+    /// Instructions whose target only the registers know, or that can't be
+    /// decoded: from these on it takes instruction steps.
+    pub unclear: BTreeSet<Addr>,
+}
+
+/// Walks all code reachable from `pc` inside `inside`.
+pub fn walk(
+    memory: &dyn Memory,
+    pc: Addr,
+    stop_at_calls: bool,
+    inside: impl Fn(Addr) -> bool,
+) -> Result<Exits, Gap> {
+    let mut exits = Exits::default();
+    let mut seen = BTreeSet::new();
+    let mut todo = vec![pc];
+    let mut missed = None;
+    while let Some(at) = todo.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
+        if seen.len() > MOST_INSTRUCTIONS {
+            exits.unclear.insert(pc);
+            break;
+        }
+        if at != pc && !inside(at) {
+            exits.places.insert(at);
+            continue;
+        }
+        let insn = match instruction(memory, at) {
+            Ok(Some(insn)) => insn,
+            Ok(None) => {
+                exits.unclear.insert(at);
+                continue;
+            }
+            Err(gap) => {
+                missed = Some(gap);
+                continue;
+            }
+        };
+        match insn.flow {
+            // An `int`, `ud2` (WARN), `hlt` or the like comes back, if it does, after it.
+            Flow::Next | Flow::Leave => todo.push(insn.next()),
+            Flow::Jump(to) => todo.push(to),
+            Flow::Branch(to) => todo.extend([insn.next(), to]),
+            Flow::Call(_) if stop_at_calls => {
+                exits.calls.insert(at);
+            }
+            Flow::Call(_) => todo.push(insn.next()),
+            Flow::Return => exits.returns = true,
+            Flow::Indirect | Flow::Invalid => {
+                exits.unclear.insert(at);
+            }
+        }
+    }
+    match missed {
+        Some(gap) => Err(gap),
+        None => Ok(exits),
+    }
+}
+
+/// Decodes the instruction at `at`. Near the end of a readable page it may be
+/// shorter than the longest one, so what can be read is taken.
+pub fn instruction(memory: &dyn Memory, at: Addr) -> Result<Option<Insn>, Gap> {
+    match memory.bytes(at, MAX_LEN) {
+        Ok(bytes) => Ok(decode_one(at, &bytes)),
+        Err(Gap::Fault(_)) => {
+            let len = 0x1000 - at.0 % 0x1000;
+            let bytes = memory.bytes(at, len.min(MAX_LEN as u64) as usize)?;
+            Ok(decode_one(at, &bytes))
+        }
+        Err(miss) => Err(miss),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::memory::Sparse;
+
+    const AT: u64 = 0xffff_ffff_8100_0000;
+
+    fn code(bytes: &[u8]) -> Sparse {
+        let mut memory = Sparse::new();
+        let mut padded = bytes.to_vec();
+        padded.resize(bytes.len() + MAX_LEN, 0x90);
+        memory.insert(Addr(AT), &padded);
+        memory
+    }
+
+    #[test]
+    fn every_way_out_is_found() {
+        // test; je +4 -> 8; call; (8) ret; the line is bytes 0..9
+        let bytes = [0x85, 0xc0, 0x74, 0x05, 0xe8, 0, 0, 0, 0, 0xeb, 0x10, 0xc3];
+        let inside = |a: Addr| a.0 < AT + bytes.len() as u64;
+        let exits = walk(&code(&bytes), Addr(AT), false, inside).unwrap();
+        assert_eq!(exits.places, BTreeSet::from([Addr(AT + 0x1b)]));
+        assert!(!exits.returns && exits.unclear.is_empty() && exits.calls.is_empty());
+        let exits = walk(&code(&bytes), Addr(AT), true, inside).unwrap();
+        assert_eq!(exits.calls, BTreeSet::from([Addr(AT + 4)]));
+        assert_eq!(exits.places, BTreeSet::from([Addr(AT + 0x1b)]));
+    }
+
+    #[test]
+    fn returns_loops_and_jumps_by_register() {
+        let back = [0xeb, 0xfe];
+        let exits = walk(&code(&back), Addr(AT), false, |_| true).unwrap();
+        assert_eq!(exits, Exits::default(), "a loop without a way out has none");
+        let exits = walk(&code(&[0xc3]), Addr(AT), false, |_| true).unwrap();
+        assert!(exits.returns);
+        let exits = walk(&code(&[0x90, 0xff, 0xe0]), Addr(AT), false, |_| true).unwrap();
+        assert_eq!(exits.unclear, BTreeSet::from([Addr(AT + 1)]));
+    }
+
+    #[test]
+    fn code_that_is_not_read_is_a_miss() {
+        let memory = Sparse::new();
+        assert!(walk(&memory, Addr(AT), false, |_| true).is_err_and(|gap| gap.is_missing()));
+    }
+}

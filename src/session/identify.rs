@@ -1,0 +1,210 @@
+//! Who the guest is: its KASLR slide, whether the vmlinux is its own, and what
+//! runs on the CPU that stopped.
+
+use super::{
+    answer::Failure,
+    request::Level,
+    run::Session,
+    view::{CpuView, Match, StopReason},
+};
+use crate::base::{addr::Addr, memory::Memory};
+use crate::kernel::{KernelError, cpus, proof, proof::Proof, slide, version};
+use crate::rsp::{command::Command, reply::Reply, thread::ThreadId};
+use crate::symbols::placed::Symbols;
+use crate::target::threads::{self, Who};
+
+impl Session {
+    /// Finds the slide and proves the vmlinux, once for each link. Without a
+    /// vmlinux, or while it is still being opened, there is nothing to do yet.
+    pub(super) async fn identify(&mut self) -> Result<(), Failure> {
+        if self.code.symbols().vmlinux().is_none() || self.symbols_loading() {
+            return Ok(());
+        }
+        self.find_slide().await?;
+        let proof = self.compute_unproven(proof::prove).await?;
+        match proof {
+            Ok(proof) => self.take_proof(proof),
+            Err(gap) => self.take_proof(Proof::Unknown { why: gap.to_string() }),
+        }
+        self.identified = true;
+        if self.target.matches == Match::Match {
+            // The release and the CPUs are for the status line; a guest
+            // without them is still a guest.
+            self.target.release = self.compute(version::release).await?.ok();
+            self.target.banner = self.banner_of_file();
+            self.target.cpus =
+                self.compute(cpus::online).await?.ok().map(|online| online.len() as u32);
+            if let Some(reason) = self.found_reason()
+                && let Some(stop) = &mut self.stop
+                && matches!(stop.reason, StopReason::Found(_))
+            {
+                stop.reason = reason;
+            }
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// The banner is constant text, so a proven file answers for the guest
+    /// without a packet.
+    fn banner_of_file(&self) -> Option<String> {
+        let symbols = self.code.symbols();
+        let placed = symbols.vmlinux()?;
+        let image = placed.image.image();
+        let symbol = image.symbols().named("linux_banner").next()?;
+        let bytes = image.file_bytes(symbol.addr, symbol.size as usize)?;
+        let text = bytes.split(|&byte| byte == 0).next()?;
+        Some(String::from_utf8_lossy(text).trim_end().to_string())
+    }
+
+    /// Finds the KASLR slide and places the vmlinux by it.
+    pub(super) async fn find_slide(&mut self) -> Result<(), Failure> {
+        let pc = self.pc().ok();
+        let found = self.compute_unproven(move |s, m| slide::find(s, m, pc)).await?;
+        match found {
+            Ok(found) => {
+                self.code.update(|symbols| symbols.set_slide(found.value));
+                self.target.slide = Some(Addr(found.value));
+                self.target.slide_by = Some(found.by.to_string());
+            }
+            Err(error) => {
+                self.say(
+                    Level::Warning,
+                    format!("the KASLR slide was not found ({error}); taken as zero until proven"),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn take_proof(&mut self, proof: Proof) {
+        let known = |id: &str| (!id.is_empty()).then(|| id.to_string());
+        match &proof {
+            Proof::Matches { id } => {
+                self.target.build_id = known(id);
+                self.target.matches = Match::Match;
+            }
+            Proof::ByBanner { .. } => self.target.matches = Match::Match,
+            Proof::Differs { file, guest } => {
+                self.target.build_id = known(guest);
+                self.target.matches = Match::Mismatch;
+                let vmlinux = self.options.vmlinux.as_ref().map(|p| p.display().to_string());
+                self.say(
+                    Level::Error,
+                    format!(
+                        "{} is NOT the guest's kernel: its build-id is {file}, the guest's is {guest}. No symbols are shown. Give the right file with --vmlinux, or override with: trust-symbols",
+                        vmlinux.unwrap_or_default()
+                    ),
+                );
+            }
+            Proof::Unknown { why } => {
+                self.target.matches = Match::Unknown;
+                self.say(
+                    Level::Warning,
+                    format!(
+                        "whether the vmlinux is the guest's could not be found out ({why}). No symbols are shown; override with: trust-symbols"
+                    ),
+                );
+            }
+        }
+        if self.options.trust_symbols && self.target.matches != Match::Match {
+            self.target.matches = Match::Trusted;
+        }
+    }
+
+    /// Like [`Session::compute`], with symbols that are not proven yet: for
+    /// proving them.
+    async fn compute_unproven<T>(
+        &mut self,
+        work: impl Fn(&Symbols, &dyn Memory) -> T,
+    ) -> Result<T, Failure> {
+        let symbols = self.code.symbols();
+        self.compute(move |_, memory| work(&symbols, memory)).await
+    }
+
+    /// Which CPU stopped, and in which task.
+    pub(super) async fn look_at_task(&mut self) -> Result<(), Failure> {
+        let mut thread = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
+        if thread.is_none() {
+            // `?` does not tell, unlike the stop packet.
+            thread = match self.wire.ask(Command::CurrentThread).await {
+                Ok(Reply::Thread(thread)) => Some(thread),
+                Ok(_) => None,
+                Err(error) if !self.wire.is_open() => return Err(self.lost(error)),
+                Err(_) => None,
+            };
+            if let Some(snapshot) = &mut self.snapshot {
+                snapshot.thread = thread;
+            }
+        }
+        let cpu = self.compute(cpus::active).await?.ok();
+        let (pid, comm) = match thread.map(Who::from) {
+            Some(who @ Who::Task(pid)) => match who.id() {
+                Some(id) => (Some(i64::from(pid)), self.comm(id).await?),
+                None => (Some(i64::from(pid)), None),
+            },
+            // The idle task has pid 0 on every CPU, and the stub names it by
+            // the CPU instead (`shadow_pid` in kernel/debug/gdbstub.c).
+            Some(Who::Cpu(cpu)) => (Some(0), Some(format!("swapper/{cpu}"))),
+            Some(Who::Current) | None => (None, None),
+        };
+        if let Some(stop) = &mut self.stop {
+            (stop.cpu, stop.pid, stop.comm) = (cpu, pid, comm);
+        }
+        self.touch();
+        Ok(())
+    }
+
+    async fn comm(&mut self, thread: ThreadId) -> Result<Option<String>, Failure> {
+        match self.wire.ask(Command::ThreadExtraInfo(thread)).await {
+            Ok(Reply::Text(info)) => Ok(Some(threads::name(&info))),
+            Ok(_) => Ok(None),
+            Err(error) if error.errno().is_some() => Ok(None),
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// What each CPU does.
+    pub(super) async fn read_cpus(&mut self) -> Result<Vec<CpuView>, Failure> {
+        let active = self.compute(cpus::active).await?.map_err(said)?;
+        let online = self.compute(cpus::online).await?.map_err(said)?;
+        let stops = self.compute(move |s, m| cpus::stops(s, m, &online)).await?.map_err(said)?;
+        let mut views = Vec::new();
+        for stop in stops {
+            let (task, registers) = self
+                .compute(move |symbols, memory| {
+                    let task = stop.task.map(|addr| cpus::task(symbols, memory, addr));
+                    let registers =
+                        stop.registers.map(|addr| cpus::registers(symbols, memory, addr));
+                    (task.and_then(Result::ok), registers.and_then(Result::ok))
+                })
+                .await?;
+            let pc = registers.as_ref().and_then(|registers| registers.pc());
+            // The low two bits of cs are the privilege level (Intel SDM volume 3, 5.5).
+            let user =
+                registers.as_ref().and_then(|r| r.by_name("cs")).is_some_and(|cs| cs & 3 != 0);
+            let frames = pc.filter(|_| !user).map(|pc| self.guest_symbols().frames_at(pc));
+            views.push(CpuView {
+                cpu: stop.cpu,
+                current: stop.cpu == active,
+                stopped: stop.held,
+                doing: match (&task, stop.held) {
+                    (_, false) => "did not answer the round-up",
+                    (_, true) if user => "user mode",
+                    (Some(task), true) if task.pid == 0 => "idle",
+                    _ => "kernel",
+                }
+                .to_string(),
+                pid: task.as_ref().map(|task| i64::from(task.pid)),
+                comm: task.map(|task| task.comm),
+                pc,
+                function: frames.and_then(|f| f.first().map(|frame| frame.function.clone())),
+            });
+        }
+        Ok(views)
+    }
+}
+
+fn said(error: KernelError) -> Failure {
+    Failure::Other(error.to_string())
+}

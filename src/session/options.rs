@@ -1,0 +1,30 @@
+//! What the user decided before the session began.
+
+use crate::link::endpoint::Endpoint;
+use std::path::PathBuf;
+
+/// Everything a session needs to know at its start.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the stub is; `None` for symbols only (`--offline`).
+    pub connect: Option<Endpoint>,
+    /// The kernel's ELF file with debug info.
+    pub vmlinux: Option<PathBuf>,
+    /// `--substitute-path`, in order.
+    pub substitute: Vec<(String, String)>,
+    /// `--source-dir`, in order.
+    pub source_dirs: Vec<PathBuf>,
+    /// `--module-path`: trees with .ko files.
+    pub module_paths: Vec<PathBuf>,
+    /// `--sections`: copies of `/sys/module/M/sections`, or files of lines.
+    pub sections: Vec<PathBuf>,
+    /// `--break-in`: a shell command that stops the guest.
+    pub break_in: Option<String>,
+    /// `--record`: where every byte of the link is written down.
+    pub record: Option<PathBuf>,
+    /// Read at each stop what a full screen shows (stack, variables), not
+    /// only what is asked for.
+    pub eager: bool,
+    /// Use symbols although they are not proven.
+    pub trust_symbols: bool,
+}

@@ -1,0 +1,461 @@
+//! What a stop shows, computed piece by piece between the user's requests: the
+//! stack, the variables, the code. Each round sends the packets of one piece's
+//! misses, so that a request never waits for more than that, and a resume
+//! throws the rest away.
+
+use super::{
+    answer::Failure,
+    request::Level,
+    run::Session,
+    view::{FrameView, FramesEnd, VariableView},
+};
+use crate::arch::{Registers, insn};
+use crate::base::{
+    addr::Addr,
+    memory::{Gap, Memory, Span},
+};
+use crate::eval::{
+    location::Context,
+    value::Value,
+    variables::{self, Variable},
+};
+use crate::symbols::{answer::SourceFile, placed::Symbols};
+use crate::unwind::{End, FrameKind, Stack, shown, walk};
+
+/// Frames that are read without being asked for.
+const SHOWN_FRAMES: usize = 64;
+
+/// Bytes of code that are read around the pc.
+const CODE_BYTES: u64 = 96;
+
+/// What is still to be computed for this stop.
+#[derive(Debug, Default)]
+pub struct Panes {
+    /// The stack as far as it is known.
+    pub stack: Option<Stack>,
+    frames: bool,
+    variables: bool,
+    code: bool,
+}
+
+impl Panes {
+    /// Nothing is known, nothing is wanted.
+    pub fn clear(&mut self) {
+        *self = Panes::default();
+    }
+
+    /// A new stop; everything that is on screen is wanted when `eager`.
+    pub fn restart(&mut self, eager: bool) {
+        *self = Panes { stack: None, frames: eager, variables: eager, code: eager };
+    }
+
+    /// Another frame was selected.
+    pub fn reselect(&mut self, eager: bool) {
+        self.variables = eager;
+        self.code = eager;
+    }
+
+    /// Whether something is still to be computed.
+    pub fn has_work(&self) -> bool {
+        self.frames || self.variables || self.code
+    }
+}
+
+impl Session {
+    /// Does one piece of what is missing.
+    pub(super) async fn pane_round(&mut self) {
+        let result = if self.panes.frames {
+            self.frames_round().await
+        } else if self.panes.variables {
+            self.variables_round().await
+        } else {
+            self.code_round().await
+        };
+        if let Err(failure) = result {
+            self.panes.frames = false;
+            self.panes.variables = false;
+            self.panes.code = false;
+            if self.wire.is_open() {
+                self.say(Level::Warning, failure.to_string());
+            }
+        }
+        self.publish_cost();
+    }
+
+    async fn frames_round(&mut self) -> Result<(), Failure> {
+        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let (stack, missed) = self
+            .compute_once(move |symbols, memory| {
+                walk::unwind(symbols, memory, &registers, cpu, SHOWN_FRAMES)
+            })
+            .await?;
+        self.panes.frames = missed;
+        self.take_stack(stack, missed);
+        Ok(())
+    }
+
+    /// The stack with at least `physical` frames, or all there are.
+    pub(super) async fn whole_stack(&mut self, physical: usize) -> Result<Stack, Failure> {
+        let known = self.panes.stack.as_ref().filter(|stack| {
+            stack.frames.len() >= physical || !matches!(stack.end, End::Limit | End::Missing(_))
+        });
+        if let Some(stack) = known {
+            return Ok(stack.clone());
+        }
+        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let limit = physical.min(1000);
+        let stack = self
+            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, cpu, limit))
+            .await?;
+        self.take_stack(stack.clone(), false);
+        Ok(stack)
+    }
+
+    fn take_stack(&mut self, stack: Stack, more: bool) {
+        let frames = self.frame_views(&stack);
+        self.panes.stack = Some(stack);
+        let end = match (&self.panes.stack, more) {
+            (_, true) | (None, _) => FramesEnd::Reading,
+            (Some(stack), false) => frames_end(&stack.end),
+        };
+        if let Some(stop) = &mut self.stop {
+            // Arguments that were read stay.
+            let old = std::mem::take(&mut stop.frames);
+            stop.frames = frames;
+            for (new, old) in stop.frames.iter_mut().zip(old) {
+                if new.pc == old.pc && new.function == old.function {
+                    new.args = old.args;
+                }
+            }
+            stop.frames_end = end;
+        }
+        self.touch();
+    }
+
+    /// The innermost frame, from registers alone.
+    pub(super) fn first_frame(&mut self) {
+        let Ok(registers) = self.stop_registers() else { return };
+        let nothing = crate::base::memory::Sparse::new();
+        let stack = walk::unwind(&self.guest_symbols(), &nothing, &registers, None, 1);
+        self.take_stack(stack, true);
+    }
+
+    fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
+        let symbols = self.guest_symbols();
+        let shown = shown::expand(&symbols, stack);
+        shown
+            .into_iter()
+            .map(|frame| {
+                let mapped =
+                    frame.file.as_ref().map(|file| self.code.map(file)).unwrap_or_default();
+                FrameView {
+                    level: frame.level,
+                    pc: frame.pc,
+                    function: frame.function,
+                    offset: frame.offset,
+                    file: frame.file.map(|file| file.name),
+                    path: mapped.path,
+                    line: frame.line,
+                    inlined: frame.inlined,
+                    module: frame.module,
+                    kind: kind_word(frame.kind),
+                    args: None,
+                    source_note: mapped.note,
+                    source_guessed: mapped.guessed,
+                }
+            })
+            .collect()
+    }
+
+    async fn variables_round(&mut self) -> Result<(), Failure> {
+        let Some(work) = self.variables_work() else {
+            self.panes.variables = false;
+            return Ok(());
+        };
+        let (variables, missed) = self.compute_once(work).await?;
+        self.panes.variables = missed;
+        let selected = self.stop.as_ref().map_or(0, |stop| stop.selected);
+        if !missed {
+            self.take_arguments(selected, &variables);
+        }
+        if let Some(stop) = &mut self.stop {
+            stop.variables = Some(variables);
+        }
+        Ok(())
+    }
+
+    fn take_arguments(&mut self, level: usize, variables: &[VariableView]) {
+        let args: Vec<_> = variables.iter().filter(|v| v.argument).cloned().collect();
+        if let Some(frame) = self.stop.as_mut().and_then(|stop| stop.frames.get_mut(level)) {
+            frame.args = Some(args);
+        }
+    }
+
+    /// Arguments and locals of the selected frame, once they are all read.
+    pub(super) async fn all_variables(&mut self) -> Result<Vec<VariableView>, Failure> {
+        self.need_stopped()?;
+        let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
+        self.whole_stack(self.selected_physical() + 1).await?;
+        let Some(work) = self.variables_work() else { return Ok(Vec::new()) };
+        let variables = self.compute(work).await?;
+        self.take_arguments(level, &variables);
+        Ok(variables)
+    }
+
+    /// Arguments of every frame, once they are all read.
+    pub(super) async fn all_arguments(&mut self) -> Result<(), Failure> {
+        let levels = self.stop.as_ref().map_or(0, |stop| stop.frames.len());
+        for level in 0..levels {
+            if self.stop.as_ref().is_some_and(|stop| stop.frames[level].args.is_some()) {
+                continue;
+            }
+            let Some(state) = self.frame_state(level) else { continue };
+            let variables = self
+                .compute(move |symbols, memory| {
+                    let found = variables::arguments(&state.context(symbols, memory), state.depth);
+                    found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
+                })
+                .await?;
+            self.take_arguments(level, &variables);
+        }
+        Ok(())
+    }
+
+    fn variables_work(
+        &self,
+    ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
+        let state = self.frame_state(self.stop.as_ref()?.selected)?;
+        Some(move |symbols: &Symbols, memory: &dyn Memory| {
+            let context = state.context(symbols, memory);
+            let args = variables::arguments(&context, state.depth);
+            let locals = variables::locals(&context, state.depth);
+            let args = args.into_iter().map(|v| view_of(v, true));
+            args.chain(locals.into_iter().map(|v| view_of(v, false))).collect()
+        })
+    }
+
+    /// What variables of a shown frame need.
+    fn frame_state(&self, level: usize) -> Option<FrameState> {
+        let stack = self.panes.stack.as_ref()?;
+        let shown = shown::expand(&self.guest_symbols(), stack);
+        let shown = shown.get(level)?;
+        let frame = stack.frames.get(shown.physical)?;
+        Some(FrameState {
+            registers: frame.registers.clone(),
+            cfa: frame.cfa,
+            lookup: frame.lookup,
+            depth: shown.depth,
+        })
+    }
+
+    /// The source line of a shown frame.
+    pub(super) fn line_of_frame(&self, level: usize) -> Option<(SourceFile, u32)> {
+        let shown = shown::expand(&self.guest_symbols(), self.panes.stack.as_ref()?);
+        let frame = shown.into_iter().nth(level)?;
+        Some((frame.file?, frame.line?))
+    }
+
+    async fn code_round(&mut self) -> Result<(), Failure> {
+        self.panes.code = false;
+        let Some(frame) = self.selected_frame() else { return Ok(()) };
+        // Source is what people read; code only where there is none.
+        if frame.path.is_some() {
+            return Ok(());
+        }
+        self.read_code().await
+    }
+
+    /// Reads the instructions around the selected frame's pc.
+    pub(super) async fn read_code(&mut self) -> Result<(), Failure> {
+        let Some(frame) = self.selected_frame() else { return Ok(()) };
+        let pc = frame.pc;
+        let symbols = self.guest_symbols();
+        // Decoding must begin at an instruction, so the function's start is
+        // used when it is near.
+        let start = symbols
+            .symbol_at(pc)
+            .map(|symbol| symbol.start)
+            .filter(|start| pc.since(*start) < CODE_BYTES / 2)
+            .or_else(|| {
+                symbols.row_at(pc).map(|row| row.start).filter(|s| pc.since(*s) < CODE_BYTES / 2)
+            })
+            .unwrap_or(pc);
+        let insns = self.instructions(start, CODE_BYTES, 40).await?;
+        let names = insns.iter().map(|insn| symbols.describe(insn.addr)).collect();
+        if let Some(stop) = &mut self.stop {
+            stop.code = insns;
+            stop.code_symbols = names;
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// Live instructions from `start`: at most `len` bytes and `count` of them.
+    pub(super) async fn instructions(
+        &mut self,
+        start: Addr,
+        len: u64,
+        count: usize,
+    ) -> Result<Vec<insn::Insn>, Failure> {
+        let read = self
+            .compute(move |_, memory| {
+                let mut bytes = Vec::new();
+                // By pieces, so that an unmapped page ends the listing
+                // instead of failing it.
+                let mut at = start;
+                while (bytes.len() as u64) < len {
+                    let piece = (len - bytes.len() as u64).min(0x1000 - at.0 % 0x1000);
+                    match memory.bytes(at, piece as usize) {
+                        Ok(more) => bytes.extend(more),
+                        Err(Gap::Fault(_)) => break,
+                        Err(Gap::Missing(_)) => {
+                            bytes.extend(std::iter::repeat_n(0, piece as usize));
+                        }
+                    }
+                    at = at.offset(piece);
+                }
+                bytes
+            })
+            .await?;
+        if read.is_empty() {
+            let span = Span::new(start, len);
+            return Err(Failure::Other(Gap::Fault(span).to_string()));
+        }
+        let symbols = self.guest_symbols();
+        Ok(insn::decode(start, &read, count, &|addr| symbols.describe(addr)))
+    }
+
+    /// What the finished function returned.
+    pub(super) async fn read_returned(&mut self, function: Addr) -> Result<(), Failure> {
+        let symbols = self.guest_symbols();
+        let Some(kind) = symbols.function_at(function).and_then(|f| f.return_type) else {
+            return Ok(());
+        };
+        let registers = self.stop_registers()?;
+        let value = self
+            .compute(move |symbols, memory| variables::returned(symbols, memory, &registers, kind))
+            .await?;
+        if let Some(stop) = &mut self.stop {
+            stop.returned = match value {
+                Value::Known { text, .. } => Some(text),
+                _ => None,
+            };
+        }
+        Ok(())
+    }
+
+    fn stop_cpu(&self) -> Option<u32> {
+        self.stop.as_ref().and_then(|stop| stop.cpu)
+    }
+
+    fn stop_registers(&self) -> Result<Registers, Failure> {
+        self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)
+    }
+
+    /// The selected frame.
+    pub(super) fn selected_frame(&self) -> Option<&FrameView> {
+        self.stop.as_ref().and_then(|stop| stop.frames.get(stop.selected))
+    }
+
+    /// The file of the selected frame, as DWARF has it.
+    pub(super) fn selected_file(&self) -> Option<String> {
+        self.selected_frame().and_then(|frame| frame.file.clone())
+    }
+
+    /// Registers of the selected frame.
+    pub(super) fn selected_registers(&self) -> Option<Registers> {
+        self.snapshot.as_ref()?;
+        self.stop.as_ref().map(|stop| stop.frame_registers.clone())
+    }
+
+    /// The physical frame the selected one belongs to.
+    pub(super) fn selected_physical(&self) -> usize {
+        let Some((stack, stop)) = self.panes.stack.as_ref().zip(self.stop.as_ref()) else {
+            return 0;
+        };
+        let shown = shown::expand(&self.guest_symbols(), stack);
+        shown.get(stop.selected).map_or(0, |frame| frame.physical)
+    }
+
+    /// Selects a frame.
+    pub(super) async fn select(&mut self, level: usize) -> Result<FrameView, Failure> {
+        self.need_stopped()?;
+        self.whole_stack(level + 1).await?;
+        let count = self.stop.as_ref().map_or(0, |stop| stop.frames.len());
+        if level >= count {
+            return Err(Failure::Other(format!(
+                "no frame {level}; the last is {}",
+                count.max(1) - 1
+            )));
+        }
+        let registers = self.frame_state(level).map(|state| state.registers);
+        if let Some(stop) = &mut self.stop {
+            stop.selected = level;
+            stop.variables = None;
+            stop.code.clear();
+            stop.code_symbols.clear();
+            if let Some(registers) = registers {
+                stop.frame_registers = registers;
+            }
+        }
+        self.panes.reselect(self.options.eager);
+        self.touch();
+        let args = self.all_variables().await?;
+        let frame = self.selected_frame().cloned().ok_or(Failure::Running)?;
+        let args = args.into_iter().filter(|v| v.argument).collect();
+        Ok(FrameView { args: Some(args), ..frame })
+    }
+}
+
+/// A frame's registers and place, as its variables need them.
+struct FrameState {
+    registers: Registers,
+    cfa: Option<Addr>,
+    lookup: Addr,
+    /// Its place among the functions inlined at its pc.
+    depth: usize,
+}
+
+impl FrameState {
+    fn context<'a>(&'a self, symbols: &'a Symbols, memory: &'a dyn Memory) -> Context<'a> {
+        Context { symbols, memory, registers: &self.registers, cfa: self.cfa, lookup: self.lookup }
+    }
+}
+
+/// The word of the JSON contract.
+fn kind_word(kind: FrameKind) -> &'static str {
+    match kind {
+        FrameKind::Normal => "normal",
+        FrameKind::Interrupt => "interrupt",
+        FrameKind::Exception => "exception",
+        FrameKind::Syscall => "syscall",
+        FrameKind::User => "user",
+        FrameKind::Guess => "guess",
+    }
+}
+
+fn frames_end(end: &End) -> FramesEnd {
+    match end {
+        complete @ End::Complete(_) => FramesEnd::Complete(complete.to_string()),
+        End::Missing(_) => FramesEnd::Reading,
+        other => FramesEnd::Broken(other.to_string()),
+    }
+}
+
+fn view_of(variable: Variable, argument: bool) -> VariableView {
+    let mut view = VariableView {
+        name: variable.name,
+        type_name: variable.type_name,
+        value: None,
+        optimized_out: false,
+        unavailable: None,
+        argument,
+    };
+    match variable.value {
+        Value::Known { text, .. } => view.value = Some(text),
+        Value::OptimizedOut => view.optimized_out = true,
+        Value::Unavailable(why) => view.unavailable = Some(why.to_string()),
+        Value::Missing(gap) => view.unavailable = Some(gap.to_string()),
+    }
+    view
+}

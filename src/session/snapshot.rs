@@ -1,0 +1,20 @@
+//! All that is known of one stop. Thrown away when the guest runs on.
+
+use crate::arch::Registers;
+use crate::base::memory::Sparse;
+use crate::rsp::thread::ThreadId;
+
+/// One stop's knowledge.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Which stop, from 1.
+    pub generation: u64,
+    /// Registers of the CPU that stopped.
+    pub registers: Registers,
+    /// Whose registers these are, as the stop packet said.
+    pub thread: Option<ThreadId>,
+    /// The stub's signal number.
+    pub signal: u8,
+    /// Guest memory as far as it was read.
+    pub memory: Sparse,
+}

@@ -1,0 +1,420 @@
+//! Stepping as a state machine over stops: a [`Plan`] is what the user wants,
+//! a [`Leg`] is one resume on the way there.
+
+use super::{
+    answer::Failure,
+    exits::{self, Exits, Line},
+    request::Step,
+    resolve,
+    run::Session,
+    view::StopReason,
+};
+use crate::arch::insn::Flow;
+use crate::base::addr::Addr;
+use crate::rsp::{
+    command::Command,
+    reply::{Reply, StopReply},
+    thread::ThreadId,
+};
+use crate::symbols::{answer::CfaRule, placed::Symbols};
+use std::collections::BTreeSet;
+
+/// More exits than this are not worth a breakpoint each: two packets to plant
+/// and lift one, two to step an instruction.
+const MOST_EXITS: usize = 6;
+
+/// What the user wants of the guest's run.
+#[derive(Clone, Debug)]
+pub enum Plan {
+    /// To run until something stops it.
+    Continue,
+    /// Steps of one instruction.
+    Instruction {
+        /// Over calls.
+        over: bool,
+        /// How many are left, this one included.
+        left: u32,
+    },
+    /// Steps of one source line.
+    Line {
+        /// Over calls.
+        over: bool,
+        /// How many are left, this one included.
+        left: u32,
+        /// The line that is stepped.
+        line: Line,
+        /// The frame it is in; `None` when not known.
+        cfa: Option<u64>,
+    },
+    /// Until a frame is gone.
+    Out {
+        /// Where it returns to.
+        returns_to: Addr,
+        /// Its canonical frame address: the stack pointer is at least this
+        /// once it is gone.
+        cfa: u64,
+        /// The function that returns, for its value.
+        function: Option<Addr>,
+    },
+    /// Until control is at one of these places, or the frame is gone.
+    To {
+        /// The places.
+        places: BTreeSet<Addr>,
+    },
+}
+
+/// One resume.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leg {
+    /// No breakpoints but the user's.
+    Free,
+    /// One instruction.
+    Single,
+    /// To temporary breakpoints.
+    Sites {
+        /// Where they are.
+        places: BTreeSet<Addr>,
+        /// Only the frame counts whose stack pointer is at least this: deeper
+        /// ones are recursions.
+        least_sp: Option<u64>,
+    },
+}
+
+/// What is to be done after a stop.
+#[derive(Debug, PartialEq)]
+pub enum Next {
+    /// Resume again.
+    Go(Leg),
+    /// The guest stays stopped, for this reason.
+    Stay(StopReason),
+}
+
+/// A resume that is under way.
+#[derive(Clone, Debug)]
+pub struct Journey {
+    /// What for.
+    pub plan: Plan,
+    /// Which resume.
+    pub leg: Leg,
+    /// The task that is stepped.
+    pub task: Option<ThreadId>,
+}
+
+impl Session {
+    /// Starts a step from the selected frame; the first leg.
+    pub(super) async fn begin_step(
+        &mut self,
+        step: Step,
+        count: u32,
+    ) -> Result<(Plan, Leg), Failure> {
+        let plan = match step {
+            Step::Instruction => Plan::Instruction { over: false, left: count },
+            Step::InstructionOver => Plan::Instruction { over: true, left: count },
+            Step::Line | Step::LineOver => {
+                let over = step == Step::LineOver;
+                let pc = self.pc()?;
+                match Line::at(&self.guest_symbols(), pc, over) {
+                    Some(line) => {
+                        Plan::Line { over, left: count, line, cfa: self.cfa_here().await? }
+                    }
+                    // As gdb does: a function without lines is run to its end.
+                    None => self.plan_out().await.map_err(|error| {
+                        Failure::Other(format!("no source line at {pc}, and {error}; use stepi"))
+                    })?,
+                }
+            }
+            Step::Out => self.plan_out().await?,
+        };
+        let leg = self.next_leg(&plan).await?;
+        Ok((plan, leg))
+    }
+
+    /// The leg that a plan begins with, from the place where the guest is.
+    async fn next_leg(&mut self, plan: &Plan) -> Result<Leg, Failure> {
+        match plan {
+            Plan::Continue => Ok(Leg::Free),
+            Plan::Instruction { over: false, .. } => Ok(Leg::Single),
+            Plan::Instruction { over: true, .. } => {
+                let pc = self.pc()?;
+                let insn = self.compute(move |_, memory| exits::instruction(memory, pc)).await?;
+                match insn {
+                    Ok(Some(insn)) if matches!(insn.flow, Flow::Call(_)) => {
+                        let sp = self.register(self.arch().sp).await?;
+                        Ok(Leg::Sites { places: [insn.next()].into(), least_sp: Some(sp) })
+                    }
+                    _ => Ok(Leg::Single),
+                }
+            }
+            Plan::Line { over, line, cfa, .. } => self.line_leg(*over, line, *cfa).await,
+            Plan::Out { returns_to, cfa, .. } => {
+                Ok(Leg::Sites { places: [*returns_to].into(), least_sp: Some(*cfa) })
+            }
+            Plan::To { places } => Ok(Leg::Sites { places: places.clone(), least_sp: None }),
+        }
+    }
+
+    /// The cheapest way out of a line.
+    async fn line_leg(
+        &mut self,
+        over: bool,
+        line: &Line,
+        cfa: Option<u64>,
+    ) -> Result<Leg, Failure> {
+        let pc = self.pc()?;
+        let wanted = line.clone();
+        let walked = self
+            .compute(move |symbols, memory| {
+                exits::walk(memory, pc, !over, |addr| wanted.contains(symbols, addr))
+            })
+            .await?;
+        let Ok(Exits { places, calls, returns, unclear }) = walked else { return Ok(Leg::Single) };
+        if unclear.contains(&pc) {
+            return Ok(Leg::Single);
+        }
+        if calls.contains(&pc) {
+            return self.call_leg(pc).await;
+        }
+        let mut all: BTreeSet<Addr> = places.into_iter().chain(calls).chain(unclear).collect();
+        if returns {
+            let Some(cfa) = cfa else { return Ok(Leg::Single) };
+            let slot = Addr(cfa).back(8);
+            match self.compute(move |_, memory| memory.u64(slot)).await? {
+                Ok(back) => all.insert(Addr(back)),
+                Err(_) => return Ok(Leg::Single),
+            };
+        }
+        if all.is_empty() || all.len() > MOST_EXITS {
+            return Ok(Leg::Single);
+        }
+        // A place in this function counts in this frame or a caller's, not in
+        // a recursion, whose stack pointer is lower.
+        let sp = self.register(self.arch().sp).await?;
+        let frame_low = cfa.map_or(sp, |cfa| cfa.min(sp));
+        Ok(Leg::Sites { places: all, least_sp: Some(frame_low.min(sp)) })
+    }
+
+    /// From a call instruction into the function it calls, when that has
+    /// lines; else over it.
+    async fn call_leg(&mut self, pc: Addr) -> Result<Leg, Failure> {
+        let insn = self.compute(move |_, memory| exits::instruction(memory, pc)).await?;
+        let Ok(Some(insn)) = insn else { return Ok(Leg::Single) };
+        let mut target = match insn.flow {
+            Flow::Call(target) => target,
+            _ => return Ok(Leg::Single),
+        };
+        let symbols = self.guest_symbols();
+        // Retpolines call a thunk named after the register that holds the
+        // target (arch/x86/lib/retpoline.S).
+        let thunk = target.and_then(|target| symbols.symbol_at(target));
+        if let Some(name) =
+            thunk.as_ref().and_then(|s| s.name.strip_prefix("__x86_indirect_thunk_"))
+            && let Some(register) = self.arch().reg(name)
+        {
+            target = Some(Addr(self.register(register).await?));
+        }
+        let sp = self.register(self.arch().sp).await?;
+        let over = Leg::Sites { places: [insn.next()].into(), least_sp: Some(sp) };
+        match target {
+            None => Ok(Leg::Single),
+            Some(target) => match entered(&symbols, target) {
+                Some(start) => {
+                    Ok(Leg::Sites { places: [start, insn.next()].into(), least_sp: None })
+                }
+                None => Ok(over),
+            },
+        }
+    }
+
+    /// `finish` of the selected frame.
+    async fn plan_out(&mut self) -> Result<Plan, Failure> {
+        let stack = self.whole_stack(self.selected_physical() + 2).await?;
+        let frame = self.selected_physical();
+        let (this, caller) = match (stack.frames.get(frame), stack.frames.get(frame + 1)) {
+            (Some(this), Some(caller)) => (this, caller),
+            _ => {
+                return Err(Failure::Other(
+                    "the selected frame has no caller in the kernel to finish to".into(),
+                ));
+            }
+        };
+        let cfa = this.cfa.ok_or_else(|| {
+            Failure::Other("the selected frame's place on the stack is not known".into())
+        })?;
+        Ok(Plan::Out { returns_to: caller.pc, cfa: cfa.0, function: Some(this.lookup) })
+    }
+
+    /// `until`, `advance`, run to cursor.
+    pub(super) async fn begin_run_to(&mut self, location: &str) -> Result<(Plan, Leg), Failure> {
+        let sites = self.resolve_sites(location).map_err(Failure::Other)?;
+        let places: BTreeSet<Addr> = sites.iter().map(|site| site.addr).collect();
+        let plan = Plan::To { places };
+        let leg = self.next_leg(&plan).await?;
+        Ok((plan, leg))
+    }
+
+    /// Decides after a stop on the way. `pc` is where the guest is; the stop
+    /// was no breakpoint of the user's.
+    pub(super) async fn after_leg(
+        &mut self,
+        journey: &mut Journey,
+        stop: &StopReply,
+    ) -> Result<Next, Failure> {
+        let pc = self.pc()?;
+        let task = thread_of(stop);
+        let same_task = journey.task.is_none() || task == journey.task;
+        match &journey.leg {
+            Leg::Sites { places, least_sp } if places.contains(&pc) => {
+                let any_task = matches!(journey.plan, Plan::To { .. });
+                let deep = match least_sp {
+                    Some(least) if same_task => self.register(self.arch().sp).await? < *least,
+                    _ => false,
+                };
+                if (!same_task && !any_task) || deep {
+                    return Ok(Next::Go(journey.leg.clone()));
+                }
+            }
+            Leg::Single if same_task => {}
+            _ => return Ok(Next::Stay(self.foreign_stop(stop))),
+        }
+        self.arrived(journey).await
+    }
+
+    /// A leg ended where it should.
+    async fn arrived(&mut self, journey: &mut Journey) -> Result<Next, Failure> {
+        let pc = self.pc()?;
+        let symbols = self.guest_symbols();
+        let (over, line, cfa) = match &mut journey.plan {
+            Plan::Continue => return Ok(Next::Go(Leg::Free)),
+            Plan::Out { .. } => return Ok(Next::Stay(StopReason::Finished)),
+            Plan::To { .. } => return Ok(Next::Stay(StopReason::Arrived)),
+            Plan::Instruction { left, .. } => {
+                *left -= 1;
+                if *left == 0 {
+                    return Ok(Next::Stay(StopReason::Step));
+                }
+                let plan = journey.plan.clone();
+                return self.next_leg(&plan).await.map(Next::Go);
+            }
+            Plan::Line { over, line, cfa, .. } => (*over, line.clone(), *cfa),
+        };
+        if line.contains(&symbols, pc) {
+            return self.line_leg(over, &line, cfa).await.map(Next::Go);
+        }
+        let function = symbols.function_at(pc);
+        let at_entry = function.as_ref().is_some_and(|f| f.entry == pc);
+        if at_entry && !line.is_within_function(&symbols, pc) {
+            // A call, or a jump that ends the function with another one.
+            let start = if over { None } else { entered(&symbols, pc) };
+            if start != Some(pc) {
+                let places = match start {
+                    Some(start) => [start].into(),
+                    None => {
+                        let sp = Addr(self.register(self.arch().sp).await?);
+                        match self.compute(move |_, memory| memory.u64(sp)).await? {
+                            Ok(back) => [Addr(back)].into(),
+                            Err(_) => return Ok(Next::Stay(StopReason::Step)),
+                        }
+                    }
+                };
+                return Ok(Next::Go(Leg::Sites { places, least_sp: None }));
+            }
+        }
+        let Some(row) = symbols.row_at(pc).filter(|row| row.line != 0) else {
+            return Ok(Next::Stay(StopReason::Step));
+        };
+        let entered_function =
+            function.as_ref().is_some_and(|f| entered(&symbols, f.entry) == Some(pc));
+        let at_line = exits::begins_statement(&row, pc) || (entered_function && !over);
+        if at_line && let Plan::Line { left, .. } = &mut journey.plan {
+            *left -= 1;
+            if *left == 0 {
+                return Ok(Next::Stay(StopReason::Step));
+            }
+        }
+        // In the middle of another line (a return to the caller, a jump):
+        // go on to where a line begins, as gdb does.
+        let Some(line) = Line::at(&symbols, pc, over) else {
+            return Ok(Next::Stay(StopReason::Step));
+        };
+        let cfa = self.cfa_here().await?;
+        if let Plan::Line { line: stepped, cfa: frame, .. } = &mut journey.plan {
+            *stepped = line.clone();
+            *frame = cfa;
+        }
+        self.line_leg(over, &line, cfa).await.map(Next::Go)
+    }
+
+    /// The canonical frame address at the pc, when unwind data gives it from a
+    /// register.
+    async fn cfa_here(&mut self) -> Result<Option<u64>, Failure> {
+        let pc = self.pc()?;
+        match self.guest_symbols().cfi_row(pc).map(|row| row.cfa) {
+            Some(CfaRule::Register { dwarf, offset }) => match self.arch().reg_by_dwarf(dwarf) {
+                Some(register) => {
+                    Ok(Some(self.register(register).await?.wrapping_add_signed(offset)))
+                }
+                None => Ok(None),
+            },
+            _ => Ok(None),
+        }
+    }
+
+    /// A register of the stopped CPU: from what was read, or by `p`.
+    pub(super) async fn register(&mut self, register: crate::arch::Reg) -> Result<u64, Failure> {
+        let Some(snapshot) = &self.snapshot else { return Err(Failure::Running) };
+        if let Some(value) = snapshot.registers.get(register) {
+            return Ok(value);
+        }
+        let number = snapshot.registers.arch.def(register).number as u8;
+        match self.wire.ask(Command::ReadRegister { number }).await {
+            Ok(Reply::Register(bytes)) => {
+                let mut word = [0; 8];
+                let len = bytes.len().min(8);
+                word[..len].copy_from_slice(&bytes[..len]);
+                let value = u64::from_le_bytes(word);
+                if let Some(snapshot) = &mut self.snapshot {
+                    snapshot.registers.set(register, Some(value));
+                }
+                Ok(value)
+            }
+            Ok(_) => Err(Failure::Other("the stub sent no register".into())),
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    /// The pc of the stop.
+    pub(super) fn pc(&self) -> Result<Addr, Failure> {
+        let snapshot = self.snapshot.as_ref().ok_or(Failure::Running)?;
+        snapshot.registers.pc().ok_or_else(|| Failure::Other("the pc is not known".into()))
+    }
+
+    /// Resolves a location for a breakpoint, with the selected frame's file.
+    pub(super) fn resolve_sites(
+        &self,
+        location: &str,
+    ) -> Result<Vec<super::breakpoints::Site>, String> {
+        let file = self.selected_file();
+        let registers = self.selected_registers();
+        let here = resolve::Here { file: file.as_deref(), registers: registers.as_ref() };
+        resolve::sites(&self.guest_symbols(), location, here)
+    }
+}
+
+/// The task a stop is about.
+pub fn thread_of(stop: &StopReply) -> Option<ThreadId> {
+    match stop {
+        StopReply::Thread { thread, .. } => *thread,
+        _ => None,
+    }
+}
+
+/// Where a step into a function stops: after its prologue, when it has lines.
+fn entered(symbols: &Symbols, target: Addr) -> Option<Addr> {
+    symbols.row_at(target).filter(|row| row.line != 0)?;
+    let function = symbols.function_at(target)?;
+    if function.entry != target {
+        return None;
+    }
+    let found = symbols.find_functions(&function.name);
+    found.iter().find(|f| f.entry == target && !f.inlined).map(|f| f.after_prologue)
+}

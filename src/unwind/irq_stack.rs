@@ -1,0 +1,59 @@
+//! The switch to the interrupt stack, which no unwind rule describes.
+//!
+//! Since 5.8 C code switches by inline assembly: it stores the stack pointer
+//! in the topmost word of the interrupt stack and moves there; a `pop %rsp`
+//! brings it back (arch/x86/include/asm/irq_stack.h, `call_on_stack`). So a
+//! stack pointer that equals `hardirq_stack_ptr` of the CPU stands for the
+//! word it points at. Older kernels switch in the entry code: see `entry`.
+
+use crate::{
+    base::{
+        addr::Addr,
+        memory::{Gap, Memory, PAGE},
+    },
+    symbols::placed::Symbols,
+};
+
+/// CPUs that are tried when nobody says on which one the stack is.
+const MAX_TRIED: u64 = 64;
+
+/// The stack pointer that counts where `sp` does: the saved one at the top of
+/// an interrupt stack, else `sp` itself. Only a stack pointer in the last word
+/// of a page costs reads: the stack is whole pages (`irq_64.c`,
+/// `map_irq_stack`).
+pub(super) fn leave(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    sp: Addr,
+    cpu: Option<u32>,
+) -> Result<Addr, Gap> {
+    if sp.0 % PAGE != PAGE - 8 || sp.0 >> 63 == 0 {
+        return Ok(sp);
+    }
+    let Some(variable) = top_variable(symbols) else { return Ok(sp) };
+    let Some(offsets) = symbols.symbol_addr("__per_cpu_offset") else {
+        return if memory.u64(variable)? == sp.0 { memory.u64(sp).map(Addr) } else { Ok(sp) };
+    };
+    let cpus = match (cpu, symbols.symbol_addr("nr_cpu_ids")) {
+        (Some(cpu), _) => u64::from(cpu)..u64::from(cpu) + 1,
+        (None, Some(count)) => 0..u64::from(memory.u32(count)?).min(MAX_TRIED),
+        (None, None) => 0..1,
+    };
+    for cpu in cpus {
+        let offset = memory.u64(offsets.offset(cpu * 8))?;
+        if memory.u64(variable.offset(offset))? == sp.0 {
+            return memory.u64(sp).map(Addr);
+        }
+    }
+    Ok(sp)
+}
+
+/// The per-CPU variable that holds the top: of its own, or a member of
+/// `pcpu_hot` (6.2 to 6.14).
+fn top_variable(symbols: &Symbols) -> Option<Addr> {
+    symbols.per_cpu_offset_symbol("hardirq_stack_ptr").or_else(|| {
+        let hot = symbols.per_cpu_offset_symbol("pcpu_hot")?;
+        let member = symbols.struct_layout("pcpu_hot")?.member("hardirq_stack_ptr")?;
+        Some(hot.offset(member.offset))
+    })
+}

@@ -1,0 +1,128 @@
+//! Stacks: from the registers of a stop to the frames that called each other.
+//!
+//! Contract: plain code over a [`Memory`](crate::base::memory::Memory); a read
+//! that has no answer yet ends the walk with [`End::Missing`] and the frames
+//! so far, and the same call is made again with more memory. Every frame is
+//! there because an unwind rule or the kernel's own record (`struct pt_regs`)
+//! says so. Where nothing says so the stack ends with the reason; no frame is
+//! ever invented. Walks are bounded.
+
+mod entry;
+mod expression;
+mod irq_stack;
+mod rules;
+pub mod shown;
+pub mod walk;
+
+use crate::{
+    arch::Registers,
+    base::{addr::Addr, memory::Gap},
+};
+use std::fmt;
+
+/// What kind of code a frame is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FrameKind {
+    /// A function, called by the next frame.
+    Normal,
+    /// The entry code of an interrupt: the next frame was interrupted.
+    Interrupt,
+    /// The entry code of an exception: the next frame raised it.
+    Exception,
+    /// The entry code of a system call.
+    Syscall,
+    /// User space.
+    User,
+    /// Found by a scan of the stack, not by a rule.
+    Guess,
+}
+
+/// One frame of a stack, without the functions inlined into it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Frame {
+    /// 0 is where the CPU stands.
+    pub level: usize,
+    /// Where execution stands, or goes on after the call returns.
+    pub pc: Addr,
+    /// The address to ask symbols about: `pc`, or for a caller the byte
+    /// before it, because a call that is the last instruction of a function
+    /// returns to the next one.
+    pub lookup: Addr,
+    /// The registers as they are in this frame, as far as they are saved.
+    pub registers: Registers,
+    /// The canonical frame address: the stack pointer before this frame was
+    /// called. `None` where no rule gave it.
+    pub cfa: Option<Addr>,
+    /// What kind of code it is.
+    pub kind: FrameKind,
+}
+
+/// Where a stack rightly ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bottom {
+    /// A system call from user space.
+    Syscall,
+    /// An interrupt or exception while user space ran.
+    User,
+    /// The start of a kernel thread, or of a new process.
+    Thread,
+    /// The start of the kernel, or of a CPU: an idle task.
+    Boot,
+}
+
+/// Why a walk ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// There is nothing more.
+    Complete(Bottom),
+    /// As many frames as were asked for.
+    Limit,
+    /// Memory that is not read yet.
+    Missing(Gap),
+    /// Memory that the guest can't read.
+    Fault(Gap),
+    /// No unwind rule for the code at this address.
+    NoCfi(Addr),
+    /// The return address is no address of the kernel: the stack is damaged,
+    /// or the rule did not fit.
+    BadReturn(Addr),
+    /// A rule needs a register that no frame saved.
+    LostRegister,
+    /// The stack pointer went backwards.
+    Loop,
+}
+
+impl End {
+    pub(super) fn of(gap: Gap) -> End {
+        match gap {
+            Gap::Missing(_) => End::Missing(gap),
+            Gap::Fault(_) => End::Fault(gap),
+        }
+    }
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Complete(Bottom::Syscall) => f.write_str("system call from user space"),
+            End::Complete(Bottom::User) => f.write_str("user space"),
+            End::Complete(Bottom::Thread) => f.write_str("start of the thread"),
+            End::Complete(Bottom::Boot) => f.write_str("start of the CPU"),
+            End::Limit => f.write_str("more frames follow"),
+            End::Missing(gap) | End::Fault(gap) => gap.fmt(f),
+            End::NoCfi(pc) => write!(f, "no unwind rule at {pc}"),
+            End::BadReturn(pc) => write!(f, "{pc} is no return address; the stack may be damaged"),
+            End::LostRegister => f.write_str("a register the unwind rule needs was not saved"),
+            End::Loop => f.write_str("the stack goes in a circle; it may be damaged"),
+        }
+    }
+}
+
+/// A stack: innermost frame first, and why there are no more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// The frames.
+    pub frames: Vec<Frame>,
+    /// Why it ends.
+    pub end: End,
+}
