@@ -23,7 +23,15 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
             return at_cursor(app, |place| Request::Break(BreakKind::Temporary, place));
         }
         Action::RunToCursor => {
-            return if may_run(app, None) { at_cursor(app, Request::RunTo) } else { Vec::new() };
+            if !may_run(app, None) {
+                return Vec::new();
+            }
+            let mut effects = at_cursor(app, Request::RunTo);
+            if let Some(Effect::Ask(_, purpose)) = effects.first_mut() {
+                *purpose = Purpose::Run;
+                app.resumed = Some(app.now);
+            }
+            return effects;
         }
         Action::Focus(digit) => {
             if let Some(pane) = PaneId::of(digit) {
@@ -74,7 +82,7 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         _ => return Vec::new(),
     };
     let may = match request {
-        Request::Continue | Request::Step(..) | Request::RunTo(_) => may_run(app, Some(line)),
+        _ if resumes(&request) => may_run(app, Some(line)),
         Request::BreakIn => may_break_in(app),
         Request::FrameBy(_) if app.stop().is_none() => {
             app.say(Level::Info, "there is no stack before the first stop");
@@ -82,7 +90,18 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         }
         _ => true,
     };
-    if may { vec![Effect::Ask(request, Purpose::Key)] } else { Vec::new() }
+    match (may, resumes(&request)) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![Effect::Ask(request, Purpose::Key)],
+        (true, true) => {
+            app.resumed = Some(app.now);
+            vec![Effect::Ask(request, Purpose::Run)]
+        }
+    }
+}
+
+fn resumes(request: &Request) -> bool {
+    matches!(request, Request::Continue | Request::Step(..) | Request::RunTo(_))
 }
 
 /// Whether the guest can be resumed; says why not. A step that comes while
@@ -91,14 +110,13 @@ fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
     /// Longer steps are waiting for something else than the CPU.
     const SHORT: Duration = Duration::from_millis(500);
     let stop_keys = app.keymap.keys(Action::Command("interrupt"), 3);
+    if app.resumed.is_some_and(|at| app.now.duration_since(at) < SHORT) {
+        app.queued = line.filter(|line| *line != "continue");
+        return false;
+    }
     let words = match app.state() {
-        State::Stopped => return true,
-        State::Running { since, what } => {
-            let is_step = ["step", "next", "stepi", "nexti"].contains(&what.as_str());
-            if is_step && app.now.duration_since(*since) < SHORT {
-                app.queued = line.filter(|line| *line != "continue");
-                return false;
-            }
+        State::Stopped if app.resumed.is_none() => return true,
+        State::Stopped | State::Running { .. } => {
             format!("the guest is running; {stop_keys} stops it")
         }
         State::BreakingIn { .. } => "a break-in is under way; wait until the guest stops".into(),
@@ -114,6 +132,7 @@ fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
 fn may_break_in(app: &mut App) -> bool {
     let words = match app.state() {
         State::Running { .. } | State::BreakingIn { .. } | State::Knocking => return true,
+        State::Stopped if app.resumed.is_some() => return true,
         State::Stopped => "the guest is stopped already",
         State::Connecting { .. } => "not connected yet; there is nothing to stop",
         State::Lost { .. } => "the link is lost; trying again",

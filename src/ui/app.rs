@@ -53,9 +53,14 @@ pub struct App {
     pub history: History,
     /// The last message, until a key is pressed after it.
     pub message: Option<(Level, String)>,
+    /// When a key resumed the guest, until that is answered. The view shows a
+    /// step that is this young as still stopped, so that it does not flicker.
+    pub resumed: Option<Instant>,
     /// A step pressed while one was under way: done when that one ends as a
     /// step does, forgotten when something else stopped the guest.
     pub queued: Option<&'static str>,
+    /// Whether the system wants the program to end: no more questions.
+    pub must_end: bool,
     /// What tells a newcomer what to press.
     pub tour: Option<Tour>,
 }
@@ -83,7 +88,9 @@ impl App {
             popup: Popup::None,
             history: History::default(),
             message: None,
+            resumed: None,
             queued: None,
+            must_end: false,
             tour: None,
         }
     }

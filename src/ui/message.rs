@@ -30,6 +30,8 @@ pub enum Message {
 pub enum Purpose {
     /// A key; only a failure is worth words.
     Key,
+    /// A key that resumed the guest; the answer is its next stop.
+    Run,
     /// A typed line; the answer is shown under it.
     Line(String),
     /// Leaving; when it is done the program ends.
@@ -56,7 +58,7 @@ pub enum Exit {
     Left(Leave),
     /// There was no guest to leave.
     NoGuest,
-    /// The user did not wait for the leaving to be acknowledged.
+    /// The user (or the system) did not wait for the session to leave.
     Impatient,
     /// The session ended by itself; why, where it said so.
     Ended(Option<String>),

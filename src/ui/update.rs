@@ -12,7 +12,7 @@ use crate::command::{FaceCommand, Parsed, parse::parse, render};
 use crate::config::keys::{Action, Key, Scope};
 use crate::session::answer::{Answer, Failure};
 use crate::session::request::{Leave, Level, Request, Update};
-use crate::session::view::{State, StopReason, View};
+use crate::session::view::{StopReason, View};
 use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
 use std::{sync::Arc, time::Instant};
@@ -37,7 +37,7 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
         Message::Update(news) => news_came(app, news),
         Message::Answer(purpose, answer) => answered(app, purpose, answer),
         Message::Tick => Vec::new(),
-        Message::Terminate => act::leave(app, Leave::Detach),
+        Message::Terminate => terminate(app),
         Message::Resumed => vec![Effect::Redraw],
     };
     app.settle();
@@ -46,7 +46,7 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
 
 fn news_came(app: &mut App, news: Update) -> Vec<Effect> {
     match news {
-        Update::View(view) => return view_came(app, view),
+        Update::View(view) => view_came(app, view),
         Update::Console(bytes) => app.console.push(&bytes),
         Update::Message(level, text) => app.say(level, &printable(&text)),
         Update::Ended(why) => return vec![Effect::Exit(ended(app, why))],
@@ -61,7 +61,7 @@ fn ended(app: &App, why: Option<String>) -> Exit {
     }
 }
 
-fn view_came(app: &mut App, view: Arc<View>) -> Vec<Effect> {
+fn view_came(app: &mut App, view: Arc<View>) {
     let before = app.view.replace(view.clone());
     let book = app.book.clone();
     app.settle();
@@ -70,17 +70,14 @@ fn view_came(app: &mut App, view: Arc<View>) -> Vec<Effect> {
     app.variables.follow(&view);
     app.breakpoints.follow(&view);
     tour_events(app, &tour::events(before.as_deref(), &view));
-    queued_step(app, &view)
 }
 
-/// Does the step that was pressed while one was under way.
-fn queued_step(app: &mut App, view: &View) -> Vec<Effect> {
-    let Some(line) = app.queued.filter(|_| view.state == State::Stopped) else {
-        return Vec::new();
-    };
-    app.queued = None;
-    match &view.stop {
-        Some(stop) if stop.reason == StopReason::Step => act::command(app, line),
+/// The guest stopped again, or did not run: does the step that was pressed
+/// meanwhile, but only after a step; whatever else stopped it is to be seen.
+fn came_to_stop(app: &mut App, stepped: bool) -> Vec<Effect> {
+    app.resumed = None;
+    match app.queued.take() {
+        Some(line) if stepped => act::command(app, line),
         _ => Vec::new(),
     }
 }
@@ -98,11 +95,15 @@ fn answered(
     purpose: Purpose,
     answer: Option<Result<Answer, Failure>>,
 ) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if purpose == Purpose::Run {
+        let step = StopReason::Step.word();
+        let stepped = matches!(&answer, Some(Ok(Answer::Stop { stop })) if stop.reason == step);
+        effects = came_to_stop(app, stepped);
+    }
     match (purpose, answer) {
         (Purpose::Leave(how), Some(Ok(_))) => return vec![Effect::Exit(Exit::Left(how))],
-        (Purpose::Leave(_), Some(Err(why))) => {
-            app.popup = Popup::Leave(leave::Leaving::Failed(printable(&why.to_string())));
-        }
+        (Purpose::Leave(how), Some(Err(why))) => return leaving_failed(app, how, &why),
         // The session's own end says why.
         (_, None) | (_, Some(Err(Failure::Cancelled))) => {}
         (_, Some(Err(why))) => app.say(Level::Error, &printable(&why.to_string())),
@@ -117,9 +118,30 @@ fn answered(
                 }
             }
         }
+        (Purpose::Run, Some(Ok(_))) => {}
         (Purpose::Line(line), Some(Ok(answer))) => show_answer(app, &line, &answer),
     }
+    effects
+}
+
+/// The user decides what now; where there is none any more, nothing is waited
+/// for.
+fn leaving_failed(app: &mut App, how: Leave, why: &Failure) -> Vec<Effect> {
+    if app.must_end {
+        return vec![Effect::Exit(Exit::Impatient)];
+    }
+    // An older way of leaving that failed says nothing about the newer one.
+    if matches!(&app.popup, Popup::Leave(leave::Leaving::Under(now)) if *now == how) {
+        app.popup = Popup::Leave(leave::Leaving::Failed(printable(&why.to_string())));
+    }
     Vec::new()
+}
+
+fn terminate(app: &mut App) -> Vec<Effect> {
+    if std::mem::replace(&mut app.must_end, true) {
+        return vec![Effect::Exit(Exit::Impatient)];
+    }
+    act::leave(app, Leave::Detach)
 }
 
 /// One line goes to the message row, more into a popup; a stop may come much
@@ -150,7 +172,7 @@ fn key_pressed(app: &mut App, key: Key) -> Vec<Effect> {
             return act::act(app, action);
         }
         Some(Action::Command("interrupt")) if key.typed().is_none() => {
-            let running = !app.state().is_stopped();
+            let running = !app.state().is_stopped() || app.resumed.is_some();
             if running || matches!(app.popup, Popup::None) {
                 return act::command(app, "interrupt");
             }

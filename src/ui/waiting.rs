@@ -37,10 +37,7 @@ fn words(app: &App) -> Option<Words> {
             format!("Connected to {at}"),
             vec!["Finding out what listens: a stopped guest, a running one, kdb.".into()],
         ),
-        State::Running { what, .. } => {
-            let stop = format!("{} stops it here.", keys(Action::Command("interrupt")));
-            ("The guest is running".to_string(), vec![what.clone(), stop])
-        }
+        State::Running { what, .. } => ("The guest is running".to_string(), vec![what.clone()]),
         State::BreakingIn { what } => ("Stopping the guest".to_string(), vec![what.clone()]),
         State::Lost { why } => (
             "The link is lost".to_string(),

@@ -28,7 +28,7 @@ pub enum Leaving {
 pub enum Choice {
     /// Leave like this.
     Leave(Leave),
-    /// Leave at once, without waiting for the guest.
+    /// End at once, without waiting for the session.
     Abandon,
     /// Stay.
     Stay,
@@ -40,7 +40,8 @@ impl Leaving {
         match (self, letter) {
             (Leaving::Asking, 'c' | 'y') => Some(Choice::Leave(Leave::Detach)),
             (Leaving::Asking, 's') if state.is_stopped() => Some(Choice::Leave(Leave::Stopped)),
-            (Leaving::Under(_) | Leaving::Failed(_), 'x') => Some(Choice::Abandon),
+            (Leaving::Under(Leave::AsIs), 'x') => Some(Choice::Abandon),
+            (Leaving::Under(_) | Leaving::Failed(_), 'x') => Some(Choice::Leave(Leave::AsIs)),
             (Leaving::Asking | Leaving::Failed(_), 'q' | 'n') => Some(Choice::Stay),
             _ => None,
         }
@@ -48,7 +49,7 @@ impl Leaving {
 
     fn lines(&self, state: &State) -> (String, Vec<(&'static str, &'static str)>) {
         const STAY: (&str, &str) = ("Esc", "stay");
-        const ABANDON: (&str, &str) = ("x", "leave now; breakpoints may stay planted in the guest");
+        const AS_IS: (&str, &str) = ("x", "leave it as it is; breakpoints stay planted");
         match (self, state) {
             (Leaving::Asking, State::Stopped) => (
                 "Leave the debugger. The guest is stopped.".into(),
@@ -69,9 +70,12 @@ impl Leaving {
                     .into(),
                 vec![("c", "lift the breakpoints and let the guest run"), STAY],
             ),
-            (Leaving::Under(_), _) => ("Leaving: lifting the breakpoints …".into(), vec![ABANDON]),
+            (Leaving::Under(Leave::AsIs), _) => {
+                ("Leaving: closing the link …".into(), vec![("x", "do not wait for it")])
+            }
+            (Leaving::Under(_), _) => ("Leaving: lifting the breakpoints …".into(), vec![AS_IS]),
             (Leaving::Failed(why), _) => {
-                (format!("Leaving did not work: {why}"), vec![ABANDON, STAY])
+                (format!("Leaving did not work: {why}"), vec![AS_IS, STAY])
             }
         }
     }

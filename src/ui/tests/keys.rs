@@ -1,9 +1,9 @@
 //! Keys in, requests out.
 
 use super::{Bench, fixture};
-use crate::session::answer::{Answer, Failure};
+use crate::session::answer::{Answer, Failure, StopAnswer};
 use crate::session::request::{BreakKind, Leave, Request, Step, Update};
-use crate::session::view::{State, StopReason};
+use crate::session::view::{State, StopReason, StopView};
 use crate::ui::layout::PaneId;
 use crate::ui::message::{Effect, Exit, Message, Purpose};
 use std::time::Duration;
@@ -29,6 +29,12 @@ fn asks(effects: Vec<Effect>) -> Vec<Request> {
     effects.into_iter().map(request).collect()
 }
 
+/// The answer to a key that resumed the guest.
+fn ended_by(reason: StopReason) -> Message {
+    let stop = StopAnswer::of(&StopView { reason, ..fixture::stop(2, 36) });
+    Message::Answer(Purpose::Run, Some(Ok(Answer::Stop { stop })))
+}
+
 #[test]
 fn both_twins_run_the_guest() {
     let mut bench = stopped();
@@ -42,8 +48,10 @@ fn both_twins_run_the_guest() {
         ("u [", Request::FrameBy(1)),
         ("d ]", Request::FrameBy(-1)),
     ] {
-        let times = keys.split(' ').count();
-        assert_eq!(asks(bench.keys(keys)), vec![request; times], "{keys}");
+        for key in keys.split(' ') {
+            assert_eq!(asks(bench.keys(key)), [request.clone()], "{key}");
+            bench.send(ended_by(StopReason::Breakpoint(1)));
+        }
     }
 }
 
@@ -64,6 +72,7 @@ fn breakpoints_go_where_the_cursor_is() {
     assert_eq!(asks(bench.keys("Down b")), [Request::Toggle(here.clone())]);
     assert_eq!(asks(bench.keys("t")), [Request::Break(BreakKind::Temporary, here.clone())]);
     assert_eq!(asks(bench.keys("C")), [Request::RunTo(here)]);
+    bench.send(ended_by(StopReason::Arrived));
     bench.keys("a a");
     assert_eq!(asks(bench.keys("Space")), [Request::Toggle("*0xffffffffc0002035".into())]);
 }
@@ -82,22 +91,23 @@ fn while_the_guest_runs_keys_say_why_they_wait() {
 
 #[test]
 fn one_step_is_typed_ahead_and_only_after_a_step() {
-    let mut bench = running("next");
-    assert_eq!(bench.keys("n n n"), []);
-    let mut stop = fixture::stop(2, 36);
-    stop.reason = StopReason::Step;
-    let effects = bench.view(fixture::view(State::Stopped, Some(stop)));
+    let mut bench = stopped();
+    // The view still says stopped: a short step is not shown as running.
+    assert_eq!(asks(bench.keys("n n n")), [Request::Step(Step::LineOver, 1)]);
+    let effects = bench.send(ended_by(StopReason::Step));
     assert_eq!(asks(effects), [Request::Step(Step::LineOver, 1)]);
+    assert_eq!(bench.send(ended_by(StopReason::Step)), [], "once");
 
-    let mut bench = running("next");
+    assert_eq!(asks(bench.keys("n s")), [Request::Step(Step::LineOver, 1)]);
+    let hit = bench.send(ended_by(StopReason::Breakpoint(1)));
+    assert_eq!(hit, [], "a breakpoint is where the user wants to look");
+
     bench.keys("n");
-    let hit = fixture::view(State::Stopped, Some(fixture::stop(2, 43)));
-    assert_eq!(bench.view(hit), [], "a breakpoint is where the user wants to look");
-
-    let mut bench = running("next");
     bench.at = Duration::from_secs(2);
     bench.keys("n");
     assert!(bench.text().contains("the guest is running"), "a long step is not typed over");
+    assert_eq!(asks(bench.keys("Ctrl-C")), [Request::BreakIn]);
+    assert_eq!(bench.send(ended_by(StopReason::Step)), []);
 }
 
 #[test]
@@ -159,6 +169,7 @@ fn leaving_asks_and_never_kills() {
     let failed = Failure::Other("the link does not answer".into());
     bench.send(Message::Answer(Purpose::Leave(Leave::Stopped), Some(Err(failed))));
     assert!(bench.text().contains("the link does not answer"));
+    assert_eq!(asks(bench.keys("x")), [Request::Leave(Leave::AsIs)]);
     assert_eq!(bench.keys("x"), [Effect::Exit(Exit::Impatient)]);
 
     let mut bench = stopped();
@@ -183,6 +194,11 @@ fn a_signal_leaves_through_the_session() {
     assert_eq!(asks(bench.send(Message::Terminate)), [Request::Leave(Leave::Detach)]);
     let ended = Message::Update(Update::Ended(None));
     assert_eq!(bench.send(ended), [Effect::Exit(Exit::Left(Leave::Detach))]);
+    let failed = Message::Answer(
+        Purpose::Leave(Leave::Detach),
+        Some(Err(Failure::Other("the guest did not stop".into()))),
+    );
+    assert_eq!(bench.send(failed), [Effect::Exit(Exit::Impatient)], "nobody is there to ask");
     let mut bench = stopped();
     let why = Some("the link is lost".to_string());
     let ended = Message::Update(Update::Ended(why.clone()));

@@ -2,6 +2,7 @@
 
 mod fixture;
 mod keys;
+mod looped;
 mod screens;
 
 use super::app::App;
