@@ -4,6 +4,8 @@ pub mod base;
 
 pub mod arch;
 
+pub mod config;
+
 pub mod link;
 
 pub mod rsp;
@@ -27,5 +29,7 @@ pub mod session;
 pub mod command;
 
 pub mod batch;
+
+pub mod ui;
 
 pub mod demo;

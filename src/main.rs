@@ -48,6 +48,10 @@ fn commands(cli: &Cli) -> anyhow::Result<Vec<String>> {
 fn log_to(cli: &Cli) -> anyhow::Result<()> {
     let Some(path) = &cli.log else { return Ok(()) };
     let file = fs::File::create(path).with_context(|| format!("--log {}", path.display()))?;
-    tracing_subscriber::fmt().with_writer(Mutex::new(file)).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(Mutex::new(file))
+        .with_ansi(false)
+        .init();
     Ok(())
 }

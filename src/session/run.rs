@@ -81,6 +81,11 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// How many inlined functions begin at the pc of the stop and are not shown
+    /// as entered.
+    pub(super) hidden: usize,
+    /// Whether the last step only changed what is shown.
+    pub(super) stays_put: bool,
     /// Whether we asked the guest to stop.
     pub(super) breaking_in: bool,
     pub(super) waiters: Vec<Waiter>,
@@ -131,6 +136,8 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            hidden: 0,
+            stays_put: false,
             breaking_in: false,
             waiters: Vec::new(),
             waits: Vec::new(),
@@ -270,7 +277,13 @@ impl Session {
                     _ => self.go_on().await,
                 };
                 match started {
-                    Ok(()) => self.waiters.push(reply),
+                    Ok(()) => {
+                        self.waiters.push(reply);
+                        if std::mem::take(&mut self.stays_put) {
+                            self.answer_waiters();
+                            self.touch_now();
+                        }
+                    }
                     Err(failure) => {
                         let _ = reply.send(Err(failure));
                     }

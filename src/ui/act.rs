@@ -1,0 +1,272 @@
+//! What each action does. Actions that concern the guest go through the
+//! command table, so that a key and the typed word can't differ.
+
+use super::app::App;
+use super::layout::{PANES, PaneId};
+use super::message::{Effect, Exit, Purpose};
+use super::panes::breakpoints::Outcome;
+use super::panes::source::Spot;
+use super::popups::{Popup, command::CommandLine, help, leave::Leaving, prompt};
+use crate::base::text::printable;
+use crate::command::{Parsed, parse::parse};
+use crate::config::keys::Action;
+use crate::session::request::{BreakKind, Leave, Level, Request};
+use crate::session::view::State;
+use std::time::Duration;
+
+/// Does an action.
+pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
+    match action {
+        Action::Command(line) => return command(app, line),
+        Action::ToggleBreakpoint => return at_cursor(app, Request::Toggle),
+        Action::TemporaryBreakpoint => {
+            return at_cursor(app, |place| Request::Break(BreakKind::Temporary, place));
+        }
+        Action::RunToCursor => {
+            if !may_run(app, None) {
+                return Vec::new();
+            }
+            let mut effects = at_cursor(app, Request::RunTo);
+            if let Some(Effect::Ask(_, purpose)) = effects.first_mut() {
+                *purpose = Purpose::Run;
+                app.resumed = Some(app.now);
+            }
+            return effects;
+        }
+        Action::Focus(digit) => {
+            if let Some(pane) = PaneId::of(digit) {
+                app.give_focus(pane);
+            }
+        }
+        Action::NextPane => turn(app, 1),
+        Action::PreviousPane => turn(app, PANES.len() - 1),
+        Action::Zoom => app.zoom = !app.zoom,
+        Action::CycleCode => {
+            let (view, book) = (app.view.clone(), app.book.clone());
+            app.give_focus(PaneId::Source);
+            app.settle();
+            app.source.cycle(view.as_ref().and_then(|view| view.stop.as_deref()), &*book);
+        }
+        Action::ShowPc => show_pc(app),
+        Action::Search => {
+            app.give_focus(PaneId::Source);
+            app.popup = Popup::Prompt(prompt::Prompt::new(prompt::Question::Search));
+        }
+        Action::NextMatch => search_on(app, true),
+        Action::PreviousMatch => search_on(app, false),
+        Action::GoTo => app.popup = Popup::Prompt(prompt::Prompt::new(prompt::Question::GoTo)),
+        Action::Back => {
+            let (view, book) = (app.view.clone(), app.book.clone());
+            if !app.source.back(view.as_ref().and_then(|view| view.stop.as_deref()), &*book) {
+                show_pc(app);
+            }
+        }
+        Action::CommandLine => app.popup = Popup::Command(CommandLine::default()),
+        Action::Help => {
+            let sheet = help::sheet(&app.keymap, &app.scopes(), app.focus().title());
+            app.popup = Popup::Help(sheet);
+        }
+        Action::Redraw => return vec![Effect::Redraw],
+        Action::Suspend => return vec![Effect::Suspend],
+        Action::Escape => escape(app),
+        Action::Leave => return ask_to_leave(app),
+        _ => return in_pane(app, action),
+    }
+    Vec::new()
+}
+
+/// Does a line of the command table for a key.
+pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
+    let request = match parse(line) {
+        Ok(Parsed::Request(request)) => request,
+        _ => return Vec::new(),
+    };
+    let may = match request {
+        _ if resumes(&request) => may_run(app, Some(line)),
+        Request::BreakIn => may_break_in(app),
+        Request::FrameBy(_) if app.stop().is_none() => {
+            app.say(Level::Info, "there is no stack before the first stop");
+            false
+        }
+        _ => true,
+    };
+    match (may, resumes(&request)) {
+        (false, _) => Vec::new(),
+        (true, false) => vec![Effect::Ask(request, Purpose::Key)],
+        (true, true) => {
+            app.resumed = Some(app.now);
+            vec![Effect::Ask(request, Purpose::Run)]
+        }
+    }
+}
+
+fn resumes(request: &Request) -> bool {
+    matches!(request, Request::Continue | Request::Step(..) | Request::RunTo(_))
+}
+
+/// Whether the guest can be resumed; says why not. A step that comes while
+/// another is under way is kept for when that one has ended.
+fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
+    /// Longer steps are waiting for something else than the CPU.
+    const SHORT: Duration = Duration::from_millis(500);
+    let stop_keys = app.keymap.keys(Action::Command("interrupt"), 3);
+    if app.resumed.is_some_and(|at| app.now.duration_since(at) < SHORT) {
+        app.queued = line.filter(|line| *line != "continue");
+        return false;
+    }
+    let words = match app.state() {
+        State::Stopped if app.resumed.is_none() => return true,
+        State::Stopped | State::Running { .. } => {
+            format!("the guest is running; {stop_keys} stops it")
+        }
+        State::BreakingIn { .. } => "a break-in is under way; wait until the guest stops".into(),
+        State::Connecting { .. } => "not connected yet".into(),
+        State::Knocking => "still finding out what listens".into(),
+        State::Lost { .. } => "the link is lost; trying again".into(),
+        State::Offline => "there is no guest (offline)".into(),
+    };
+    app.say(Level::Info, &words);
+    false
+}
+
+fn may_break_in(app: &mut App) -> bool {
+    let words = match app.state() {
+        State::Running { .. } | State::BreakingIn { .. } | State::Knocking => return true,
+        State::Stopped if app.resumed.is_some() => return true,
+        State::Stopped => "the guest is stopped already",
+        State::Connecting { .. } => "not connected yet; there is nothing to stop",
+        State::Lost { .. } => "the link is lost; trying again",
+        State::Offline => "there is no guest (offline)",
+    };
+    app.say(Level::Info, words);
+    false
+}
+
+fn at_cursor(app: &mut App, make: impl FnOnce(String) -> Request) -> Vec<Effect> {
+    match app.source.location(app.stop()) {
+        Some(location) => vec![Effect::Ask(make(location), Purpose::Key)],
+        None => {
+            app.say(Level::Info, "the cursor of the source pane is on no line of code");
+            Vec::new()
+        }
+    }
+}
+
+/// The next pane by digit; hidden ones come to the front of their tabs.
+fn turn(app: &mut App, by: usize) {
+    let at = PANES.iter().position(|pane| *pane == app.focus()).unwrap_or(0);
+    app.give_focus(PANES[(at + by) % PANES.len()]);
+}
+
+fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
+    let view = app.view.clone();
+    let view = view.as_deref();
+    match app.focus() {
+        PaneId::Source => {
+            app.source.act(action);
+        }
+        PaneId::Console => {
+            app.console.list.act(action);
+        }
+        PaneId::Log => {
+            app.log.list.act(action);
+        }
+        PaneId::Variables => {
+            app.variables.list.act(action);
+        }
+        PaneId::Registers => {
+            app.registers.list.act(action);
+        }
+        PaneId::Stack => {
+            let request = app.stack.act(action, view);
+            return request.map(|request| Effect::Ask(request, Purpose::Key)).into_iter().collect();
+        }
+        PaneId::Breakpoints => match app.breakpoints.act(action, view) {
+            Some(Outcome::Ask(request)) => return vec![Effect::Ask(request, Purpose::Key)],
+            Some(Outcome::Show(location)) => show(app, &location),
+            None => {}
+        },
+    }
+    Vec::new()
+}
+
+/// Shows a location in the source pane.
+pub fn show(app: &mut App, location: &str) {
+    match app.book.find(location) {
+        Ok((file, path, line)) => visit(app, &Spot { file, path, line }),
+        Err(why) => app.say(Level::Error, &printable(&why)),
+    }
+}
+
+/// Shows a line of the file that is shown.
+pub fn show_line(app: &mut App, line: u32) {
+    match app.source.file() {
+        Some((file, path)) => {
+            let spot = Spot { file: file.to_string(), path: path.map(Into::into), line };
+            visit(app, &spot);
+        }
+        None => app.say(Level::Info, "no file is shown; a line number needs one"),
+    }
+}
+
+fn visit(app: &mut App, spot: &Spot) {
+    let (view, book) = (app.view.clone(), app.book.clone());
+    app.give_focus(PaneId::Source);
+    app.settle();
+    app.source.go_to(spot, view.as_ref().and_then(|view| view.stop.as_deref()), &*book);
+}
+
+fn show_pc(app: &mut App) {
+    let (view, book) = (app.view.clone(), app.book.clone());
+    match view.as_ref().and_then(|view| view.stop.as_deref()) {
+        Some(stop) => app.source.go_to_frame(stop, &*book),
+        None => app.say(Level::Info, "the guest has not stopped yet"),
+    }
+}
+
+/// Begins a search; an empty text ends the one that is on.
+pub fn search_for(app: &mut App, text: &str) {
+    app.source.search = (!text.is_empty()).then(|| text.to_string());
+    if !text.is_empty() {
+        search_on(app, true);
+    }
+}
+
+fn search_on(app: &mut App, forward: bool) {
+    let view = app.view.clone();
+    if !app.source.search_on(forward, view.as_ref().and_then(|view| view.stop.as_deref())) {
+        let text = app.source.search.take().unwrap_or_default();
+        app.say(Level::Info, &format!("'{}' is not in this file", printable(&text)));
+    }
+}
+
+/// Ends one thing: the search, else the zoom, else the tour.
+fn escape(app: &mut App) {
+    if app.source.search.take().is_some() {
+    } else if app.zoom {
+        app.zoom = false;
+    } else {
+        app.tour = None;
+    }
+}
+
+fn ask_to_leave(app: &mut App) -> Vec<Effect> {
+    match app.state() {
+        State::Offline | State::Connecting { .. } => vec![Effect::Exit(Exit::NoGuest)],
+        _ => {
+            app.popup = Popup::Leave(Leaving::Asking);
+            Vec::new()
+        }
+    }
+}
+
+/// Asks the session to leave; without a guest there is nothing to ask.
+pub fn leave(app: &mut App, how: Leave) -> Vec<Effect> {
+    match app.state() {
+        State::Offline | State::Connecting { .. } => vec![Effect::Exit(Exit::NoGuest)],
+        _ => {
+            app.popup = Popup::Leave(Leaving::Under(how));
+            vec![Effect::Ask(Request::Leave(how), Purpose::Leave(how))]
+        }
+    }
+}

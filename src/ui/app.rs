@@ -1,0 +1,177 @@
+//! Everything the screen knows, as plain data.
+
+use super::layout::{Arrangement, PaneId, WANTED, Wanted, arrange};
+use super::panes::log::Kind;
+use super::panes::{breakpoints, console, log, registers, source, stack, variables};
+use super::popups::Popup;
+use super::tour::Tour;
+use crate::config::keys::{Keymap, Scope};
+use crate::config::theme::Theme;
+use crate::session::request::Level;
+use crate::session::view::{CodeBook, State, StopView, View};
+use crate::ui::edit::History;
+use std::{sync::Arc, time::Instant};
+
+/// The state of the screen. Only [`super::update::update`] writes it, only
+/// [`super::view::draw`] shows it.
+pub struct App {
+    /// The colours.
+    pub theme: Theme,
+    /// The keys.
+    pub keymap: Keymap,
+    /// Questions about code that need no guest.
+    pub book: Arc<dyn CodeBook>,
+    /// When the program started.
+    pub started: Instant,
+    /// The time of the last message.
+    pub now: Instant,
+    /// Columns and rows of the terminal.
+    pub size: (u16, u16),
+    /// What the session shows.
+    pub view: Option<Arc<View>>,
+    /// Panes, the focused one first, then by when they had the keys.
+    pub recent: Vec<PaneId>,
+    /// Whether the focused pane fills the screen.
+    pub zoom: bool,
+    /// The source pane.
+    pub source: source::Source,
+    /// The stack pane.
+    pub stack: stack::Stack,
+    /// The variables pane.
+    pub variables: variables::Variables,
+    /// The registers pane.
+    pub registers: registers::Registers,
+    /// The breakpoints pane.
+    pub breakpoints: breakpoints::Breakpoints,
+    /// The console pane.
+    pub console: console::Console,
+    /// The log pane.
+    pub log: log::Log,
+    /// What lies over the panes.
+    pub popup: Popup,
+    /// Lines typed before.
+    pub history: History,
+    /// The last message, until a key is pressed after it.
+    pub message: Option<(Level, String)>,
+    /// When a key resumed the guest, until that is answered. The view shows a
+    /// step that is this young as still stopped, so that it does not flicker.
+    pub resumed: Option<Instant>,
+    /// A step pressed while one was under way: done when that one ends as a
+    /// step does, forgotten when something else stopped the guest.
+    pub queued: Option<&'static str>,
+    /// Whether the system wants the program to end: no more questions.
+    pub must_end: bool,
+    /// What tells a newcomer what to press.
+    pub tour: Option<Tour>,
+}
+
+impl App {
+    /// A screen with nothing on it yet.
+    pub fn new(book: Arc<dyn CodeBook>, theme: Theme, now: Instant) -> App {
+        App {
+            theme,
+            keymap: Keymap::default(),
+            book,
+            started: now,
+            now,
+            size: (0, 0),
+            view: None,
+            recent: WANTED.to_vec(),
+            zoom: false,
+            source: source::Source::default(),
+            stack: stack::Stack::default(),
+            variables: variables::Variables::default(),
+            registers: registers::Registers::default(),
+            breakpoints: breakpoints::Breakpoints::default(),
+            console: console::Console::default(),
+            log: log::Log::default(),
+            popup: Popup::None,
+            history: History::default(),
+            message: None,
+            resumed: None,
+            queued: None,
+            must_end: false,
+            tour: None,
+        }
+    }
+
+    /// The pane that has the keys.
+    pub fn focus(&self) -> PaneId {
+        self.recent.first().copied().unwrap_or(PaneId::Source)
+    }
+
+    /// Gives a pane the keys.
+    pub fn give_focus(&mut self, pane: PaneId) {
+        self.recent.retain(|other| *other != pane);
+        self.recent.insert(0, pane);
+    }
+
+    /// Where everything is.
+    pub fn arrangement(&self) -> Arrangement {
+        arrange(Wanted {
+            size: self.size,
+            recent: &self.recent,
+            zoom: self.zoom,
+            tour: self.tour.as_ref().map_or(0, |tour| tour.rows(self.size.0)),
+        })
+    }
+
+    /// What holds for keys now, what wins first.
+    pub fn scopes(&self) -> Vec<Scope> {
+        let own: &[Scope] = match self.focus() {
+            PaneId::Source if self.source.search.is_some() => &[Scope::Searching, Scope::Source],
+            PaneId::Source => &[Scope::Source],
+            PaneId::Stack => &[Scope::Stack],
+            PaneId::Breakpoints => &[Scope::Breakpoints],
+            _ => &[],
+        };
+        [own, &[Scope::Everywhere]].concat()
+    }
+
+    /// What the guest does, as far as is known.
+    pub fn state(&self) -> &State {
+        self.view.as_ref().map_or(&State::Offline, |view| &view.state)
+    }
+
+    /// The last stop.
+    pub fn stop(&self) -> Option<&StopView> {
+        self.view.as_ref()?.stop.as_deref()
+    }
+
+    /// Shows a message and keeps it in the log.
+    pub fn say(&mut self, level: Level, text: &str) {
+        let at = self.now.duration_since(self.started);
+        self.log.push(at, Kind::Message(level), text);
+        self.message = Some((level, text.lines().collect::<Vec<_>>().join(" ")));
+    }
+
+    /// Keeps text in the log.
+    pub fn note(&mut self, kind: Kind, text: &str) {
+        let at = self.now.duration_since(self.started);
+        self.log.push(at, kind, text);
+    }
+
+    /// Tells the panes how many rows they have now.
+    pub fn settle(&mut self) {
+        for slot in self.arrangement().slots {
+            let inside = slot.inside();
+            let height = usize::from(inside.height);
+            let rows = registers::Registers::rows(self.stop(), inside.width);
+            let list = match slot.pane {
+                PaneId::Source => &mut self.source.list,
+                PaneId::Console => &mut self.console.list,
+                PaneId::Log => &mut self.log.list,
+                PaneId::Stack => &mut self.stack.list,
+                PaneId::Variables => &mut self.variables.list,
+                PaneId::Registers => &mut self.registers.list,
+                PaneId::Breakpoints => &mut self.breakpoints.list,
+            };
+            let len = if slot.pane == PaneId::Registers { rows } else { list.len };
+            let grown = list.height < height;
+            list.fit(len, height);
+            if grown && slot.pane == PaneId::Source {
+                list.show(list.cursor);
+            }
+        }
+    }
+}

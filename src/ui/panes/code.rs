@@ -1,0 +1,268 @@
+//! Draws the rows of the source pane: gutter, highlighted C, instructions.
+
+use super::source::{Mode, Row, Source, find};
+use super::{Look, breakpoints};
+use crate::base::addr::Addr;
+use crate::base::text::{hex, printable};
+use crate::config::theme::Role;
+use crate::session::view::{BreakpointView, FrameView, StopView};
+use crate::source::clex::{Kind, Span};
+use crate::ui::pen::Pen;
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use unicode_width::UnicodeWidthChar;
+
+/// Tabs go to every eighth column, as kernel source has it.
+const TAB: usize = 8;
+
+impl Source {
+    /// What the title says: the path, and how it was found.
+    pub fn title(&self) -> (String, String) {
+        let Some((file, path)) = self.file() else { return (String::new(), String::new()) };
+        let shown = match path {
+            Some(path) if self.text.is_some() => path.display().to_string(),
+            _ => file.to_string(),
+        };
+        let note = match (self.guessed, self.text.is_some()) {
+            (_, false) => "no source",
+            (true, true) if self.note.is_empty() => "guessed",
+            _ => self.note.as_str(),
+        };
+        (printable(&shown), printable(note))
+    }
+
+    /// Whether the title's note is about a guess.
+    pub fn is_guess(&self) -> bool {
+        self.guessed
+    }
+
+    /// Draws the rows.
+    pub fn draw(&self, buffer: &mut Buffer, area: Rect, look: &Look<'_>) {
+        let stop = look.view.and_then(|view| view.stop.as_deref());
+        if self.rows.is_empty() {
+            let words = if stop.is_some() { "reading …" } else { "" };
+            return look.placeholder(buffer, area, words);
+        }
+        let digits = self.text.as_ref().map_or(3, |text| text.len().to_string().len()).max(3);
+        for (row, index) in self.list.seen().enumerate() {
+            let mut pen = Pen::new(buffer, area, row as u16);
+            let cursor = index == self.list.cursor;
+            let base = match &self.rows[index] {
+                Row::Line(line) => self.draw_line(&mut pen, *line, digits, cursor, stop, look),
+                Row::Code(code) => self.draw_insn(&mut pen, *code, stop, look),
+                Row::Place(place) => {
+                    pen.put("   ", Style::new()).put(&printable(place), look.style(Role::Type));
+                    None
+                }
+                Row::Note(words) => {
+                    pen.put("   ", Style::new()).put(&printable(words), look.style(Role::Warning));
+                    None
+                }
+            };
+            let whole = match base {
+                Some(role) => Some(look.style(role)),
+                None if cursor && look.focused => Some(look.style(Role::Cursor)),
+                None => None,
+            };
+            if let Some(style) = whole {
+                // The gutter's first column keeps the breakpoint's own colour.
+                let shifted = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+                let reach = if base.is_some() { shifted } else { area };
+                Pen::new(buffer, reach, row as u16).fill(style);
+            }
+        }
+    }
+
+    /// Draws a line; gives the role of the whole row when it is a pc's.
+    fn draw_line(
+        &self,
+        pen: &mut Pen<'_>,
+        line: u32,
+        digits: usize,
+        cursor: bool,
+        stop: Option<&StopView>,
+        look: &Look<'_>,
+    ) -> Option<Role> {
+        let file = self.file().map_or("", |(file, _)| file);
+        let (mark, role) = match self.breakpoint_on(file, line, look) {
+            Some(wish) => breakpoints::sign(wish.state),
+            None if self.with_code.contains(&line) => ("·", Role::Dim),
+            None => (" ", Role::Text),
+        };
+        let frame = stop.and_then(|stop| stop.frames.get(stop.selected));
+        // Among instructions the pc is one of them, not a line.
+        let frame = frame.filter(|_| self.mode == Mode::Source);
+        let here = frame.filter(|f| f.line == Some(line) && f.file.as_deref() == Some(file));
+        let pc = here.map(pc_role);
+        pen.put(mark, look.style(role));
+        pen.put(pc_sign(pc), look.style(Role::Focused));
+        let number_role = if cursor { Role::Strong } else { Role::Dim };
+        pen.put(&format!("{line:>digits$} "), look.style(number_role));
+        let text = self.text.as_ref();
+        let (content, spans) = text.map_or(("", &[][..]), |text| {
+            (text.line(line as usize).unwrap_or(""), text.spans(line as usize))
+        });
+        self.draw_text(pen, content, spans, pc.is_some(), look);
+        pc
+    }
+
+    /// The text of a line from column `left` on, coloured by words, with what
+    /// a search found marked.
+    fn draw_text(
+        &self,
+        pen: &mut Pen<'_>,
+        text: &str,
+        spans: &[Span],
+        plain: bool,
+        look: &Look<'_>,
+    ) {
+        let matches = self.matches(text);
+        let style_at = |byte: usize| {
+            if matches.iter().any(|range| range.contains(&byte)) {
+                return look.style(Role::Match);
+            }
+            let next = spans.partition_point(|span| span.end as usize <= byte);
+            match spans.get(next) {
+                Some(span) if span.start as usize <= byte && !plain => look.style(role(span.kind)),
+                _ => Style::new(),
+            }
+        };
+        let (left, room) = (self.list.left, pen.room());
+        let mut column = 0;
+        let mut run = String::new();
+        let mut run_style = Style::new();
+        for (byte, c) in text.char_indices() {
+            let width = if c == '\t' { TAB - column % TAB } else { c.width().unwrap_or(0) };
+            let style = style_at(byte);
+            if style != run_style {
+                pen.put(&run, run_style);
+                run.clear();
+                run_style = style;
+            }
+            match c {
+                '\t' => run.extend((column..column + width).filter(|at| *at >= left).map(|_| ' ')),
+                // A wide character cut by the left edge leaves a blank.
+                _ if column < left && column + width > left => run.push(' '),
+                _ if column >= left => run.push(c),
+                _ => {}
+            }
+            column += width;
+            if column >= left + room {
+                break;
+            }
+        }
+        pen.put(&run, run_style);
+    }
+
+    fn matches(&self, text: &str) -> Vec<std::ops::Range<usize>> {
+        let mut found = Vec::new();
+        if let Some(needle) = self.search.as_deref().filter(|needle| !needle.is_empty()) {
+            let mut from = 0;
+            while let Some(range) = find(text, needle, from) {
+                from = range.end;
+                found.push(range);
+            }
+        }
+        found
+    }
+
+    /// The breakpoint that landed on a line, or waits for it.
+    fn breakpoint_on<'a>(
+        &self,
+        file: &str,
+        line: u32,
+        look: &Look<'a>,
+    ) -> Option<&'a BreakpointView> {
+        let wishes = look.view.map(|view| view.breakpoints.iter())?;
+        let landed = |wish: &BreakpointView| match (&wish.file, wish.line) {
+            (Some(at), Some(number)) => at == file && number == line,
+            _ => names_line(&wish.location, file, line),
+        };
+        // An armed one is the one to show.
+        wishes.filter(|wish| landed(wish)).min_by_key(|wish| wish.state != "armed")
+    }
+
+    fn draw_insn(
+        &self,
+        pen: &mut Pen<'_>,
+        index: usize,
+        stop: Option<&StopView>,
+        look: &Look<'_>,
+    ) -> Option<Role> {
+        let stop = stop?;
+        let insn = stop.code.get(index)?;
+        let frame = stop.frames.get(stop.selected);
+        let at = frame.map(|frame| frame.pc).or(stop.registers.pc());
+        let pc = (at == Some(insn.addr)).then(|| frame.map_or(Role::Pc, pc_role));
+        let (mark, mark_role) = match planted(look, insn.addr) {
+            Some(wish) => breakpoints::sign(wish.state),
+            None => (" ", Role::Text),
+        };
+        let symbol = stop.code_symbols.get(index).cloned().flatten().unwrap_or_default();
+        let colour = |role| if pc.is_some() { Style::new() } else { look.style(role) };
+        pen.put(mark, look.style(mark_role)).put(pc_sign(pc), look.style(Role::Focused));
+        pen.put(&format!("{:016x} ", insn.addr.0), colour(Role::Dim));
+        if pen.room() > 80 {
+            pen.column(&hex(&insn.bytes), 22, colour(Role::Dim));
+        }
+        if pen.room() > 50 {
+            pen.column(&printable(&symbol), 24, colour(Role::Type)).put(" ", Style::new());
+        }
+        let text = printable(&insn.text);
+        let (operation, operands) = text.split_once(' ').unwrap_or((&text, ""));
+        pen.column(operation, operation.len().max(7), colour(Role::Keyword)).put(" ", Style::new());
+        self.draw_text(pen, operands.trim_start(), &[], pc.is_some(), look);
+        pc
+    }
+}
+
+/// The breakpoint planted at an address.
+fn planted<'a>(look: &Look<'a>, at: Addr) -> Option<&'a BreakpointView> {
+    look.view?.breakpoints.iter().find(|wish| wish.sites.contains(&at))
+}
+
+/// Whether a location as the user wrote it means this line: `read_write.c:451`
+/// for `fs/read_write.c`.
+fn names_line(location: &str, file: &str, line: u32) -> bool {
+    let Some((at, number)) = location.rsplit_once(':') else { return false };
+    let head = file.strip_suffix(at);
+    number.parse() == Ok(line) && head.is_some_and(|head| head.is_empty() || head.ends_with('/'))
+}
+
+fn pc_role(frame: &FrameView) -> Role {
+    if frame.level == 0 { Role::Pc } else { Role::Caller }
+}
+
+fn pc_sign(pc: Option<Role>) -> &'static str {
+    match pc {
+        Some(Role::Pc) => "▶",
+        Some(_) => "▷",
+        None => " ",
+    }
+}
+
+fn role(kind: Kind) -> Role {
+    match kind {
+        Kind::Keyword => Role::Keyword,
+        Kind::Type => Role::Type,
+        Kind::Number => Role::Number,
+        Kind::String | Kind::Char => Role::String,
+        Kind::Comment => Role::Comment,
+        Kind::Preproc => Role::Preproc,
+        Kind::Macro => Role::Macro,
+        Kind::Ident | Kind::Punct => Role::Text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pending_location_finds_its_line() {
+        assert!(names_line("read_write.c:451", "fs/read_write.c", 451));
+        assert!(names_line("fs/read_write.c:451", "fs/read_write.c", 451));
+        assert!(!names_line("write.c:451", "fs/read_write.c", 451));
+        assert!(!names_line("read_write.c:45", "fs/read_write.c", 451));
+        assert!(!names_line("vfs_read", "fs/read_write.c", 451));
+    }
+}

@@ -1,0 +1,51 @@
+//! The panes, one file each: what it keeps, what its keys do, how it is drawn.
+//! No pane knows another; what they share comes from the view.
+
+pub mod breakpoints;
+mod code;
+pub mod console;
+pub mod log;
+pub mod registers;
+pub mod source;
+pub mod stack;
+pub mod variables;
+
+use crate::config::theme::{Role, Theme};
+use crate::session::view::View;
+use crate::ui::pen::Pen;
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+
+/// What a pane is drawn with.
+#[derive(Clone, Copy)]
+pub struct Look<'a> {
+    /// The colours.
+    pub theme: Theme,
+    /// Whether the pane has the keys.
+    pub focused: bool,
+    /// What there is to show.
+    pub view: Option<&'a View>,
+}
+
+impl Look<'_> {
+    /// How a role looks.
+    pub fn style(&self, role: Role) -> Style {
+        self.theme.style(role)
+    }
+
+    /// Marks the row the cursor is on, in the pane that has the keys.
+    fn cursor(&self, buffer: &mut Buffer, area: Rect, row: u16, here: bool) {
+        if here && self.focused {
+            Pen::new(buffer, area, row).fill(self.style(Role::Cursor));
+        }
+    }
+
+    /// A row of words where there is nothing to show.
+    fn placeholder(&self, buffer: &mut Buffer, area: Rect, words: &str) {
+        Pen::new(buffer, area, 0).put(" ", Style::new()).put(words, self.style(Role::Dim));
+    }
+}
+
+/// The last part of a path.
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}

@@ -1,0 +1,370 @@
+//! The source pane: C text, instructions, or both. It follows the selected
+//! frame, and can be walked to any place. Where a file is missing it shows
+//! the instructions, the reason, and the option that would help.
+
+use crate::config::keys::Action;
+use crate::session::view::{CodeBook, FrameView, State, StopView, View};
+use crate::source::text::Text;
+use crate::ui::list::List;
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What the code is shown as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// C.
+    #[default]
+    Source,
+    /// Instructions under their lines.
+    Mixed,
+    /// Instructions.
+    Asm,
+}
+
+/// One row of the pane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// A line of the file, from 1.
+    Line(u32),
+    /// An instruction, by its place in the stop's code.
+    Code(usize),
+    /// The line that the instructions below belong to, and its text.
+    Place(String),
+    /// Words.
+    Note(String),
+}
+
+/// A place in a file, to come back to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spot {
+    /// The file as DWARF has it.
+    pub file: String,
+    /// Where it is on this machine.
+    pub path: Option<PathBuf>,
+    /// The line.
+    pub line: u32,
+}
+
+/// What was followed last. When it differs, the pane goes to the frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Followed {
+    generation: u64,
+    selected: usize,
+    spot: Option<Spot>,
+}
+
+/// What the pane keeps.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// The cursor.
+    pub list: List,
+    /// C, both, or instructions.
+    pub mode: Mode,
+    /// What is looked for, while a search is on.
+    pub search: Option<String>,
+    /// The rows.
+    pub(super) rows: Vec<Row>,
+    /// The file shown.
+    file: Option<(String, Option<PathBuf>)>,
+    /// How the file was found, or why not.
+    pub(super) note: String,
+    /// Whether the file is a guess.
+    pub(super) guessed: bool,
+    /// The file's text.
+    pub(super) text: Option<Arc<Text>>,
+    /// The file's lines that have code.
+    pub(super) with_code: Arc<BTreeSet<u32>>,
+    followed: Option<Followed>,
+    /// The stop, frame and count of the instructions that `rows` were made from.
+    code: (u64, usize, usize),
+    back: Vec<Spot>,
+}
+
+impl Source {
+    /// Takes in a new view: goes to a newly selected frame.
+    pub fn follow(&mut self, view: &View, book: &dyn CodeBook) {
+        let Some(stop) = &view.stop else { return };
+        let code = (stop.generation, stop.selected, stop.code.len());
+        let code_changed = std::mem::replace(&mut self.code, code) != code;
+        let frame = stop.frames.get(stop.selected);
+        let spot = frame.and_then(spot_of);
+        let now = Followed { generation: stop.generation, selected: stop.selected, spot };
+        let reading = frame.is_none() && view.state == State::Stopped && stop.code.is_empty();
+        if reading || (self.followed.as_ref() == Some(&now) && !code_changed) {
+            return;
+        }
+        if self.followed.as_ref() != Some(&now) {
+            self.followed = Some(now);
+            self.go_to_frame(stop, book);
+        } else if self.shows_code() {
+            self.make_rows(Some(stop), book);
+            self.show_pc(stop);
+        }
+    }
+
+    /// Shows the selected frame's place.
+    pub fn go_to_frame(&mut self, stop: &StopView, book: &dyn CodeBook) {
+        match stop.frames.get(stop.selected) {
+            Some(frame) => {
+                match spot_of(frame) {
+                    Some(spot) => self.open(&spot, book),
+                    None => self.close(),
+                }
+                // An unreadable file's own reason is kept.
+                if self.text.is_some() || frame.path.is_none() {
+                    self.note = frame.source_note.clone();
+                }
+                self.guessed = frame.source_guessed;
+            }
+            None => self.close(),
+        }
+        self.make_rows(Some(stop), book);
+        self.show_pc(stop);
+    }
+
+    /// Shows a place; where the pane was is kept for [`Source::back`].
+    pub fn go_to(&mut self, spot: &Spot, stop: Option<&StopView>, book: &dyn CodeBook) {
+        const MOST: usize = 100;
+        if let Some(here) = self.here() {
+            self.back.push(here);
+            if self.back.len() > MOST {
+                self.back.remove(0);
+            }
+        }
+        self.visit(spot, stop, book);
+    }
+
+    /// Back to where the pane was; `false` when it was nowhere else.
+    pub fn back(&mut self, stop: Option<&StopView>, book: &dyn CodeBook) -> bool {
+        let Some(spot) = self.back.pop() else { return false };
+        self.visit(&spot, stop, book);
+        true
+    }
+
+    fn visit(&mut self, spot: &Spot, stop: Option<&StopView>, book: &dyn CodeBook) {
+        if self.mode != Mode::Source {
+            self.mode = Mode::Source;
+        }
+        self.open(spot, book);
+        self.make_rows(stop, book);
+        self.show_line(spot.line);
+    }
+
+    /// The file and line the cursor is on.
+    pub fn here(&self) -> Option<Spot> {
+        let (file, path) = self.file.clone()?;
+        match self.rows.get(self.list.cursor)? {
+            Row::Line(line) => Some(Spot { file, path, line: *line }),
+            _ => None,
+        }
+    }
+
+    /// The cursor's place as a location of the command language.
+    pub fn location(&self, stop: Option<&StopView>) -> Option<String> {
+        match self.rows.get(self.list.cursor)? {
+            Row::Line(line) => Some(format!("{}:{line}", self.file.as_ref()?.0)),
+            Row::Code(index) => Some(format!("*{}", stop?.code.get(*index)?.addr)),
+            Row::Place(_) | Row::Note(_) => None,
+        }
+    }
+
+    /// Puts the cursor on a line of the file shown.
+    pub fn show_line(&mut self, line: u32) {
+        let row = self.rows.iter().position(|row| *row == Row::Line(line));
+        let last = self.rows.iter().rposition(|row| matches!(row, Row::Line(_)));
+        if let Some(row) = row.or(last) {
+            self.list.show(row);
+        }
+    }
+
+    /// Source, mixed, instructions, round again.
+    pub fn cycle(&mut self, stop: Option<&StopView>, book: &dyn CodeBook) {
+        let line = self.here().map(|spot| spot.line);
+        self.mode = match self.mode {
+            Mode::Source => Mode::Mixed,
+            Mode::Mixed => Mode::Asm,
+            Mode::Asm => Mode::Source,
+        };
+        self.make_rows(stop, book);
+        match (self.mode, line, stop) {
+            (Mode::Source, Some(line), _) => self.show_line(line),
+            (_, _, Some(stop)) => self.show_pc(stop),
+            _ => {}
+        }
+    }
+
+    /// Moves the cursor; `false` when the action is no movement.
+    pub fn act(&mut self, action: Action) -> bool {
+        self.list.act(action)
+    }
+
+    /// Goes to the next (or previous) row that has the searched text, round
+    /// the end; `false` when there is none.
+    pub fn search_on(&mut self, forward: bool, stop: Option<&StopView>) -> bool {
+        let Some(needle) = self.search.clone().filter(|needle| !needle.is_empty()) else {
+            return false;
+        };
+        let count = self.rows.len();
+        let found = (1..=count).find_map(|step| {
+            let step = if forward { step } else { count - step };
+            let row = (self.list.cursor + step) % count;
+            let text = self.row_text(row, stop)?;
+            find(text, &needle, 0).map(|_| row)
+        });
+        if let Some(row) = found {
+            self.list.show(row);
+        }
+        found.is_some()
+    }
+
+    /// Whether there is no row to draw.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Whether there is a file's text to draw.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some()
+    }
+
+    /// The file shown: as DWARF has it, and on this machine.
+    pub fn file(&self) -> Option<(&str, Option<&Path>)> {
+        self.file.as_ref().map(|(file, path)| (file.as_str(), path.as_deref()))
+    }
+
+    /// Whether rows of instructions are shown.
+    pub fn shows_code(&self) -> bool {
+        self.mode != Mode::Source || self.text.is_none()
+    }
+
+    pub(super) fn row_text<'a>(
+        &'a self,
+        row: usize,
+        stop: Option<&'a StopView>,
+    ) -> Option<&'a str> {
+        match self.rows.get(row)? {
+            Row::Line(line) => self.text.as_ref()?.line(*line as usize),
+            Row::Code(index) => Some(&stop?.code.get(*index)?.text),
+            Row::Place(text) | Row::Note(text) => Some(text),
+        }
+    }
+
+    fn open(&mut self, spot: &Spot, book: &dyn CodeBook) {
+        let now = Some((spot.file.clone(), spot.path.clone()));
+        if self.file == now && self.text.is_some() {
+            return;
+        }
+        self.guessed = false;
+        self.note.clear();
+        self.with_code = book.lines_with_code(&spot.file);
+        self.text = match spot.path.as_deref().map(|path: &Path| book.text(path)) {
+            Some(Ok(text)) => Some(text),
+            Some(Err(why)) => {
+                self.note = why;
+                None
+            }
+            None => {
+                self.note = format!("{} is not on this machine; see --substitute-path", spot.file);
+                None
+            }
+        };
+        self.file = now;
+    }
+
+    fn close(&mut self) {
+        self.file = None;
+        self.text = None;
+        self.with_code = Arc::default();
+        self.note.clear();
+        self.guessed = false;
+    }
+
+    fn make_rows(&mut self, stop: Option<&StopView>, book: &dyn CodeBook) {
+        let code = stop.map_or(0, |stop| stop.code.len());
+        self.rows = match (&self.text, self.mode, stop) {
+            (Some(text), Mode::Source, _) => (1..=text.len() as u32).map(Row::Line).collect(),
+            (Some(text), Mode::Mixed, Some(stop)) if code > 0 => {
+                let file = self.file.as_ref().map_or("", |(file, _)| file);
+                mixed(stop, file, text, book)
+            }
+            (text, ..) => {
+                let note = (text.is_none() && !self.note.is_empty()).then(|| self.note.clone());
+                let waiting = (code == 0).then(|| "the instructions are not read yet".to_string());
+                let words = note.iter().chain(&waiting).flat_map(|words| words.lines());
+                words.map(|line| Row::Note(line.into())).chain((0..code).map(Row::Code)).collect()
+            }
+        };
+        self.list.fit(self.rows.len(), self.list.height);
+    }
+
+    fn show_pc(&mut self, stop: &StopView) {
+        let frame = stop.frames.get(stop.selected);
+        let pc = frame.map(|frame| frame.pc).or(stop.registers.pc());
+        let insn = stop.code.iter().position(|insn| Some(insn.addr) == pc);
+        let code = self.rows.iter().position(|row| insn.is_some_and(|i| *row == Row::Code(i)));
+        match (code, frame.and_then(|frame| frame.line)) {
+            (Some(row), _) if self.shows_code() => self.list.show(row),
+            (_, Some(line)) => self.show_line(line),
+            _ => {}
+        }
+    }
+}
+
+/// Instructions, each run under the source line it comes from.
+fn mixed(stop: &StopView, file: &str, text: &Text, book: &dyn CodeBook) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let mut last = None;
+    for (index, insn) in stop.code.iter().enumerate() {
+        let place = book.find(&format!("*{}", insn.addr)).ok();
+        let place = place.map(|(file, _, line)| (file, line));
+        if place.is_some() && place != last {
+            match &place {
+                Some((at, line)) if at == file && text.line(*line as usize).is_some() => {
+                    rows.push(Row::Line(*line));
+                }
+                Some((at, line)) => rows.push(Row::Place(format!("{at}:{line}"))),
+                None => {}
+            }
+            last = place;
+        }
+        rows.push(Row::Code(index));
+    }
+    rows
+}
+
+fn spot_of(frame: &FrameView) -> Option<Spot> {
+    let file = frame.file.clone()?;
+    Some(Spot { file, path: frame.path.clone(), line: frame.line.unwrap_or(1) })
+}
+
+/// The byte range of the first match at or after byte `from`. Capitals only
+/// matter when the searched text has some.
+pub(super) fn find(text: &str, needle: &str, from: usize) -> Option<std::ops::Range<usize>> {
+    let exact = needle.chars().any(char::is_uppercase);
+    let same = |a: &[u8], b: &[u8]| if exact { a == b } else { a.eq_ignore_ascii_case(b) };
+    let (text_bytes, needle) = (text.as_bytes(), needle.as_bytes());
+    let last = text_bytes.len().checked_sub(needle.len())?;
+    (from..=last)
+        .find(|&at| {
+            text.is_char_boundary(at)
+                && text.is_char_boundary(at + needle.len())
+                && same(&text_bytes[at..at + needle.len()], needle)
+        })
+        .map(|at| at..at + needle.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::find;
+
+    #[test]
+    fn capitals_matter_only_when_typed() {
+        assert_eq!(find("static HgfsReq", "hgfs", 0), Some(7..11));
+        assert_eq!(find("static hgfsReq", "Hgfs", 0), None);
+        assert_eq!(find("aa", "a", 1), Some(1..2));
+        assert_eq!(find("é", "longer than it", 0), None);
+    }
+}

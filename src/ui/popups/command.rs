@@ -1,0 +1,135 @@
+//! The `:` line: typing, completion with Tab, history with Up and Down.
+
+use crate::command::complete::complete;
+use crate::config::keys::Key;
+use crate::config::theme::{Role, Theme};
+use crate::session::view::CodeBook;
+use crate::ui::edit::{History, Line};
+use crate::ui::pen::Pen;
+use crossterm::event::{KeyCode, KeyModifiers};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style, widgets::Clear, widgets::Widget};
+use unicode_width::UnicodeWidthStr;
+
+/// A command being typed.
+#[derive(Debug, Default)]
+pub struct CommandLine {
+    /// What is typed.
+    pub line: Line,
+    /// What the word could become, after a Tab.
+    choices: Option<Choices>,
+}
+
+#[derive(Debug)]
+struct Choices {
+    start: usize,
+    candidates: Vec<String>,
+    chosen: Option<usize>,
+}
+
+/// What a key led to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// More typing.
+    Going,
+    /// This line is to be done.
+    Done(String),
+    /// Nothing is to be done.
+    Cancelled,
+}
+
+impl CommandLine {
+    /// Takes a key.
+    pub fn key(&mut self, key: Key, history: &mut History, book: &dyn CodeBook) -> Typed {
+        let shift = key.modifiers == KeyModifiers::SHIFT;
+        match key.code {
+            KeyCode::Tab => self.complete(!shift, book),
+            KeyCode::Enter => return Typed::Done(self.line.text().trim().to_string()),
+            KeyCode::Esc if self.choices.take().is_none() => return Typed::Cancelled,
+            KeyCode::Esc => {}
+            KeyCode::Backspace if self.line.text().is_empty() => return Typed::Cancelled,
+            KeyCode::Up => self.walk(history.older(self.line.text())),
+            KeyCode::Down => self.walk(history.newer()),
+            _ => {
+                self.choices = None;
+                self.line.key(key);
+            }
+        }
+        Typed::Going
+    }
+
+    fn walk(&mut self, line: Option<Line>) {
+        self.choices = None;
+        if let Some(line) = line {
+            self.line = line;
+        }
+    }
+
+    /// The first Tab writes what all candidates begin with, and shows them
+    /// when there are several; further ones try them in turn.
+    fn complete(&mut self, forward: bool, book: &dyn CodeBook) {
+        if let Some(choices) = &mut self.choices {
+            let count = choices.candidates.len();
+            let next = match (choices.chosen, forward) {
+                (None, true) => 0,
+                (None, false) => count - 1,
+                (Some(at), true) => (at + 1) % count,
+                (Some(at), false) => (at + count - 1) % count,
+            };
+            choices.chosen = Some(next);
+            self.line.replace(choices.start, &choices.candidates[next]);
+            return;
+        }
+        let completion = complete(self.line.text(), self.line.cursor(), book);
+        let (start, mut candidates) = (completion.start, completion.candidates);
+        candidates.sort();
+        candidates.dedup();
+        match &candidates[..] {
+            [] => {}
+            [only] => {
+                let word = format!("{only} ");
+                self.line.replace(start, &word);
+            }
+            [first, rest @ ..] => {
+                let common = rest.iter().fold(first.as_str(), |head, next| shared(head, next));
+                if common.len() > self.line.cursor().saturating_sub(start) {
+                    self.line.replace(start, common);
+                }
+                self.choices = Some(Choices { start, candidates, chosen: None });
+            }
+        }
+    }
+
+    /// Draws the candidates above `below`.
+    pub fn draw_choices(&self, buffer: &mut Buffer, below: Rect, theme: Theme) {
+        const ROWS: usize = 8;
+        let Some(choices) = &self.choices else { return };
+        let widest = choices.candidates.iter().map(|c| c.width()).max().unwrap_or(0) + 2;
+        let columns = (usize::from(below.width) / widest.max(1)).max(1);
+        let count = choices.candidates.len();
+        let rows = count.div_ceil(columns).min(ROWS).min(usize::from(below.y));
+        let area = Rect { y: below.y - rows as u16, height: rows as u16, ..below };
+        Clear.render(area, buffer);
+        // The chosen one is kept in sight.
+        let first_row =
+            choices.chosen.map_or(0, |at| (at / columns).saturating_sub(rows.max(1) - 1));
+        for row in 0..rows {
+            let mut pen = Pen::new(buffer, area, row as u16);
+            let from = (first_row + row) * columns;
+            for (at, candidate) in choices.candidates.iter().enumerate().skip(from).take(columns) {
+                let role = if choices.chosen == Some(at) { Role::Match } else { Role::Text };
+                pen.put(" ", Style::new()).put(candidate, theme.style(role));
+                let fill = widest.saturating_sub(candidate.width() + 1);
+                pen.put(&" ".repeat(fill), Style::new());
+            }
+            let hidden = count.saturating_sub((first_row + rows) * columns);
+            if row + 1 == rows && hidden > 0 {
+                pen.right(&format!("{hidden} more "), theme.style(Role::Dim));
+            }
+        }
+    }
+}
+
+fn shared<'a>(a: &'a str, b: &str) -> &'a str {
+    let same = a.char_indices().zip(b.chars()).find(|((_, x), y)| x != y);
+    &a[..same.map_or(a.len().min(b.len()), |((at, _), _)| at)]
+}

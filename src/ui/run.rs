@@ -1,0 +1,194 @@
+//! The loop: input, news and answers in; effects out; the screen drawn when
+//! something changed, at most thirty times a second.
+
+use super::app::App;
+use super::message::{Effect, Exit, Message, Purpose};
+use super::term::Term;
+use super::update::update;
+use super::{UiError, view};
+use crate::config::keys::Key;
+use crate::session::answer::{Answer, Failure};
+use crate::session::request::{Handle, Update};
+use crate::session::view::State;
+use crossterm::event::{Event, EventStream, KeyEventKind};
+use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
+use std::{future::Future, io, pin::Pin, time::Duration, time::Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time;
+
+/// Two drawings are at least this far apart.
+const FRAME: Duration = Duration::from_millis(33);
+/// How often times on the screen grow while the guest runs.
+const TICK: Duration = Duration::from_secs(1);
+
+type Answered = (Purpose, Option<Result<Answer, Failure>>);
+type Waiting = FuturesUnordered<Pin<Box<dyn Future<Output = Answered> + Send>>>;
+
+/// What the loop draws on. The real terminal, or a test's.
+pub trait Screen {
+    /// Draws the state.
+    fn draw(&mut self, app: &App) -> io::Result<()>;
+    /// Forgets what is on the terminal, so that all of it is drawn next time.
+    fn forget(&mut self) -> io::Result<()>;
+    /// Hands the terminal to the shell; returns when it is back.
+    fn suspend(&mut self) -> io::Result<()>;
+    /// The terminal may have been changed by somebody else: set it up again.
+    fn retake(&mut self) -> io::Result<()>;
+    /// Columns and rows.
+    fn size(&self) -> io::Result<(u16, u16)>;
+}
+
+impl Screen for Term {
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        self.screen().draw(|frame| view::draw(app, frame)).map(|_| ())
+    }
+
+    fn forget(&mut self) -> io::Result<()> {
+        self.screen().clear()
+    }
+
+    fn suspend(&mut self) -> io::Result<()> {
+        Term::suspend(self)
+    }
+
+    fn retake(&mut self) -> io::Result<()> {
+        Term::retake(self)
+    }
+
+    fn size(&self) -> io::Result<(u16, u16)> {
+        crossterm::terminal::size()
+    }
+}
+
+/// Signals that the loop listens to.
+struct Signals {
+    terminate: Signal,
+    hang_up: Signal,
+    resumed: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            resumed: signal(SignalKind::from_raw(libc::SIGCONT))?,
+        })
+    }
+}
+
+/// What woke the loop.
+enum Wake {
+    Message(Message),
+    Input(Option<io::Result<Event>>),
+    Resumed,
+    Draw,
+}
+
+/// Runs the screen until it ends. `input` makes a fresh stream of terminal
+/// events, at the start and after each suspension: a stream reads the terminal
+/// even when nobody polls it, so it must be gone while the shell has it.
+pub async fn run<S, I>(
+    mut app: App,
+    handle: Handle,
+    mut updates: UnboundedReceiver<Update>,
+    screen: &mut S,
+    input: impl Fn() -> I,
+) -> Result<Exit, UiError>
+where
+    S: Screen,
+    I: Stream<Item = io::Result<Event>> + Unpin,
+{
+    let mut signals = Signals::new().map_err(UiError::Signals)?;
+    let mut events = Some(input());
+    let mut waiting = Waiting::new();
+    let (mut dirty, mut drawn) = (true, None::<Instant>);
+    let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
+    update(&mut app, Message::Resize(columns, rows), Instant::now());
+    loop {
+        let due = drawn.map_or(Instant::now(), |at| at + FRAME);
+        let tick = matches!(app.state(), State::Running { .. } | State::BreakingIn { .. });
+        let wake = tokio::select! {
+            biased;
+            _ = signals.terminate.recv() => Wake::Message(Message::Terminate),
+            _ = signals.hang_up.recv() => Wake::Message(Message::Terminate),
+            _ = signals.resumed.recv() => Wake::Resumed,
+            event = next(&mut events) => Wake::Input(event),
+            // Whatever comes in a flood, the screen shows it in time.
+            _ = time::sleep_until(due.into()), if dirty => Wake::Draw,
+            Some((purpose, answer)) = waiting.next() => {
+                Wake::Message(Message::Answer(purpose, answer))
+            }
+            news = updates.recv() => Wake::Message(Message::Update(
+                news.unwrap_or(Update::Ended(Some("the session ended without a word".into()))),
+            )),
+            _ = time::sleep(TICK), if tick && !dirty => Wake::Message(Message::Tick),
+        };
+        let message = match wake {
+            Wake::Draw => {
+                screen.draw(&app).map_err(UiError::Terminal)?;
+                (dirty, drawn) = (false, Some(Instant::now()));
+                continue;
+            }
+            Wake::Resumed => {
+                drop(events.take());
+                screen.retake().map_err(UiError::Terminal)?;
+                events = Some(input());
+                Message::Resumed
+            }
+            Wake::Message(message) => message,
+            Wake::Input(Some(Ok(event))) => match from_event(event) {
+                Some(message) => message,
+                None => continue,
+            },
+            // The terminal is gone: leave the guest as a hang-up would.
+            Wake::Input(Some(Err(_)) | None) => {
+                events = None;
+                Message::Terminate
+            }
+        };
+        dirty = true;
+        for effect in update(&mut app, message, Instant::now()) {
+            match effect {
+                Effect::Ask(request, purpose) => {
+                    let answer = handle.send(request);
+                    waiting.push(Box::pin(async move { (purpose, answer.await.ok()) }));
+                }
+                Effect::Redraw => screen.forget().map_err(UiError::Terminal)?,
+                Effect::Suspend => {
+                    drop(events.take());
+                    screen.suspend().map_err(UiError::Terminal)?;
+                    events = Some(input());
+                    let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
+                    update(&mut app, Message::Resize(columns, rows), Instant::now());
+                }
+                Effect::Exit(exit) => return Ok(exit),
+            }
+        }
+    }
+}
+
+async fn next<I>(events: &mut Option<I>) -> Option<io::Result<Event>>
+where
+    I: Stream<Item = io::Result<Event>> + Unpin,
+{
+    match events {
+        Some(events) => events.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn from_event(event: Event) -> Option<Message> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(Key::of(key))),
+        Event::Paste(text) => Some(Message::Paste(text)),
+        Event::Resize(columns, rows) => Some(Message::Resize(columns, rows)),
+        _ => None,
+    }
+}
+
+/// The real terminal's events.
+pub fn terminal_events() -> EventStream {
+    EventStream::new()
+}

@@ -1,0 +1,292 @@
+//! The rows at the bottom: the facts that must always be seen, what was said
+//! last, and the keys that matter now.
+
+use super::app::App;
+use super::layout::PaneId;
+use super::pen::{Pen, clip};
+use super::popups::Popup;
+use crate::base::text::{bytes, duration, printable};
+use crate::config::keys::Action;
+use crate::config::theme::Role;
+use crate::session::request::Level;
+use crate::session::view::{Match, State, SymbolsView, View};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use unicode_width::UnicodeWidthStr;
+
+/// A piece of the status row: text and what it is.
+type Piece = (String, Role);
+
+/// A fact with how much it may be missed: what has the highest number goes
+/// first where there is no room; 0 stays.
+type Fact = (u8, Piece);
+
+/// The state in one word.
+fn state_word(state: &State) -> (&'static str, Role) {
+    match state {
+        State::Offline => ("OFFLINE", Role::Running),
+        State::Connecting { .. } => ("CONNECTING", Role::Stopped),
+        State::Knocking => ("KNOCKING", Role::Stopped),
+        State::Running { .. } => ("RUNNING", Role::Running),
+        State::BreakingIn { .. } => ("BREAKING IN", Role::Stopped),
+        State::Stopped => ("STOPPED", Role::Stopped),
+        State::Lost { .. } => ("LINK LOST", Role::Error),
+    }
+}
+
+/// Draws the status row. What matters less is left out where there is no room.
+pub fn draw_status(app: &App, buffer: &mut Buffer, area: Rect) {
+    let (word, role) = state_word(app.state());
+    let mut pen = Pen::new(buffer, area, 0);
+    pen.put(&format!(" {word} "), app.theme.style(role));
+    let Some(view) = app.view.as_deref() else { return };
+    let room = pen.room();
+    let mut facts = facts(app, view, false);
+    if width(&facts) > room {
+        facts = self::facts(app, view, true);
+    }
+    while width(&facts) > room {
+        let Some(most) = facts.iter().map(|(rank, _)| *rank).max().filter(|rank| *rank > 0) else {
+            break;
+        };
+        if let Some(at) = facts.iter().rposition(|(rank, _)| *rank == most) {
+            facts.remove(at);
+        }
+    }
+    for (index, (_, (text, role))) in facts.iter().enumerate() {
+        let gap = if index == 0 { " " } else { " │ " };
+        pen.put(gap, app.theme.style(Role::Dim));
+        let room = pen.room();
+        pen.put(&clip(text, room), app.theme.style(*role));
+    }
+}
+
+fn facts(app: &App, view: &View, short: bool) -> Vec<Fact> {
+    let tiny = app.size.0 < 80;
+    [
+        why(app, view).map(|piece| (0, piece)),
+        place(app).filter(|_| tiny).map(|piece| (0, piece)),
+        who(view).map(|piece| (2, piece)),
+        Some((1, identity(view))),
+        symbols(view).map(|piece| (1, piece)),
+        cost(view, short).map(|piece| (3, piece)),
+        rate(view).map(|piece| (4, piece)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Columns of the facts with the signs between them.
+fn width(facts: &[Fact]) -> usize {
+    facts.iter().map(|(_, (text, _))| text.width() + 3).sum::<usize>().saturating_sub(2)
+}
+
+/// Why it stopped, or how long it has run.
+fn why(app: &App, view: &View) -> Option<Piece> {
+    match &view.state {
+        State::Stopped => {
+            let stop = view.stop.as_ref()?;
+            let mut text = printable(&stop.reason.text());
+            if let Some(value) = &stop.returned {
+                text.push_str(&format!(" = {}", printable(value)));
+            }
+            Some((text, Role::Strong))
+        }
+        State::Running { since, what } => {
+            let time = duration(app.now.duration_since(*since));
+            let text = match view.stop {
+                Some(_) => format!("{} {time}", printable(what)),
+                None => time,
+            };
+            Some((text, Role::Text))
+        }
+        _ => None,
+    }
+}
+
+/// Where it is, for screens too small to show it otherwise.
+fn place(app: &App) -> Option<Piece> {
+    let stop = app.stop().filter(|_| app.state().is_stopped())?;
+    let frame = stop.frames.get(stop.selected);
+    let text = match frame.and_then(|frame| frame.function.as_deref()) {
+        Some(function) => printable(function),
+        None => frame.map(|frame| frame.pc).or(stop.registers.pc())?.to_string(),
+    };
+    Some((text, Role::Text))
+}
+
+fn who(view: &View) -> Option<Piece> {
+    let stop = view.stop.as_ref().filter(|_| view.state.is_stopped())?;
+    let cpu = stop.cpu.map(|cpu| format!("CPU{cpu}"));
+    let pid = stop.pid.map(|pid| format!("pid {pid}"));
+    let comm = stop.comm.as_deref().map(printable);
+    let task = pid.into_iter().chain(comm).collect::<Vec<_>>().join(" ");
+    let parts: Vec<_> = cpu.into_iter().chain(Some(task).filter(|t| !t.is_empty())).collect();
+    (!parts.is_empty()).then(|| (parts.join(" · "), Role::Text))
+}
+
+fn identity(view: &View) -> Piece {
+    let release = view.target.release.as_deref().map_or(String::new(), printable);
+    let gap = if release.is_empty() { "" } else { " " };
+    let (words, role) = match (view.target.matches, &view.symbols) {
+        (_, SymbolsView::None) => ("no vmlinux", Role::Warning),
+        (Match::Match, _) => ("✓ match", Role::Good),
+        (Match::Mismatch, _) => ("✗ MISMATCH", Role::Error),
+        (Match::Trusted, _) => ("! unproven, trusted", Role::Warning),
+        (Match::Unknown, _) => ("? unproven", Role::Warning),
+    };
+    (format!("{release}{gap}{words}"), role)
+}
+
+fn symbols(view: &View) -> Option<Piece> {
+    match &view.symbols {
+        SymbolsView::Loading(part) => {
+            let percent = (part.clamp(0.0, 1.0) * 100.0) as u32;
+            Some((format!("symbols {percent} %"), Role::Text))
+        }
+        SymbolsView::Failed(_) => Some(("symbols failed".into(), Role::Error)),
+        SymbolsView::NoDebugInfo => Some(("no debug info".into(), Role::Warning)),
+        SymbolsView::None | SymbolsView::Ready => None,
+    }
+}
+
+/// What this stop has cost on the wire.
+fn cost(view: &View, short: bool) -> Option<Piece> {
+    let cost = view.stop.as_ref().filter(|_| view.state.is_stopped())?.cost;
+    let size = bytes(cost.tx + cost.rx);
+    let time = duration(cost.time);
+    let text = if short {
+        format!("{size} {time}")
+    } else {
+        format!("{} req · {size} · {time}", cost.packets)
+    };
+    Some((text, Role::Dim))
+}
+
+fn rate(view: &View) -> Option<Piece> {
+    let link = &view.link;
+    let queued = if link.queued > 0 { format!(" q{}", link.queued) } else { String::new() };
+    let errors = match link.resends + link.bad_checksums {
+        0 => String::new(),
+        errors => format!(" {errors} resent"),
+    };
+    (link.rate > 0).then(|| (format!("{}/s{queued}{errors}", bytes(link.rate)), Role::Dim))
+}
+
+/// Draws the row for messages, typing and what stays true until it is mended.
+/// Returns where the cursor goes when something is being typed, and whether
+/// anything was drawn.
+pub fn draw_line(app: &App, buffer: &mut Buffer, area: Rect) -> (Option<(u16, u16)>, bool) {
+    let typing = match &app.popup {
+        Popup::Command(command) => Some((":", &command.line)),
+        Popup::Prompt(prompt) => Some((prompt.label(), &prompt.line)),
+        _ => None,
+    };
+    let mut pen = Pen::new(buffer, area, 0);
+    if let Some((label, line)) = typing {
+        let room = pen.room().saturating_sub(label.width() + 1);
+        // Long lines scroll so that the cursor is seen.
+        let hidden = line.column().saturating_sub(room);
+        let shown: String = line.text().chars().skip(hidden).collect();
+        pen.put(label, app.theme.style(Role::Key)).put(&shown, Style::new());
+        pen.put(&" ".repeat(pen.room()), Style::new());
+        let x = area.x + (label.width() + line.column() - hidden) as u16;
+        return (Some((x.min(area.right().saturating_sub(1)), area.y)), true);
+    }
+    let (level, text) = match (&app.message, standing(app)) {
+        (Some((level, text)), _) => (*level, text.clone()),
+        (None, Some((level, text))) => (level, text),
+        (None, None) => return (None, false),
+    };
+    let (sign, role) = match level {
+        Level::Info => ("", Role::Strong),
+        Level::Warning => ("! ", Role::Warning),
+        Level::Error => ("✗ ", Role::Error),
+    };
+    let fill = pen.room();
+    let text = clip(&format!(" {sign}{text}"), fill);
+    pen.put(&text, app.theme.style(role)).put(&" ".repeat(fill), Style::new());
+    (None, true)
+}
+
+/// What is wrong until somebody mends it.
+fn standing(app: &App) -> Option<(Level, String)> {
+    let view = app.view.as_deref()?;
+    if view.target.matches == Match::Mismatch {
+        let id = |id: &Option<String>| {
+            id.as_deref()
+                .map_or("unknown".into(), |id| printable(&id.chars().take(12).collect::<String>()))
+        };
+        let text = format!(
+            "this vmlinux is not the guest's: guest {}…, file {}…; no symbol is shown; :trust-symbols overrides",
+            id(&view.target.build_id),
+            id(&view.target.vmlinux_build_id)
+        );
+        return Some((Level::Error, text));
+    }
+    match &view.symbols {
+        SymbolsView::Failed(why) => Some((Level::Error, format!("symbols: {}", printable(why)))),
+        _ => None,
+    }
+}
+
+/// Draws the keys that matter now.
+pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
+    let mut pen = Pen::new(buffer, area, 0);
+    for action in wanted_hints(app) {
+        // Terminals take function keys for themselves: their twin is shown too.
+        let first = app.keymap.keys(action, 1);
+        let twin = first.len() > 1 && first.starts_with('F');
+        let keys = if twin { app.keymap.keys(action, 2) } else { first };
+        let hint = app.keymap.hint(action);
+        if pen.room() < keys.width() + hint.width() + 3 {
+            break;
+        }
+        pen.put(" ", Style::new()).put(&keys, app.theme.style(Role::Key));
+        pen.put(" ", Style::new()).put(hint, app.theme.style(Role::Dim)).put(" ", Style::new());
+    }
+}
+
+fn wanted_hints(app: &App) -> Vec<Action> {
+    use Action::{
+        Command, CommandLine, CycleCode, DeleteBreakpoint, EnableBreakpoint, Escape, Help, Leave,
+        NextMatch, Open, PreviousMatch, Search, ToggleBreakpoint, Zoom,
+    };
+    match &app.popup {
+        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) => return Vec::new(),
+        Popup::Output(_) | Popup::Help(_) => {
+            return vec![Escape, Action::PageDown, Action::PageUp, CommandLine];
+        }
+        Popup::None => {}
+    }
+    let mut hints = Vec::new();
+    if app.size.0 < 80 {
+        hints.extend([Leave, Help]);
+    }
+    if app.source.search.is_some() && app.focus() == PaneId::Source {
+        hints.extend([NextMatch, PreviousMatch, Escape]);
+    }
+    match app.focus() {
+        PaneId::Stack => hints.push(Open),
+        PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, DeleteBreakpoint]),
+        _ => {}
+    }
+    match app.state() {
+        State::Stopped => {
+            let run = ["continue", "next", "step", "finish"];
+            hints.extend(run.map(Command));
+            hints.extend([ToggleBreakpoint, Help, Leave, CommandLine]);
+            hints.extend([Command("up"), Command("down"), CycleCode]);
+        }
+        State::Running { .. } | State::BreakingIn { .. } => {
+            hints.extend([Command("interrupt"), ToggleBreakpoint]);
+        }
+        _ => {}
+    }
+    for hint in [Help, Leave, CommandLine, Search, Zoom] {
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints
+}

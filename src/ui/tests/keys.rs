@@ -1,0 +1,284 @@
+//! Keys in, requests out.
+
+use super::{Bench, fixture};
+use crate::session::answer::{Answer, Failure, StopAnswer};
+use crate::session::request::{BreakKind, Leave, Request, Step, Update};
+use crate::session::view::{State, StopReason, StopView};
+use crate::ui::layout::PaneId;
+use crate::ui::message::{Effect, Exit, Message, Purpose};
+use std::time::Duration;
+
+fn stopped() -> Bench {
+    let mut bench = Bench::new(160, 48);
+    bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
+    bench
+}
+
+fn running(what: &str) -> Bench {
+    let mut bench = stopped();
+    let state = State::Running { since: bench.start, what: what.into() };
+    bench.view(fixture::view(state, Some(fixture::stop(1, 35))));
+    bench
+}
+
+fn asks(effects: Vec<Effect>) -> Vec<Request> {
+    let request = |effect| match effect {
+        Effect::Ask(request, _) => request,
+        other => panic!("{other:?}"),
+    };
+    effects.into_iter().map(request).collect()
+}
+
+/// The answer to a key that resumed the guest.
+fn ended_by(reason: StopReason) -> Message {
+    let stop = StopAnswer::of(&StopView { reason, ..fixture::stop(2, 36) });
+    Message::Answer(Purpose::Run, Some(Ok(Answer::Stop { stop })))
+}
+
+#[test]
+fn both_twins_run_the_guest() {
+    let mut bench = stopped();
+    for (keys, request) in [
+        ("F5 c", Request::Continue),
+        ("F10 n F8", Request::Step(Step::LineOver, 1)),
+        ("F11 s F7", Request::Step(Step::Line, 1)),
+        ("f Shift-F11", Request::Step(Step::Out, 1)),
+        ("i", Request::Step(Step::Instruction, 1)),
+        ("o", Request::Step(Step::InstructionOver, 1)),
+        ("u [", Request::FrameBy(1)),
+        ("d ]", Request::FrameBy(-1)),
+    ] {
+        for key in keys.split(' ') {
+            assert_eq!(asks(bench.keys(key)), [request.clone()], "{key}");
+            bench.send(ended_by(StopReason::Breakpoint(1)));
+        }
+    }
+}
+
+#[test]
+fn every_command_of_the_key_table_is_one() {
+    for binding in crate::config::keys::DEFAULT {
+        if let crate::config::keys::Action::Command(line) = binding.action {
+            let parsed = crate::command::parse::parse(line);
+            assert!(matches!(parsed, Ok(crate::command::Parsed::Request(_))), "{line}");
+        }
+    }
+}
+
+#[test]
+fn breakpoints_go_where_the_cursor_is() {
+    let mut bench = stopped();
+    let here = "hgfs/request.c:36".to_string();
+    assert_eq!(asks(bench.keys("Down b")), [Request::Toggle(here.clone())]);
+    assert_eq!(asks(bench.keys("t")), [Request::Break(BreakKind::Temporary, here.clone())]);
+    assert_eq!(asks(bench.keys("C")), [Request::RunTo(here)]);
+    bench.send(ended_by(StopReason::Arrived));
+    bench.keys("a a");
+    assert_eq!(asks(bench.keys("Space")), [Request::Toggle("*0xffffffffc0002035".into())]);
+}
+
+#[test]
+fn while_the_guest_runs_keys_say_why_they_wait() {
+    let mut bench = running("continue");
+    assert_eq!(bench.keys("n"), []);
+    assert!(bench.text().contains("the guest is running; F6/Ctrl-C/p stops it"));
+    assert_eq!(asks(bench.keys("b")), [Request::Toggle("hgfs/request.c:35".into())]);
+    assert_eq!(asks(bench.keys("Ctrl-C")), [Request::BreakIn]);
+    let mut bench = stopped();
+    assert_eq!(bench.keys("Ctrl-C"), []);
+    assert!(bench.text().contains("the guest is stopped already"));
+}
+
+#[test]
+fn one_step_is_typed_ahead_and_only_after_a_step() {
+    let mut bench = stopped();
+    // The view still says stopped: a short step is not shown as running.
+    assert_eq!(asks(bench.keys("n n n")), [Request::Step(Step::LineOver, 1)]);
+    let effects = bench.send(ended_by(StopReason::Step));
+    assert_eq!(asks(effects), [Request::Step(Step::LineOver, 1)]);
+    assert_eq!(bench.send(ended_by(StopReason::Step)), [], "once");
+
+    assert_eq!(asks(bench.keys("n s")), [Request::Step(Step::LineOver, 1)]);
+    let hit = bench.send(ended_by(StopReason::Breakpoint(1)));
+    assert_eq!(hit, [], "a breakpoint is where the user wants to look");
+
+    bench.keys("n");
+    bench.at = Duration::from_secs(2);
+    bench.keys("n");
+    assert!(bench.text().contains("the guest is running"), "a long step is not typed over");
+    assert_eq!(asks(bench.keys("Ctrl-C")), [Request::BreakIn]);
+    assert_eq!(bench.send(ended_by(StopReason::Step)), []);
+}
+
+#[test]
+fn ctrl_c_reaches_the_guest_from_any_popup() {
+    for keys in [":", "g", "/", "?"] {
+        let mut bench = running("continue");
+        bench.keys(keys);
+        assert_eq!(asks(bench.keys("Ctrl-C")), [Request::BreakIn], "{keys}");
+    }
+}
+
+#[test]
+fn typed_lines_are_the_command_table() {
+    let mut bench = stopped();
+    bench.keys(":");
+    bench.types("info modules");
+    let purpose = Purpose::Line("info modules".into());
+    assert_eq!(bench.keys("Enter"), [Effect::Ask(Request::Modules, purpose)]);
+    bench.keys(":");
+    bench.types("braek");
+    assert_eq!(bench.keys("Enter"), []);
+    assert!(bench.text().contains("✗ no command 'braek'; did you mean break?"));
+    bench.keys(": Up Up");
+    assert!(bench.text().contains("\n:info modules\n"), "{}", bench.text());
+}
+
+#[test]
+fn answers_show_by_their_length() {
+    let mut bench = stopped();
+    let line = |bench: &mut Bench, answer| {
+        bench.send(Message::Answer(Purpose::Line("x".into()), Some(answer)));
+    };
+    line(&mut bench, Ok(Answer::Text { text: "vfs_read in section .text".into() }));
+    assert!(bench.text().contains("\n vfs_read in section .text\n"), "{}", bench.text());
+    line(&mut bench, Ok(Answer::Text { text: "one\ntwo\tx\nthree".into() }));
+    assert!(bench.text().contains("│ two        x"), "{}", bench.text());
+    bench.keys("Esc");
+    assert!(!bench.text().contains("│ two"));
+    line(&mut bench, Err(Failure::Other("no symbol 'x'".into())));
+    assert!(bench.text().contains("✗ no symbol 'x'"));
+    bench.keys("3");
+    assert!(bench.text().contains("0:00   three"), "the log keeps them:\n{}", bench.text());
+}
+
+#[test]
+fn leaving_asks_and_never_kills() {
+    let mut bench = stopped();
+    assert_eq!(
+        bench.keys("q x c"),
+        [Effect::Ask(Request::Leave(Leave::Detach), Purpose::Leave(Leave::Detach))]
+    );
+    assert!(bench.text().contains("lifting the breakpoints"));
+    assert_eq!(bench.keys("Esc q c"), [], "it is under way");
+    let done = Message::Answer(Purpose::Leave(Leave::Detach), Some(Ok(Answer::Done {})));
+    assert_eq!(bench.send(done), [Effect::Exit(Exit::Left(Leave::Detach))]);
+
+    let mut bench = stopped();
+    assert_eq!(asks(bench.keys("q s")), [Request::Leave(Leave::Stopped)]);
+    let failed = Failure::Other("the link does not answer".into());
+    bench.send(Message::Answer(Purpose::Leave(Leave::Stopped), Some(Err(failed))));
+    assert!(bench.text().contains("the link does not answer"));
+    assert_eq!(asks(bench.keys("x")), [Request::Leave(Leave::AsIs)]);
+    assert_eq!(bench.keys("x"), [Effect::Exit(Exit::Impatient)]);
+
+    let mut bench = stopped();
+    assert_eq!(bench.keys("q Esc"), []);
+    assert_eq!(asks(bench.keys("c")), [Request::Continue]);
+
+    let mut bench = running("continue");
+    assert_eq!(bench.keys("q s"), [], "a running guest can't be left stopped");
+}
+
+#[test]
+fn without_a_guest_q_leaves_at_once() {
+    let mut bench = Bench::new(80, 24);
+    bench.view(fixture::view(State::Connecting { why: "refused".into() }, None));
+    assert_eq!(bench.keys("Ctrl-C"), [], "Ctrl-C never quits");
+    assert_eq!(bench.keys("q"), [Effect::Exit(Exit::NoGuest)]);
+}
+
+#[test]
+fn a_signal_leaves_through_the_session() {
+    let mut bench = stopped();
+    assert_eq!(asks(bench.send(Message::Terminate)), [Request::Leave(Leave::Detach)]);
+    let ended = Message::Update(Update::Ended(None));
+    assert_eq!(bench.send(ended), [Effect::Exit(Exit::Left(Leave::Detach))]);
+    let failed = Message::Answer(
+        Purpose::Leave(Leave::Detach),
+        Some(Err(Failure::Other("the guest did not stop".into()))),
+    );
+    assert_eq!(bench.send(failed), [Effect::Exit(Exit::Impatient)], "nobody is there to ask");
+    let mut bench = stopped();
+    let why = Some("the link is lost".to_string());
+    let ended = Message::Update(Update::Ended(why.clone()));
+    assert_eq!(bench.send(ended), [Effect::Exit(Exit::Ended(why))]);
+}
+
+#[test]
+fn lists_have_their_own_keys() {
+    let mut bench = stopped();
+    assert_eq!(asks(bench.keys("4 Down Down Enter")), [Request::Frame(2)]);
+    assert_eq!(asks(bench.keys("7 Space")), [Request::Enable(false, vec![1])]);
+    assert_eq!(asks(bench.keys("Down Space")), [Request::Enable(true, vec![2])]);
+    assert_eq!(asks(bench.keys("d")), [Request::Delete(vec![2])]);
+    bench.keys("Enter");
+    assert_eq!(bench.app.focus(), PaneId::Source);
+    assert_eq!(asks(bench.keys("b")), [Request::Toggle("hgfs/request.c:43".into())]);
+    assert_eq!(asks(bench.keys("Backspace b")), [Request::Toggle("hgfs/request.c:35".into())]);
+}
+
+#[test]
+fn going_to_a_place_and_back() {
+    let mut bench = stopped();
+    bench.keys("g");
+    bench.types("vfs_read");
+    bench.keys("Enter");
+    assert_eq!(asks(bench.keys("b")), [Request::Toggle("fs/read_write.c:450".into())]);
+    bench.keys("g");
+    bench.types("12");
+    bench.keys("Enter");
+    assert_eq!(asks(bench.keys("b")), [Request::Toggle("fs/read_write.c:12".into())]);
+    assert_eq!(
+        asks(bench.keys("Backspace Backspace b")),
+        [Request::Toggle("hgfs/request.c:35".into())]
+    );
+    bench.keys("g");
+    bench.types("nowhere");
+    bench.keys("Enter");
+    assert!(bench.text().contains("✗ no function, file or address 'nowhere'"));
+}
+
+#[test]
+fn search_takes_n_for_itself_until_esc() {
+    let mut bench = stopped();
+    bench.keys("/");
+    bench.types("queue");
+    bench.keys("Enter");
+    assert_eq!(bench.app.source.here().unwrap().line, 36);
+    bench.keys("n N N");
+    assert_eq!(bench.app.source.here().unwrap().line, 35);
+    assert!(bench.text().contains("n next  N previous  Esc close  F5/c go"), "{}", bench.text());
+    bench.keys("Esc");
+    assert_eq!(asks(bench.keys("n")), [Request::Step(Step::LineOver, 1)]);
+    bench.keys("/");
+    bench.types("not there");
+    bench.keys("Enter");
+    assert!(bench.text().contains("'not there' is not in this file"));
+}
+
+#[test]
+fn a_new_stop_brings_the_source_back() {
+    let mut bench = stopped();
+    bench.keys("Home");
+    bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
+    assert_eq!(bench.app.source.here().unwrap().line, 1, "the same stop moves nothing");
+    bench.view(fixture::view(State::Stopped, Some(fixture::stop(2, 36))));
+    assert_eq!(bench.app.source.here().unwrap().line, 36);
+}
+
+#[test]
+fn zoom_and_tabs_on_a_small_screen() {
+    let mut bench = Bench::new(80, 24);
+    bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
+    bench.keys("6");
+    assert!(bench.text().contains("HgfsSendRequest+0x35  flg 00000246 [IF ZF PF]"));
+    bench.keys("z");
+    assert!(!bench.text().contains("spin_lock"), "{}", bench.text());
+    bench.keys("Esc 1");
+    assert!(bench.text().contains("spin_lock") && bench.text().contains(" flg "));
+    bench.keys("Tab");
+    assert_eq!(bench.app.focus(), PaneId::Console);
+    bench.keys("Shift-Tab Shift-Tab");
+    assert_eq!(bench.app.focus(), PaneId::Breakpoints);
+}
