@@ -248,7 +248,6 @@ impl Session {
         } else if self.link_has_break() {
             for step in breakin::SYSRQ {
                 match step {
-                    breakin::Step::Pause(time) => tokio::time::sleep(time).await,
                     breakin::Step::Break => {
                         self.wire.send_break().await.map_err(|e| Failure::Other(e.to_string()))?;
                     }
