@@ -48,13 +48,28 @@ pub fn start(options: Options) -> std::io::Result<Started> {
     let code = Arc::new(Code::new(Sources::new(super::code::source_settings(&options))));
     let book: Arc<dyn CodeBook> = Arc::clone(&code) as Arc<dyn CodeBook>;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asker = handle.clone();
     let thread = std::thread::Builder::new().name("session".into()).spawn(move || {
         runtime.block_on(async move {
+            tokio::spawn(start_up(asker, options.startup.clone(), updates.clone()));
             let (session, loads) = Session::new(options, code, updates);
             session.run(asks, loads).await;
         });
     })?;
     Ok(Started { handle, updates: news, book, thread })
+}
+
+/// Makes the first requests, and says which of them failed.
+async fn start_up(
+    handle: Handle,
+    requests: Vec<(String, Request)>,
+    updates: mpsc::UnboundedSender<Update>,
+) {
+    for (words, request) in requests {
+        if let Ok(Err(failure)) = handle.send(request).await {
+            let _ = updates.send(Update::Message(Level::Error, format!("{words}: {failure}")));
+        }
+    }
 }
 
 /// Who waits for the guest to stop.
