@@ -30,8 +30,9 @@ pub(super) const MAX_HOPS: usize = 16;
 pub(super) struct Head {
     /// Where its header starts in `.debug_info`.
     pub offset: usize,
-    /// Its abbreviations, parsed once.
-    pub abbreviations: Arc<Abbreviations>,
+    /// Its abbreviations, once it was asked for: those of all units are more
+    /// than everything else that is kept.
+    pub abbreviations: OnceLock<Arc<Abbreviations>>,
     /// Its line table, once it was asked for.
     pub rows: OnceLock<Arc<Rows>>,
 }
@@ -63,7 +64,8 @@ impl<'a> Unit<'a> {
         let head = image.loaded()?.heads.get(number as usize)?;
         let dwarf = view(image.image());
         let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(head.offset)).ok()?;
-        let abbreviations = head.abbreviations.clone();
+        let parse = || dwarf.abbreviations(&header).unwrap_or_default();
+        let abbreviations = head.abbreviations.get_or_init(parse).clone();
         let unit = gimli::Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
         Some(Unit { dwarf, unit, number })
     }

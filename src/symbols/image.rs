@@ -242,7 +242,7 @@ fn read_unit(image: &Image, header: gimli::UnitHeader<Slice<'_>>, number: u32) -
     let dwarf = dwarf::view(image);
     let offset = header.debug_info_offset().map_or(0, |offset| offset.0);
     let abbreviations = dwarf.abbreviations(&header).unwrap_or_default();
-    let head = Head { offset, abbreviations: abbreviations.clone(), rows: OnceLock::new() };
+    let head = Head { offset, abbreviations: OnceLock::new(), rows: OnceLock::new() };
     let mut part = UnitPart {
         head,
         comp_dir: None,
