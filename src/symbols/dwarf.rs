@@ -146,18 +146,20 @@ impl<'a> Unit<'a> {
         self.ranges(entry).iter().any(|&(start, end)| (start..end).contains(&addr.0))
     }
 
-    /// Where an entry with code is entered: `DW_AT_entry_pc`, `DW_AT_low_pc`,
-    /// else the start of its first range.
+    /// Where an entry with code is entered: `DW_AT_entry_pc` when its code
+    /// has that address, else the start of its first range. (GCC gives many
+    /// inlined calls an entry at an empty range before their code; stopping
+    /// there would not be in them yet.) `None` when it has no code.
     pub fn entry_pc(&self, entry: &Entry<'a>, ranges: &[(u64, u64)]) -> Option<u64> {
+        let first = ranges.first()?.0;
         let said = match entry.attr_value(gimli::DW_AT_entry_pc) {
             // DWARF 5, 2.18: a constant counts from the base address.
-            Some(AttributeValue::Udata(offset)) => {
-                ranges.first().map(|range| range.0.wrapping_add(offset))
-            }
+            Some(AttributeValue::Udata(offset)) => Some(first.wrapping_add(offset)),
             Some(value) => self.dwarf.attr_address(&self.unit, value).ok().flatten(),
             None => None,
         };
-        said.or_else(|| ranges.first().map(|range| range.0))
+        let covered = |at: &u64| ranges.iter().any(|&(start, end)| (start..end).contains(at));
+        Some(said.filter(covered).unwrap_or(first))
     }
 
     /// The children of an entry, each with its depth below it (1 for a direct

@@ -1,0 +1,270 @@
+//! Symbols against gdb and addr2line on a real kernel: the test guest's
+//! vmlinux, or the one that `KGDB_TUI_VMLINUX` names.
+
+use kgdb_tui::{
+    base::addr::Addr,
+    image::file::Image,
+    symbols::{
+        answer::{FunctionMatch, Layout},
+        image::DebugImage,
+        placed::{Placement, Symbols, VMLINUX},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::Command,
+    sync::{OnceLock, atomic::AtomicBool},
+};
+
+fn vmlinux() -> PathBuf {
+    if let Some(path) = std::env::var_os("KGDB_TUI_VMLINUX") {
+        return path.into();
+    }
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let path = PathBuf::from(home).join(".cache/kgdb-tui/guest-current/vmlinux");
+    assert!(path.exists(), "build the test guest first, or set KGDB_TUI_VMLINUX to a vmlinux");
+    path
+}
+
+fn kernel() -> &'static Symbols {
+    static KERNEL: OnceLock<Symbols> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let image = DebugImage::open(&vmlinux()).unwrap();
+        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+        let mut symbols = Symbols::new();
+        symbols.place(VMLINUX, image, Placement::Slide(0));
+        symbols
+    })
+}
+
+fn run(tool: &str, args: &[&str]) -> String {
+    let output = Command::new(tool)
+        .args(args)
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
+    assert!(output.status.success(), "{tool}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs Python in gdb on the kernel; the lines it prints after `@ `.
+fn gdb_python(script: &str) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ask.py");
+    std::fs::write(&file, format!("import gdb\n{script}")).unwrap();
+    let path = vmlinux();
+    let args = ["-nx", "-batch", "-x", file.to_str().unwrap(), path.to_str().unwrap()];
+    let out = run("gdb", &args);
+    out.lines().filter_map(|line| line.strip_prefix("@ ")).map(str::to_owned).collect()
+}
+
+/// About `count` of a list, evenly.
+fn some<T: Clone>(all: &[T], count: usize) -> Vec<T> {
+    all.iter().step_by((all.len() / count).max(1)).cloned().collect()
+}
+
+#[test]
+fn break_function_is_where_gdb_puts_it() {
+    let symbols = kernel();
+    let names = some(&symbols.complete_function("", 1_000_000), 220);
+    assert!(names.len() >= 200);
+    let script = format!(
+        r#"
+gdb.execute('set breakpoint pending off')
+for name in {names:?}:
+    try:
+        b = gdb.Breakpoint(function=name)
+        print('@', name, *sorted(l.address for l in b.locations))
+        b.delete()
+    except (gdb.error, RuntimeError) as e:
+        print('@', name)
+"#
+    );
+    let answers = gdb_python(&script);
+    assert_eq!(answers.len(), names.len());
+    let mut differ = Vec::new();
+    for (name, answer) in names.iter().zip(&answers) {
+        let want: Vec<u64> = answer.split(' ').skip(1).map(|n| n.parse().unwrap()).collect();
+        let found = symbols.find_functions(name);
+        let mut have: Vec<u64> = found.iter().map(|f| as_gdb_13(symbols, f)).collect();
+        have.sort();
+        have.dedup();
+        if have != want {
+            differ.push(format!("{name}: here {have:x?}, gdb {want:x?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), names.len(), differ.join("\n"));
+}
+
+/// gdb 13 takes the start of an inlined instance's first range for its entry.
+fn as_gdb_13(symbols: &Symbols, found: &FunctionMatch) -> u64 {
+    if !found.inlined {
+        return found.after_prologue.0;
+    }
+    let inlined = symbols.inline_ranges_at(found.entry);
+    let own = inlined.iter().find(|i| i.name == found.name && i.entry == found.entry);
+    own.map_or(found.entry.0, |instance| instance.ranges[0].0.0)
+}
+
+#[test]
+fn inlined_frames_are_those_of_addr2line() {
+    let symbols = kernel();
+    let image = Image::open(&vmlinux()).unwrap();
+    let text = image.section(".text").unwrap();
+    let addrs: Vec<u64> = (0..3000).map(|i| text.addr.0 + i * (text.size / 3000) + i % 7).collect();
+    let list: Vec<String> = addrs.iter().map(|addr| format!("{addr:#x}")).collect();
+    let path = vmlinux();
+    let mut args = vec!["-a", "-i", "-f", "-e", path.to_str().unwrap()];
+    args.extend(list.iter().map(String::as_str));
+    let out = run("addr2line", &args);
+    let mut want: BTreeMap<u64, Vec<(String, String)>> = BTreeMap::new();
+    let mut at = 0;
+    let mut lines = out.lines();
+    while let Some(line) = lines.next() {
+        if let Some(hex) = line.strip_prefix("0x") {
+            at = u64::from_str_radix(hex, 16).unwrap();
+            continue;
+        }
+        let place = lines.next().unwrap_or_default().split(" (disc").next().unwrap_or_default();
+        want.entry(at).or_default().push((line.to_owned(), tidy(place)));
+    }
+    let addrs: Vec<u64> = want.keys().copied().collect();
+    let script = format!("for a in {addrs:?}:\n  s = gdb.find_pc_line(a)\n  print('@', s.line)\n");
+    let lines = gdb_python(&script);
+    let mut compared = 0;
+    let mut differ = Vec::new();
+    for ((addr, mut want), line) in want.into_iter().zip(&lines) {
+        if want[0].1.starts_with("??") || symbols.symbol_at(Addr(addr)).is_none() {
+            continue;
+        }
+        compared += 1;
+        let frames = symbols.frames_at(Addr(addr));
+        let have: Vec<(String, String)> = frames
+            .iter()
+            .map(|f| {
+                let file = f.file.as_ref().map_or("??", |file| file.name.as_str());
+                let line = f.line.map_or("?".to_owned(), |line| line.to_string());
+                (f.function.clone(), format!("{file}:{line}"))
+            })
+            .collect();
+        // The line of the address itself is gdb's: of several rows at one
+        // address addr2line takes the last, gdb the last statement.
+        let place = have[0].1.rsplit_once(':').unwrap();
+        let line_of_gdb = place.1.trim_start_matches('?') == line.trim_start_matches('0');
+        want[0].1 = have[0].1.clone();
+        if have != want || !line_of_gdb {
+            differ.push(format!("{addr:#x}: here {have:?}, gdb {line}, addr2line {want:?}"));
+        }
+    }
+    assert!(compared > 1200, "{compared}");
+    assert!(
+        differ.len() * 100 < compared,
+        "{} of {compared}:\n{}",
+        differ.len(),
+        differ.join("\n")
+    );
+}
+
+fn tidy(place: &str) -> String {
+    place.replace("/./", "/")
+}
+
+#[test]
+fn every_member_is_at_gdbs_offset() {
+    let symbols = kernel();
+    let names = [
+        "task_struct",
+        "module",
+        "mm_struct",
+        "file",
+        "inode",
+        "sk_buff",
+        "rq",
+        "pt_regs",
+        "list_head",
+        "super_block",
+        "net_device",
+        "page",
+        "vm_area_struct",
+        "cred",
+        "dentry",
+    ];
+    let script = format!(
+        r#"
+def walk(t, base, path, depth):
+    for f in t.fields():
+        if not hasattr(f, 'bitpos'): continue
+        p = path + (f.name or '')
+        print('@', p or '-', base + f.bitpos // 8 if not f.bitsize else base * 8 + f.bitpos,
+              f.bitsize, str(f.type.sizeof))
+        s = f.type.strip_typedefs()
+        if s.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION) and depth < 6:
+            walk(s, base + f.bitpos // 8, p + '.' if f.name else path, depth + 1)
+for name in {names:?}:
+    t = gdb.lookup_type('struct ' + name)
+    print('@ struct', name, t.sizeof)
+    walk(t, 0, '', 0)
+"#
+    );
+    let mut have = Vec::new();
+    for name in names {
+        let layout = symbols.struct_layout(name).unwrap_or_else(|| panic!("no {name}"));
+        have.push(format!("struct {name} {}", layout.size));
+        list(&layout, 0, "", 0, &mut have);
+    }
+    let want = gdb_python(&script);
+    assert!(want.len() > 1500, "{}", want.len());
+    for (have, want) in have.iter().zip(&want) {
+        assert_eq!(have, want);
+    }
+    assert_eq!(have.len(), want.len());
+}
+
+fn list(layout: &Layout, base: u64, path: &str, depth: u32, out: &mut Vec<String>) {
+    for member in &layout.members {
+        let name = format!("{path}{}", member.name);
+        let shown = if name.is_empty() { "-" } else { &name };
+        let at = base + member.offset;
+        match member.bits {
+            Some((first, bits)) => {
+                out.push(format!("{shown} {} {bits} {}", at * 8 + u64::from(first), member.size))
+            }
+            None => out.push(format!("{shown} {at} 0 {}", member.size)),
+        }
+        if let Some(inner) = &member.inner
+            && depth < 6
+        {
+            let path = if member.name.is_empty() { path.to_owned() } else { format!("{name}.") };
+            list(inner, at, &path, depth + 1, out);
+        }
+    }
+}
+
+#[test]
+fn a_kernel_says_what_the_kernel_layer_asks() {
+    let symbols = kernel();
+    let layout = symbols.struct_layout("module").unwrap();
+    assert!(layout.member("list.next").is_some() && layout.member("state").is_some());
+    assert_eq!(symbols.enumerator("MODULE_STATE_LIVE"), Some(0));
+    let current = symbols.per_cpu_offset_symbol("current_task");
+    let kernel = symbols.vmlinux().unwrap().image.image();
+    let zero_based = kernel.section(".data..percpu").is_some_and(|section| section.addr.0 == 0);
+    if let Some(current) = current {
+        assert_eq!(zero_based, current.0 < 0x100_0000, "{current}");
+        let mut slid = symbols.clone();
+        slid.set_slide(0x1400_0000);
+        let moved = slid.per_cpu_offset_symbol("current_task").unwrap().since(current);
+        assert_eq!(moved, if zero_based { 0 } else { 0x1400_0000 });
+        let table = |symbols: &Symbols| symbols.symbol_addr("__per_cpu_offset").unwrap();
+        assert_eq!(table(&slid).since(table(symbols)), 0x1400_0000);
+    }
+    // Assembly has a symbol and no DWARF function; nothing is invented.
+    let entry = symbols.symbol_addr("entry_SYSCALL_64").unwrap();
+    assert_eq!(symbols.describe(entry).as_deref(), Some("entry_SYSCALL_64"));
+    assert_eq!(symbols.cfi_row(entry), None);
+    assert_eq!(symbols.find_functions("entry_SYSCALL_64").len(), 1);
+    assert_eq!(symbols.symbol_at(Addr(0)), None);
+    assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
+    assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
+}
