@@ -3,6 +3,10 @@
 //! there (`apt-get install gcc gdb binutils`); a test without its oracle
 //! fails rather than passes.
 
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod oracle;
+
 use kgdb_tui::{
     base::addr::Addr,
     image::file::{Image, Kind},
@@ -12,6 +16,7 @@ use kgdb_tui::{
         placed::{Placement, Symbols, VMLINUX},
     },
 };
+use oracle::{addr2line, gdb_lines, run};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -24,22 +29,6 @@ const TEXT: u64 = 0xffff_ffff_8100_0000;
 struct Fixture {
     dir: tempfile::TempDir,
     flags: Vec<&'static str>,
-}
-
-/// Runs a tool; its absence or failure fails the test.
-fn run(tool: &str, args: &[&str]) -> String {
-    let output = Command::new(tool)
-        .args(args)
-        .env("LC_ALL", "C")
-        .output()
-        .unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(
-        output.status.success(),
-        "{tool} {args:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    text
 }
 
 impl Fixture {
@@ -245,41 +234,6 @@ fn breakpoints_are_where_gdb_puts_them() {
 
 fn hex(addrs: &[u64]) -> Vec<String> {
     addrs.iter().map(|addr| format!("{addr:#x}")).collect()
-}
-
-/// gdb's line at each address.
-fn gdb_lines(path: &Path, addrs: &[u64]) -> Vec<u32> {
-    let script = path.with_extension("py");
-    let text = format!(
-        "import gdb\nfor a in {addrs:?}:\n  s = gdb.find_pc_line(a)\n  print('@', s.line)\n"
-    );
-    std::fs::write(&script, text).unwrap();
-    let out =
-        run("gdb", &["-nx", "-batch", "-x", script.to_str().unwrap(), path.to_str().unwrap()]);
-    let answer = |line: &str| line.strip_prefix("@ ").map(|line| line.parse().unwrap());
-    let lines: Vec<u32> = out.lines().filter_map(answer).collect();
-    assert_eq!(lines.len(), addrs.len(), "{out}");
-    lines
-}
-
-/// addr2line's answer: for each address its frames, (function, file:line).
-fn addr2line(path: &Path, addrs: &[u64]) -> Vec<Vec<(String, String)>> {
-    let list: Vec<String> = addrs.iter().map(|addr| format!("{addr:#x}")).collect();
-    let mut args = vec!["-a", "-i", "-f", "-e", path.to_str().unwrap()];
-    args.extend(list.iter().map(String::as_str));
-    let out = run("addr2line", &args);
-    let mut answers: Vec<Vec<(String, String)>> = Vec::new();
-    let mut lines = out.lines();
-    while let Some(line) = lines.next() {
-        if line.starts_with("0x") {
-            answers.push(Vec::new());
-            continue;
-        }
-        let place = lines.next().unwrap_or_default();
-        let place = place.split(" (discriminator").next().unwrap_or_default();
-        answers.last_mut().unwrap().push((line.to_owned(), place.to_owned()));
-    }
-    answers
 }
 
 fn frames_as_text(symbols: &Symbols, addr: u64) -> Vec<(String, String)> {

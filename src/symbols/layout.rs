@@ -115,7 +115,7 @@ fn bit_field(child: &Entry<'_>, offset: u64, size: u64) -> (u64, Option<(u32, u3
         // Negative when a packed field goes on past its storage unit.
         let unit = attr(gimli::DW_AT_byte_size).unwrap_or(size).saturating_mul(8);
         let top = offset.saturating_mul(8).saturating_add(unit);
-        top.saturating_sub_signed(from_top).saturating_sub(bits.into())
+        top.wrapping_add_signed(from_top.wrapping_neg()).saturating_sub(bits.into())
     } else {
         offset.saturating_mul(8)
     };

@@ -164,9 +164,8 @@ fn instances(placed: &Placed, unit: u32, dies: &BTreeSet<u32>, name: &str) -> Ve
     let Some(unit) = Unit::open(&placed.image, unit) else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
     let root = unit.unit.header.root_offset().0 as u32;
-    unit.walk(root, &mut |entry, _| {
-        if entry.tag() == gimli::DW_TAG_inlined_subroutine
-            && let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+    unit.walk(root, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
+        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
             && unit.offset(origin).is_some_and(|origin| dies.contains(&origin))
         {
             found.push(entry.clone());
