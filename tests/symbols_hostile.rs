@@ -56,7 +56,13 @@ fn ask_everything(path: &Path) {
     let _ = image.load_dwarf(&|_| {}, &AtomicBool::new(false));
     let mut symbols = Symbols::new();
     let placement: Vec<(String, Addr)> = (sections.iter().enumerate())
-        .map(|(i, section)| (section.name.clone(), Addr(TEXT + i as u64 * 0x10_0000)))
+        // The first section after the null one is `.text`.
+        .map(|(i, section)| {
+            (
+                section.name.clone(),
+                Addr(TEXT).offset((i as u64).wrapping_sub(1).wrapping_mul(0x10_0000)),
+            )
+        })
         .collect();
     symbols.place("mod", image.clone(), Placement::Sections(placement));
     symbols.place(VMLINUX, image, Placement::Slide(0));

@@ -7,7 +7,7 @@ mod oracle;
 
 use kgdb_tui::{
     base::addr::Addr,
-    image::file::Image,
+    image::{file::Image, locate},
     symbols::{
         answer::{FunctionMatch, Layout},
         image::DebugImage,
@@ -229,4 +229,70 @@ fn a_kernel_says_what_the_kernel_layer_asks() {
     assert_eq!(symbols.symbol_at(Addr(0)), None);
     assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
     assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
+}
+
+/// A real module, with the sections where a guest might have them.
+#[test]
+fn a_module_breaks_where_gdb_breaks_it() {
+    let path = locate::find_module("fuse", &[], &vmlinux())
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "ko"))
+        .expect("fuse.ko beside the vmlinux or below");
+    let image = DebugImage::open(&path).unwrap();
+    image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    let loaded =
+        image.image().sections().iter().filter(|section| section.alloc && section.size > 0);
+    let mut next = 0xffff_ffff_c012_3000;
+    let mut placement = Vec::new();
+    for section in loaded.filter(|section| !section.name.starts_with(".init")) {
+        placement.push((section.name.clone(), Addr(next)));
+        next += section.size.next_multiple_of(0x1000) + 0x3000;
+    }
+    let text = placement.iter().find(|(name, _)| name == ".text").unwrap().1;
+    let mut symbols = Symbols::new();
+    symbols.place("fuse", image.clone(), Placement::Sections(placement.clone()));
+
+    let names = symbols.complete_function("fuse_", 1000);
+    assert!(names.len() > 300, "{}", names.len());
+    let places: Vec<String> = placement
+        .iter()
+        .filter(|(name, _)| name != ".text")
+        .map(|(name, addr)| format!("-s {name} {addr}"))
+        .collect();
+    let script = format!(
+        r#"
+gdb.execute('set confirm off')
+gdb.execute('set breakpoint pending off')
+gdb.execute('file')
+gdb.execute('add-symbol-file {} {text} {}')
+for name in {names:?}:
+    try:
+        b = gdb.Breakpoint(function=name)
+        print('@', name, *sorted(l.address for l in b.locations))
+        b.delete()
+    except (gdb.error, RuntimeError) as e:
+        print('@', name)
+"#,
+        path.display(),
+        places.join(" ")
+    );
+    let answers = gdb_python(&path, &script);
+    assert_eq!(answers.len(), names.len());
+    let answered = answers.iter().filter(|answer| answer.contains(' ')).count();
+    assert!(answered > 250, "gdb knows {answered}");
+    let in_module = |addr: &u64| (text.0..next).contains(addr);
+    let mut differ = Vec::new();
+    for (name, answer) in names.iter().zip(&answers) {
+        // gdb leaves what has no place (`.init.text`) at low addresses.
+        let want: Vec<u64> = answer.split(' ').skip(1).map(|n| n.parse().unwrap()).collect();
+        let want: Vec<u64> = want.into_iter().filter(in_module).collect();
+        let found = symbols.find_functions(name);
+        let mut have: Vec<u64> = found.iter().map(|f| as_gdb_13(&symbols, f)).collect();
+        have.sort();
+        have.dedup();
+        if have != want {
+            differ.push(format!("{name}: here {have:x?}, gdb {want:x?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), names.len(), differ.join("\n"));
 }
