@@ -12,7 +12,7 @@ pub struct ImageId(pub u32);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceFile {
     /// Its path as DWARF has it: joined with the unit's directory when it is
-    /// relative and that directory is absolute. `.` and `..` are as they were.
+    /// relative and that directory is absolute; without `.` and `x/..`.
     pub name: String,
     /// Where the compiler ran (`DW_AT_comp_dir`); it may be relative.
     pub comp_dir: Option<String>,

@@ -1,35 +1,199 @@
-//! Functions.
+//! Functions at an address, with the calls that were inlined there.
+
 use crate::{
-    base::addr::Addr,
+    base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{CodeFrame, Function, InlineInstance},
-        placed::Symbols,
+        answer::{CodeFrame, Function, InlineInstance, SourceFile},
+        dwarf::{Below, Entry, Unit, number},
+        lines::source_file,
+        placed::{Placed, Symbols},
+        types::type_ref,
     },
 };
+
+/// Inlined calls at one address at most; real code has up to some twenty.
+const MAX_INLINE: usize = 256;
+
+/// What is at an address: the function out of line and the blocks inside it.
+pub(super) struct Nest<'a> {
+    pub placed: &'a Placed,
+    pub unit: Unit<'a>,
+    /// The address in the file.
+    pub addr: FileAddr,
+    /// The function, then every inlined call and lexical block that holds the
+    /// address, each inside the one before.
+    pub blocks: Vec<Entry<'a>>,
+}
+
+impl<'a> Nest<'a> {
+    /// The blocks at `addr`; `None` without a DWARF function there.
+    pub fn at(symbols: &'a Symbols, addr: Addr) -> Option<Nest<'a>> {
+        let (placed, file) = symbols.locate(addr)?;
+        Nest::in_image(placed, file)
+    }
+
+    /// The same by file address.
+    pub fn in_image(placed: &'a Placed, addr: FileAddr) -> Option<Nest<'a>> {
+        let range = placed.image.loaded()?.function_at(addr)?;
+        let unit = Unit::open(&placed.image, range.unit)?;
+        let function = unit.entry(range.die)?;
+        let mut blocks = vec![function];
+        unit.walk(range.die, &mut |entry, _| {
+            let block = matches!(
+                entry.tag(),
+                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block
+            );
+            if !block || blocks.len() > MAX_INLINE || !unit.covers(entry, addr) {
+                return Below::Skip;
+            }
+            blocks.push(entry.clone());
+            Below::Look
+        });
+        // A block is inside the one before only when it comes from below it;
+        // siblings that both claim the address are told apart by depth.
+        let mut nested: Vec<Entry<'a>> = Vec::with_capacity(blocks.len());
+        for block in blocks {
+            if nested.last().is_none_or(|last| block.depth() > last.depth()) {
+                nested.push(block);
+            }
+        }
+        Some(Nest { placed, unit, addr, blocks: nested })
+    }
+
+    /// The places in `blocks` where a function begins, innermost first: the
+    /// index of a `CodeFrame`'s depth. The last is 0, the function itself.
+    pub fn frames(&self) -> Vec<usize> {
+        let inlined =
+            |&at: &usize| at == 0 || self.blocks[at].tag() == gimli::DW_TAG_inlined_subroutine;
+        (0..self.blocks.len()).rev().filter(inlined).collect()
+    }
+
+    /// The name of the function a block is of.
+    pub fn function_name(&self, block: usize) -> String {
+        self.unit.name(&self.blocks[block]).unwrap_or_else(|| "?".to_owned())
+    }
+
+    fn entry_of(&self, block: usize) -> Addr {
+        let ranges = self.unit.ranges(&self.blocks[block]);
+        let at = self.unit.entry_pc(&self.blocks[block], &ranges);
+        at.and_then(|at| self.placed.runtime(FileAddr(at))).unwrap_or_default()
+    }
+
+    fn file_attr(&self, block: &Entry<'a>, name: gimli::DwAt) -> Option<SourceFile> {
+        source_file(&self.unit, number(block.attr_value(name))?)
+    }
+
+    fn runtime_ranges(&self, block: usize) -> Vec<(Addr, Addr)> {
+        let ranges = self.unit.ranges(&self.blocks[block]);
+        ranges.iter().filter_map(|&(s, e)| self.placed.runtime_range(s, e)).collect()
+    }
+}
+
+/// A small attribute as a line or column; 0 means it is not known.
+pub(super) fn small(entry: &Entry<'_>, name: gimli::DwAt) -> Option<u32> {
+    number(entry.attr_value(name)).and_then(|n| u32::try_from(n).ok()).filter(|&n| n != 0)
+}
+
+/// The file and line a function is declared at.
+pub(super) fn declared<'a>(
+    unit: &Unit<'a>,
+    entry: &Entry<'a>,
+) -> (Option<SourceFile>, Option<u32>) {
+    let of = |name| number(unit.inherited(entry, name));
+    let line = of(gimli::DW_AT_decl_line).and_then(|line| u32::try_from(line).ok());
+    (of(gimli::DW_AT_decl_file).and_then(|file| source_file(unit, file)), line)
+}
+
 impl Symbols {
     /// The functions that are at `addr`, innermost first: inlined ones, then
     /// the one out of line. At least one where [`Symbols::symbol_at`] answers.
+    /// For a return address ask about the byte before it.
     pub fn frames_at(&self, addr: Addr) -> Vec<CodeFrame> {
-        self.symbol_at(addr)
-            .into_iter()
-            .map(|symbol| CodeFrame {
+        let row = self.row_at(addr).filter(|row| row.line != 0);
+        let (mut file, mut line, mut column) = match row {
+            Some(row) => (Some(row.file), Some(row.line), Some(row.column).filter(|&c| c != 0)),
+            None => (None, None, None),
+        };
+        let Some(nest) = Nest::at(self, addr) else {
+            let frame = |symbol: crate::symbols::answer::SymbolAt| CodeFrame {
                 function: symbol.name,
-                file: None,
-                line: None,
-                column: None,
+                file,
+                line,
+                column,
                 inlined: false,
                 module: symbol.module,
                 entry: symbol.start,
                 depth: 0,
-            })
-            .collect()
+            };
+            return self.symbol_at(addr).map(frame).into_iter().collect();
+        };
+        let mut out = Vec::new();
+        for (depth, block) in nest.frames().into_iter().enumerate() {
+            out.push(CodeFrame {
+                function: nest.function_name(block),
+                file: file.take(),
+                line,
+                column,
+                inlined: block != 0,
+                module: nest.placed.module(),
+                entry: nest.entry_of(block),
+                depth,
+            });
+            let entry = &nest.blocks[block];
+            file = nest.file_attr(entry, gimli::DW_AT_call_file);
+            line = small(entry, gimli::DW_AT_call_line);
+            column = small(entry, gimli::DW_AT_call_column);
+        }
+        out
     }
-    /// The function out of line that holds `addr`.
-    pub fn function_at(&self, _addr: Addr) -> Option<Function> {
-        None
+
+    /// The function out of line that holds `addr`, by DWARF; for assembly and
+    /// before the debug info is loaded, by the symbol table.
+    pub fn function_at(&self, addr: Addr) -> Option<Function> {
+        if let Some(nest) = Nest::at(self, addr) {
+            let (file, line) = declared(&nest.unit, &nest.blocks[0]);
+            let result = nest.unit.inherited(&nest.blocks[0], gimli::DW_AT_type);
+            let entry = nest.entry_of(0);
+            let mut ranges = nest.runtime_ranges(0);
+            ranges.sort_by_key(|&(start, end)| (!(start..end).contains(&entry), start));
+            return Some(Function {
+                name: nest.function_name(0),
+                entry,
+                ranges,
+                file,
+                line,
+                module: nest.placed.module(),
+                return_type: result.and_then(|value| type_ref(nest.placed, &nest.unit, value)),
+            });
+        }
+        let symbol = self.symbol_at(addr)?;
+        if !self.locate(addr)?.0.is_code(addr) {
+            return None;
+        }
+        let end = symbol.start.offset(symbol.size);
+        Some(Function {
+            name: symbol.name,
+            entry: symbol.start,
+            ranges: if symbol.size == 0 { Vec::new() } else { vec![(symbol.start, end)] },
+            file: None,
+            line: None,
+            module: symbol.module,
+            return_type: None,
+        })
     }
+
     /// The inlined calls that are at `addr`, innermost first.
-    pub fn inline_ranges_at(&self, _addr: Addr) -> Vec<InlineInstance> {
-        Vec::new()
+    pub fn inline_ranges_at(&self, addr: Addr) -> Vec<InlineInstance> {
+        let Some(nest) = Nest::at(self, addr) else { return Vec::new() };
+        let inlined = nest.frames().into_iter().filter(|&block| block != 0);
+        let instance = |block: usize| InlineInstance {
+            name: nest.function_name(block),
+            entry: nest.entry_of(block),
+            ranges: nest.runtime_ranges(block),
+            call_file: nest.file_attr(&nest.blocks[block], gimli::DW_AT_call_file),
+            call_line: small(&nest.blocks[block], gimli::DW_AT_call_line),
+            call_column: small(&nest.blocks[block], gimli::DW_AT_call_column),
+        };
+        inlined.map(instance).collect()
     }
 }

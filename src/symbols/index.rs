@@ -1,1 +1,354 @@
-//! index
+//! Names: functions, variables, types, enumerators, found without parsing.
+//!
+//! An entry is 16 bytes and holds no text: its name is an offset into
+//! `.debug_str` (or into `.debug_info`, for short names written in place).
+//! Types are described again in every unit that uses them; one complete
+//! description of each name is kept. Functions are all kept.
+
+use crate::{
+    image::file::Image,
+    symbols::{
+        dwarf::{Slice, Unit, Value},
+        image::FunctionRange,
+    },
+};
+use gimli::{Abbreviation, AttributeValue, DwTag, EntriesRaw, Section as _, UnitOffset};
+use rayon::slice::ParallelSliceMut as _;
+use rustc_hash::FxHashSet;
+
+/// What a name is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub(super) enum Kind {
+    /// A function with code of its own.
+    Function,
+    /// The abstract description of a function that was inlined somewhere.
+    Inline,
+    /// A variable that has a place or a value.
+    Variable,
+    /// A struct with members.
+    Struct,
+    /// A union with members.
+    Union,
+    /// An enumeration with enumerators.
+    Enum,
+    /// A typedef.
+    Typedef,
+    /// An integer or the like.
+    Base,
+    /// One value of an enumeration.
+    Enumerator,
+}
+
+/// One name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NameEntry {
+    name: NameRef,
+    pub unit: u32,
+    pub die: u32,
+    pub kind: Kind,
+}
+
+/// Where text is: an offset with the top bit set for `.debug_info`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct NameRef(u32);
+
+const IN_INFO: u32 = 1 << 31;
+
+/// The names one unit has.
+#[derive(Default)]
+pub(super) struct Names {
+    pub entries: Vec<NameEntry>,
+    pub functions: Vec<FunctionRange>,
+}
+
+/// The attributes of one entry that matter here.
+#[derive(Default)]
+struct Facts<'a> {
+    name: Option<Value<'a>>,
+    origin: Option<Value<'a>>,
+    low: Option<Value<'a>>,
+    high: Option<Value<'a>>,
+    ranges: Option<Value<'a>>,
+    sibling: Option<usize>,
+    declaration: bool,
+    inline: bool,
+    placed: bool,
+}
+
+impl Names {
+    /// Walks the entries right below the unit's own, and enumerators.
+    pub fn read(unit: &Unit<'_>) -> Names {
+        let mut names = Names::default();
+        // What was read before damage is good.
+        let _ = names.scan(unit);
+        names
+    }
+
+    fn scan(&mut self, unit: &Unit<'_>) -> gimli::Result<()> {
+        let mut raw = unit.unit.entries_raw(None)?;
+        let Some(root) = raw.read_abbreviation()? else { return Ok(()) };
+        raw.skip_attributes(root.attributes())?;
+        if !root.has_children() {
+            return Ok(());
+        }
+        while !raw.is_empty() {
+            let offset = raw.next_offset();
+            let Some(abbreviation) = raw.read_abbreviation()? else { return Ok(()) };
+            let tag = abbreviation.tag();
+            let facts = read_facts(&mut raw, abbreviation)?;
+            if let Ok(die) = u32::try_from(offset.0) {
+                self.note(unit, die, tag, &facts);
+            }
+            if !abbreviation.has_children() {
+                continue;
+            }
+            if tag == gimli::DW_TAG_enumeration_type {
+                self.enumerators(unit, &mut raw)?;
+                continue;
+            }
+            match facts.sibling {
+                Some(sibling) if sibling > raw.next_offset().0 => {
+                    raw = unit.unit.entries_raw(Some(UnitOffset(sibling)))?;
+                }
+                _ => skip_children(&mut raw)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, unit: &Unit<'_>, die: u32, tag: DwTag, facts: &Facts<'_>) {
+        let kind = match tag {
+            gimli::DW_TAG_subprogram => return self.note_function(unit, die, facts),
+            gimli::DW_TAG_variable if facts.placed => Kind::Variable,
+            _ if facts.declaration => return,
+            gimli::DW_TAG_structure_type => Kind::Struct,
+            gimli::DW_TAG_union_type => Kind::Union,
+            gimli::DW_TAG_enumeration_type => Kind::Enum,
+            gimli::DW_TAG_typedef => Kind::Typedef,
+            gimli::DW_TAG_base_type => Kind::Base,
+            _ => return,
+        };
+        if let Some(name) = name_of(unit, facts) {
+            self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+        }
+    }
+
+    fn note_function(&mut self, unit: &Unit<'_>, die: u32, facts: &Facts<'_>) {
+        let ranges = code(unit, facts);
+        if ranges.is_empty() && !facts.inline {
+            return;
+        }
+        if let Some(name) = name_of(unit, facts) {
+            let kind = if ranges.is_empty() { Kind::Inline } else { Kind::Function };
+            self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+        }
+        let unit = unit.number;
+        let range = |(start, end)| FunctionRange { start, end, unit, die };
+        self.functions.extend(ranges.into_iter().map(range));
+    }
+
+    fn enumerators<'a>(
+        &mut self,
+        unit: &Unit<'a>,
+        raw: &mut EntriesRaw<'_, Slice<'a>>,
+    ) -> gimli::Result<()> {
+        let outer = raw.next_depth();
+        while raw.next_depth() >= outer {
+            let offset = raw.next_offset();
+            let Some(abbreviation) = raw.read_abbreviation()? else { continue };
+            let facts = read_facts(raw, abbreviation)?;
+            if abbreviation.tag() == gimli::DW_TAG_enumerator
+                && let (Some(name), Ok(die)) = (name_of(unit, &facts), u32::try_from(offset.0))
+            {
+                let kind = Kind::Enumerator;
+                self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_facts<'a>(
+    raw: &mut EntriesRaw<'_, Slice<'a>>,
+    abbreviation: &Abbreviation,
+) -> gimli::Result<Facts<'a>> {
+    let mut facts = Facts::default();
+    for &spec in abbreviation.attributes() {
+        let attribute = raw.read_attribute_inline(spec)?;
+        match attribute.name() {
+            gimli::DW_AT_name => facts.name = Some(attribute.value()),
+            gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => {
+                facts.origin = Some(attribute.value());
+            }
+            gimli::DW_AT_low_pc => facts.low = Some(attribute.value()),
+            gimli::DW_AT_high_pc => facts.high = Some(attribute.value()),
+            gimli::DW_AT_ranges => facts.ranges = Some(attribute.value()),
+            gimli::DW_AT_declaration => facts.declaration = true,
+            gimli::DW_AT_inline => facts.inline = true,
+            gimli::DW_AT_location | gimli::DW_AT_const_value => facts.placed = true,
+            gimli::DW_AT_sibling => {
+                if let AttributeValue::UnitRef(offset) = attribute.value() {
+                    facts.sibling = Some(offset.0);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(facts)
+}
+
+fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
+    let outer = raw.next_depth();
+    while raw.next_depth() >= outer {
+        if let Some(abbreviation) = raw.read_abbreviation()? {
+            raw.skip_attributes(abbreviation.attributes())?;
+        }
+    }
+    Ok(())
+}
+
+/// The code of a function, without what the linker dropped.
+fn code(unit: &Unit<'_>, facts: &Facts<'_>) -> Vec<(u64, u64)> {
+    let address = |value| unit.dwarf.attr_address(&unit.unit, value).ok().flatten();
+    let mut out = Vec::new();
+    if let Some(value) = facts.ranges {
+        let Ok(Some(mut ranges)) = unit.dwarf.attr_ranges(&unit.unit, value) else { return out };
+        while let Ok(Some(range)) = ranges.next() {
+            out.push((range.begin, range.end));
+        }
+    } else if let (Some(low), Some(high)) = (facts.low.and_then(address), facts.high) {
+        let end = match high {
+            AttributeValue::Addr(_) | AttributeValue::DebugAddrIndex(_) => address(high),
+            value => value.udata_value().map(|size| low.wrapping_add(size)),
+        };
+        out.extend(end.map(|end| (low, end)));
+    }
+    out.retain(|&(start, end)| start != 0 && start < end);
+    out
+}
+
+/// The name of an entry, or of what it is an instance or definition of.
+fn name_of(unit: &Unit<'_>, facts: &Facts<'_>) -> Option<NameRef> {
+    let value = match (facts.name, facts.origin) {
+        (Some(value), _) => value,
+        (None, Some(origin)) => {
+            let entry = unit.referred(origin)?;
+            unit.inherited(&entry, gimli::DW_AT_name)?
+        }
+        (None, None) => return None,
+    };
+    if let AttributeValue::DebugStrRef(offset) = value {
+        return u32::try_from(offset.0).ok().filter(|at| at & IN_INFO == 0).map(NameRef);
+    }
+    let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
+    let at = text.slice().as_ptr() as usize;
+    let within = |section: &Slice<'_>| {
+        let offset = at.checked_sub(section.slice().as_ptr() as usize)?;
+        (offset < section.slice().len() && offset < IN_INFO as usize).then_some(offset as u32)
+    };
+    within(unit.dwarf.debug_str.reader())
+        .map(NameRef)
+        .or_else(|| within(unit.dwarf.debug_info.reader()).map(|o| NameRef(o | IN_INFO)))
+}
+
+/// The names of an image, sorted.
+pub(super) struct Index {
+    entries: Vec<NameEntry>,
+}
+
+/// Text of names.
+#[derive(Clone, Copy)]
+struct Texts<'a> {
+    strings: &'a [u8],
+    info: &'a [u8],
+}
+
+impl<'a> Texts<'a> {
+    fn of(image: &'a Image) -> Texts<'a> {
+        let section = |name| image.section_data(name).unwrap_or_default();
+        Texts { strings: section(".debug_str"), info: section(".debug_info") }
+    }
+
+    /// The bytes from the start of a name to the end of its section.
+    fn tail(&self, name: NameRef) -> &'a [u8] {
+        let section = if name.0 & IN_INFO == 0 { self.strings } else { self.info };
+        section.get((name.0 & !IN_INFO) as usize..).unwrap_or_default()
+    }
+
+    fn bytes(&self, name: NameRef) -> &'a [u8] {
+        let tail = self.tail(name);
+        let end = tail.iter().position(|&byte| byte == 0).unwrap_or(tail.len());
+        &tail[..end]
+    }
+
+    /// The first eight bytes as a number that sorts as they do.
+    fn head(&self, name: NameRef) -> u64 {
+        let mut head = [0; 8];
+        for (slot, &byte) in head.iter_mut().zip(self.tail(name)) {
+            if byte == 0 {
+                break;
+            }
+            *slot = byte;
+        }
+        u64::from_be_bytes(head)
+    }
+}
+
+impl Index {
+    /// Merges the names of all units.
+    pub fn build(image: &Image, parts: Vec<Vec<NameEntry>>) -> Index {
+        let texts = Texts::of(image);
+        let mut seen = FxHashSet::default();
+        let mut keyed = Vec::new();
+        for entry in parts.into_iter().flatten() {
+            // The linker merges equal strings, so equal names have equal
+            // offsets; where it did not, a duplicate does no harm.
+            let many = matches!(entry.kind, Kind::Function | Kind::Inline | Kind::Variable);
+            if many || seen.insert((entry.kind, entry.name)) {
+                keyed.push((texts.head(entry.name), entry));
+            }
+        }
+        drop(seen);
+        // The first eight bytes decide nearly every comparison without
+        // touching the text.
+        keyed.par_sort_unstable_by(|(a_head, a), (b_head, b)| {
+            (a_head.cmp(b_head))
+                .then_with(|| texts.bytes(a.name).cmp(texts.bytes(b.name)))
+                .then_with(|| (a.kind, a.unit, a.die).cmp(&(b.kind, b.unit, b.die)))
+        });
+        Index { entries: keyed.into_iter().map(|(_, entry)| entry).collect() }
+    }
+
+    /// Every entry of this very name.
+    pub fn named<'a>(&'a self, image: &Image, name: &str) -> &'a [NameEntry] {
+        self.run(image, name.as_bytes(), |text, name| text == name)
+    }
+
+    /// Every entry whose name starts with `prefix`, by name.
+    pub fn prefixed<'a>(&'a self, image: &Image, prefix: &str) -> &'a [NameEntry] {
+        self.run(image, prefix.as_bytes(), |text, prefix| text.starts_with(prefix))
+    }
+
+    /// Every entry with its name, by name.
+    pub fn iter<'a>(
+        &'a self,
+        image: &'a Image,
+    ) -> impl Iterator<Item = (&'a [u8], &'a NameEntry)> + 'a {
+        let texts = Texts::of(image);
+        self.entries.iter().map(move |entry| (texts.bytes(entry.name), entry))
+    }
+
+    /// The name of an entry.
+    pub fn text<'a>(&self, image: &'a Image, entry: &NameEntry) -> &'a [u8] {
+        Texts::of(image).bytes(entry.name)
+    }
+
+    fn run(&self, image: &Image, key: &[u8], like: fn(&[u8], &[u8]) -> bool) -> &[NameEntry] {
+        let texts = Texts::of(image);
+        let start = self.entries.partition_point(|entry| texts.bytes(entry.name) < key);
+        let rest = &self.entries[start..];
+        let len = rest.partition_point(|entry| like(texts.bytes(entry.name), key));
+        &rest[..len]
+    }
+}

@@ -1,16 +1,233 @@
-//! Names.
-use crate::symbols::{answer::FunctionMatch, placed::Symbols};
+//! Functions by name: those out of line, inlined instances, and assembly.
+
+use crate::{
+    base::addr::FileAddr,
+    symbols::{
+        answer::FunctionMatch,
+        dwarf::{Below, Unit, die},
+        funcs::declared,
+        image::DebugImage,
+        index::{Kind, NameEntry},
+        placed::{Placed, Symbols},
+        prologue,
+    },
+};
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Places of one name at most: `kmalloc` is inlined some 3,000 times.
+const MAX_MATCHES: usize = 20_000;
+
 impl Symbols {
-    /// Where functions of this name start.
-    pub fn find_functions(&self, _name: &str) -> Vec<FunctionMatch> {
-        Vec::new()
+    /// Every place where a function of this name starts: out of line (statics
+    /// of one name in several files are all there), then inlined instances,
+    /// each by address; code without DWARF by its symbol. `hgfs!name` looks
+    /// in one module, `vmlinux!name` in the kernel. Clones made by GCC
+    /// (`name.isra.0`, `.constprop.0`, `.part.0`) match their name.
+    pub fn find_functions(&self, name: &str) -> Vec<FunctionMatch> {
+        let (only, name) = match name.split_once('!') {
+            Some((module, name)) => (Some(module), name),
+            None => (None, name),
+        };
+        let images = self.images().filter(|placed| only.is_none_or(|only| placed.name == only));
+        let mut out: Vec<FunctionMatch> =
+            images.flat_map(|placed| functions_in(placed, name)).collect();
+        out.sort_by(|a, b| {
+            let key = |m: &FunctionMatch| (m.name != name, m.inlined, m.module.is_some(), m.entry);
+            key(a).cmp(&key(b))
+        });
+        out.truncate(MAX_MATCHES);
+        out
     }
-    /// Functions that start so.
-    pub fn complete_function(&self, _prefix: &str, _limit: usize) -> Vec<String> {
-        Vec::new()
+
+    /// Names of functions that start with `prefix`, sorted. `hgfs!` before it
+    /// looks in one module.
+    pub fn complete_function(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let (module, prefix) = match prefix.split_once('!') {
+            Some((module, prefix)) => (Some(module), prefix),
+            None => (None, prefix),
+        };
+        let mut names = BTreeSet::new();
+        for placed in self.images().filter(|p| module.is_none_or(|module| p.name == module)) {
+            let image = placed.image.image();
+            let mut more = BTreeSet::new();
+            if let Some(loaded) = placed.image.loaded() {
+                let found = loaded.index.prefixed(image, prefix);
+                for entry in found.iter().filter(|entry| is_function(entry)) {
+                    let text = loaded.index.text(image, entry);
+                    more.insert(String::from_utf8_lossy(text).into_owned());
+                    // Sorted already, so the first ones are the answer.
+                    if more.len() >= limit {
+                        break;
+                    }
+                }
+            }
+            let symbols = image.symbols().prefixed(prefix).filter(|symbol| symbol.function);
+            more.extend(symbols.map(|symbol| symbol.name.to_owned()).take(limit));
+            names.extend(more);
+        }
+        let shown = |name| match module {
+            Some(module) => format!("{module}!{name}"),
+            None => name,
+        };
+        names.into_iter().take(limit).map(shown).collect()
     }
-    /// Functions whose name contains `needle`.
-    pub fn functions_matching(&self, _needle: &str, _limit: usize) -> Vec<String> {
-        Vec::new()
+
+    /// Names of functions that contain `needle`, in any case of letters;
+    /// those that start with it first.
+    pub fn functions_matching(&self, needle: &str, limit: usize) -> Vec<String> {
+        let needle = needle.to_lowercase();
+        let mut names = BTreeSet::new();
+        let mut note = |name: &str| {
+            if let Some(at) = name.to_lowercase().find(&needle) {
+                names.insert((at != 0, name.to_owned()));
+            }
+        };
+        for placed in self.images() {
+            let image = placed.image.image();
+            if let Some(loaded) = placed.image.loaded() {
+                let mut last: &[u8] = b"";
+                for (text, entry) in loaded.index.iter(image) {
+                    if is_function(entry) && text != last {
+                        note(&String::from_utf8_lossy(text));
+                        last = text;
+                    }
+                }
+            }
+            image.symbols().iter().filter(|s| s.function).for_each(|symbol| note(symbol.name));
+        }
+        names.into_iter().take(limit).map(|(_, name)| name).collect()
     }
+}
+
+fn is_function(entry: &NameEntry) -> bool {
+    matches!(entry.kind, Kind::Function | Kind::Inline)
+}
+
+fn functions_in(placed: &Placed, name: &str) -> Vec<FunctionMatch> {
+    let mut out = Vec::new();
+    if let Some(loaded) = placed.image.loaded() {
+        let named = loaded.index.named(placed.image.image(), name);
+        // The units of inlined instances: an instance refers to the abstract
+        // function in its own unit.
+        let mut abstracts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+        for entry in named {
+            match entry.kind {
+                Kind::Function => {
+                    out.extend(out_of_line(placed, entry.unit, entry.die, name));
+                }
+                Kind::Inline => {
+                    abstracts.entry(entry.unit).or_default().insert(entry.die);
+                }
+                _ => {}
+            }
+        }
+        let abstracts: Vec<(u32, BTreeSet<u32>)> = abstracts.into_iter().collect();
+        let inlined: Vec<Vec<FunctionMatch>> =
+            abstracts.par_iter().map(|(unit, dies)| instances(placed, *unit, dies, name)).collect();
+        out.extend(inlined.into_iter().flatten());
+    }
+    out.extend(by_symbol(placed, name, &out));
+    out.dedup_by(|a, b| a.entry == b.entry && a.inlined == b.inlined);
+    out
+}
+
+fn out_of_line(placed: &Placed, unit: u32, die: u32, name: &str) -> Option<FunctionMatch> {
+    let unit = Unit::open(&placed.image, unit)?;
+    let entry = unit.entry(die)?;
+    let ranges = unit.ranges(&entry);
+    let start = unit.entry_pc(&entry, &ranges)?;
+    let range = ranges.iter().find(|range| (range.0..range.1).contains(&start))?;
+    let after = prologue::after(&placed.image, &unit, start, range.1);
+    let at = placed.runtime(FileAddr(start))?;
+    let (file, line) = declared(&unit, &entry);
+    Some(FunctionMatch {
+        name: name.to_owned(),
+        entry: at,
+        after_prologue: at.offset(after - start),
+        file,
+        line,
+        module: placed.module(),
+        inlined: false,
+    })
+}
+
+/// The inlined instances in one unit of the abstract functions at `dies`.
+fn instances(placed: &Placed, unit: u32, dies: &BTreeSet<u32>, name: &str) -> Vec<FunctionMatch> {
+    let Some(unit) = Unit::open(&placed.image, unit) else { return Vec::new() };
+    let (mut out, mut found) = (Vec::new(), Vec::new());
+    let root = unit.unit.header.root_offset().0 as u32;
+    unit.walk(root, &mut |entry, _| {
+        if entry.tag() == gimli::DW_TAG_inlined_subroutine
+            && let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+            && unit.offset(origin).is_some_and(|origin| dies.contains(&origin))
+        {
+            found.push(entry.clone());
+        }
+        Below::Look
+    });
+    let mut where_declared = BTreeMap::new();
+    for entry in found {
+        let ranges = unit.ranges(&entry);
+        let at = unit.entry_pc(&entry, &ranges).and_then(|at| placed.runtime(FileAddr(at)));
+        let Some(at) = at else { continue };
+        let Some(origin) = unit.origin(&entry) else { continue };
+        let (file, line) =
+            where_declared.entry(die(&origin)).or_insert_with(|| declared(&unit, &origin)).clone();
+        out.push(FunctionMatch {
+            name: name.to_owned(),
+            entry: at,
+            after_prologue: at,
+            file,
+            line,
+            module: placed.module(),
+            inlined: true,
+        });
+    }
+    out
+}
+
+/// Functions the symbol table has and DWARF has not: assembly, and clones,
+/// whose own names only the symbol table knows.
+fn by_symbol(placed: &Placed, name: &str, have: &[FunctionMatch]) -> Vec<FunctionMatch> {
+    let image = placed.image.image();
+    let table = image.symbols();
+    let clones = table.prefixed(name).filter(|symbol| is_clone(symbol.name, name));
+    let known: BTreeSet<_> = have.iter().filter(|m| !m.inlined).map(|m| m.entry).collect();
+    let mut out = Vec::new();
+    for symbol in table.named(name).chain(clones) {
+        let Some(at) = placed.symbol_addr(&symbol) else { continue };
+        if !placed.is_code(at) || known.contains(&at) {
+            continue;
+        }
+        let mut found = FunctionMatch {
+            name: symbol.name.to_owned(),
+            entry: at,
+            after_prologue: at,
+            file: None,
+            line: None,
+            module: placed.module(),
+            inlined: false,
+        };
+        if let Some(described) = described(&placed.image, placed, symbol.addr) {
+            found = FunctionMatch { name: found.name, entry: at, ..described };
+        }
+        out.push(found);
+    }
+    out
+}
+
+/// What DWARF says of a function that starts at `addr` under another name.
+fn described(image: &DebugImage, placed: &Placed, addr: FileAddr) -> Option<FunctionMatch> {
+    let range = image.loaded()?.function_at(addr).filter(|range| range.start == addr.0)?;
+    let found = out_of_line(placed, range.unit, range.die, "")?;
+    (placed.file_addr(found.entry) == Some(addr)).then_some(found)
+}
+
+/// Whether `symbol` is a clone that GCC made of `name`: `name.isra.0`. Parts
+/// that only hold unlikely code (`.cold`) are no functions to stop at.
+fn is_clone(symbol: &str, name: &str) -> bool {
+    let Some(suffix) = symbol.strip_prefix(name) else { return false };
+    let kinds = [".isra.", ".constprop.", ".part.", ".llvm."];
+    kinds.iter().any(|kind| suffix.starts_with(kind)) && !suffix.ends_with(".cold")
 }

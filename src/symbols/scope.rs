@@ -1,26 +1,206 @@
-//! Scopes.
+//! Variables that exist at an address, and where their values are.
+
 use crate::{
-    base::addr::Addr,
+    base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{FrameBase, VariableDef},
-        placed::Symbols,
+        answer::{FrameBase, Location, TypeRef, VariableDef},
+        dwarf::{Entry, Slice, Unit, die},
+        funcs::{Nest, small},
+        index::Kind,
+        placed::{Placed, Symbols},
+        types::type_ref,
     },
 };
+use gimli::{AttributeValue, DwTag};
+use std::collections::BTreeSet;
+
+const OP_ADDR: u8 = gimli::DW_OP_addr.0;
+const OP_ADDRX: u8 = gimli::DW_OP_addrx.0;
+const OP_GNU_ADDR_INDEX: u8 = gimli::DW_OP_GNU_addr_index.0;
+
 impl Symbols {
-    /// The parameters of the function at place `depth` of [`Symbols::frames_at`].
-    pub fn arguments_at(&self, _pc: Addr, _depth: usize) -> Vec<VariableDef> {
-        Vec::new()
+    /// The parameters of the function at place `depth` of
+    /// [`Symbols::frames_at`], in the order of its declaration; those the
+    /// compiler dropped are there too, without a location.
+    pub fn arguments_at(&self, pc: Addr, depth: usize) -> Vec<VariableDef> {
+        let Some(nest) = Nest::at(self, pc) else { return Vec::new() };
+        let Some(&block) = nest.frames().get(depth) else { return Vec::new() };
+        variables(&nest, &nest.blocks[block], gimli::DW_TAG_formal_parameter)
     }
-    /// The local variables in scope there, innermost block first.
-    pub fn locals_at(&self, _pc: Addr, _depth: usize) -> Vec<VariableDef> {
-        Vec::new()
+
+    /// The local variables in scope there, those of the innermost block
+    /// first. A name may come twice: the first hides the others.
+    pub fn locals_at(&self, pc: Addr, depth: usize) -> Vec<VariableDef> {
+        let Some(nest) = Nest::at(self, pc) else { return Vec::new() };
+        let frames = nest.frames();
+        let Some(&block) = frames.get(depth) else { return Vec::new() };
+        // Lexical blocks between this function and the one inlined into it.
+        let inner = depth.checked_sub(1).and_then(|inner| frames.get(inner));
+        let end = inner.copied().unwrap_or(nest.blocks.len());
+        let blocks = nest.blocks[block..end].iter().rev();
+        blocks.flat_map(|entry| variables(&nest, entry, gimli::DW_TAG_variable)).collect()
     }
+
     /// What `DW_OP_fbreg` counts from in the function that holds `pc`.
-    pub fn frame_base(&self, _pc: Addr) -> Option<FrameBase> {
-        None
+    pub fn frame_base(&self, pc: Addr) -> Option<FrameBase> {
+        let nest = Nest::at(self, pc)?;
+        let value = nest.blocks[0].attr_value(gimli::DW_AT_frame_base)?;
+        match location(&nest.unit, value, Some(nest.addr)) {
+            Location::Expression { bytes, encoding } => {
+                Some(FrameBase { bytes, encoding, image: nest.placed.id })
+            }
+            _ => None,
+        }
     }
-    /// A variable of file scope, by name.
-    pub fn find_variable(&self, _name: &str) -> Option<VariableDef> {
-        None
+
+    /// A variable of file scope by name: of vmlinux, then of the modules;
+    /// `hgfs!name` looks in one. Among statics of one name the first.
+    pub fn find_variable(&self, name: &str) -> Option<VariableDef> {
+        let (only, name) = match name.split_once('!') {
+            Some((module, name)) => (Some(module), name),
+            None => (None, name),
+        };
+        let mut images = self.images().filter(|p| only.is_none_or(|only| p.name == only));
+        images.find_map(|placed| {
+            let loaded = placed.image.loaded()?;
+            let named = loaded.index.named(placed.image.image(), name);
+            named.iter().filter(|entry| entry.kind == Kind::Variable).find_map(|found| {
+                let unit = Unit::open(&placed.image, found.unit)?;
+                variable(placed, &unit, &unit.entry(found.die)?, None)
+            })
+        })
+    }
+}
+
+/// The variables of one kind right in a block, then those of the function
+/// it is an instance of that the compiler left out of this instance.
+fn variables(nest: &Nest<'_>, block: &Entry<'_>, tag: DwTag) -> Vec<VariableDef> {
+    let (unit, placed) = (&nest.unit, nest.placed);
+    let mut out = Vec::new();
+    let mut present = BTreeSet::new();
+    for entry in unit.children(die(block), &[tag]) {
+        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin) {
+            present.extend(unit.offset(origin));
+        }
+        if entry.attr_value(gimli::DW_AT_declaration).is_none() {
+            out.push((die(&entry), variable(placed, unit, &entry, Some(nest.addr))));
+        }
+    }
+    let instance = matches!(
+        block.tag(),
+        gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_subprogram | gimli::DW_TAG_lexical_block
+    );
+    let origin = block.attr_value(gimli::DW_AT_abstract_origin).filter(|_| instance);
+    if let Some(origin) = origin.and_then(|value| unit.offset(value)) {
+        let mut order = Vec::new();
+        for entry in unit.children(origin, &[tag]) {
+            order.push(die(&entry));
+            if !present.contains(&die(&entry))
+                && entry.attr_value(gimli::DW_AT_declaration).is_none()
+            {
+                let dropped = variable(placed, unit, &entry, Some(nest.addr));
+                out.push((die(&entry), dropped));
+            }
+        }
+        if tag == gimli::DW_TAG_formal_parameter {
+            let place = |at: u32| {
+                let entry = unit.entry(at);
+                let origin = entry.and_then(|e| e.attr_value(gimli::DW_AT_abstract_origin));
+                let described = origin.and_then(|value| unit.offset(value)).unwrap_or(at);
+                order.iter().position(|&die| die == described)
+            };
+            out.sort_by_key(|(at, _)| place(*at).unwrap_or(usize::MAX));
+        }
+    }
+    out.into_iter().filter_map(|(_, variable)| variable).collect()
+}
+
+fn variable<'a>(
+    placed: &Placed,
+    unit: &Unit<'a>,
+    entry: &Entry<'a>,
+    addr: Option<FileAddr>,
+) -> Option<VariableDef> {
+    let name = unit.name(entry)?;
+    let ty = unit.inherited(entry, gimli::DW_AT_type);
+    let ty = ty.and_then(|value| type_ref(placed, unit, value));
+    let place = if let Some(value) = unit.inherited(entry, gimli::DW_AT_location) {
+        location(unit, value, addr)
+    } else if let Some(value) = unit.inherited(entry, gimli::DW_AT_const_value) {
+        const_value(value)
+    } else {
+        Location::None
+    };
+    let line = small(entry, gimli::DW_AT_decl_line).or_else(|| {
+        let origin = entry
+            .attr_value(gimli::DW_AT_abstract_origin)
+            .or_else(|| entry.attr_value(gimli::DW_AT_specification))?;
+        small(&unit.referred(origin)?, gimli::DW_AT_decl_line)
+    });
+    Some(VariableDef {
+        name,
+        ty: ty.unwrap_or(TypeRef::void_of(placed)),
+        location: place,
+        line,
+        image: placed.id,
+    })
+}
+
+/// The location that holds at `addr`: the attribute itself, or the entry of
+/// its list that covers the address.
+fn location(unit: &Unit<'_>, value: AttributeValue<Slice<'_>>, addr: Option<FileAddr>) -> Location {
+    let encoding = unit.unit.encoding();
+    let expression = |bytes: &[u8]| match bytes.is_empty() {
+        true => Location::None,
+        false => Location::Expression { bytes: with_addresses(unit, bytes), encoding },
+    };
+    if let AttributeValue::Exprloc(bytes) = value {
+        return expression(bytes.0.slice());
+    }
+    let (Some(addr), Some(offset)) =
+        (addr, unit.dwarf.attr_locations_offset(&unit.unit, value).ok().flatten())
+    else {
+        return Location::None;
+    };
+    let Ok(mut list) = unit.dwarf.locations(&unit.unit, offset) else { return Location::None };
+    while let Ok(Some(entry)) = list.next() {
+        if (entry.range.begin..entry.range.end).contains(&addr.0) {
+            return expression(entry.data.0.slice());
+        }
+    }
+    Location::None
+}
+
+/// An expression whose first operation is an index into `.debug_addr`, with
+/// the address instead: the evaluator has no unit to look it up in. Compilers
+/// put it nowhere else but first.
+fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
+    if !matches!(bytes.first(), Some(&(OP_ADDRX | OP_GNU_ADDR_INDEX))) {
+        return bytes.to_vec();
+    }
+    let mut index = 0u64;
+    for (i, &byte) in bytes[1..].iter().enumerate().take(9) {
+        index |= u64::from(byte & 0x7f) << (7 * i);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        let Ok(index) = usize::try_from(index) else { break };
+        let Ok(addr) = unit.dwarf.address(&unit.unit, gimli::DebugAddrIndex(index)) else { break };
+        let mut out = vec![OP_ADDR];
+        out.extend(addr.to_le_bytes());
+        out.extend(&bytes[2 + i..]);
+        return out;
+    }
+    bytes.to_vec()
+}
+
+fn const_value(value: AttributeValue<Slice<'_>>) -> Location {
+    match value {
+        AttributeValue::Block(block) => Location::Constant(block.slice().to_vec()),
+        AttributeValue::Sdata(value) => Location::Constant(value.to_le_bytes().to_vec()),
+        value => match value.udata_value() {
+            Some(value) => Location::Constant(value.to_le_bytes().to_vec()),
+            None => Location::None,
+        },
     }
 }
