@@ -228,7 +228,6 @@ fn interrupts_exceptions_and_threads_are_unwound_as_the_kernel_does() {
 fn a_guest_that_waits_at_boot_is_understood() {
     let mut symbols = vmlinux();
     let guest = Guest::boot("kgdbwait");
-    std::thread::sleep(std::time::Duration::from_secs(4));
     guest.knock();
     let registers = guest.registers();
     let found = slide::find(&symbols, &guest, registers.pc()).unwrap();

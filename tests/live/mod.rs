@@ -90,7 +90,10 @@ impl Guest {
         let wire =
             Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
         let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire) };
-        if !words.contains("kgdbwait") {
+        if words.contains("kgdbwait") {
+            guest.shell_until("KGDB: Waiting for connection");
+            sleep(Duration::from_millis(300));
+        } else {
             guest.shell_until("guest ready");
             guest.shell_until("# ");
         }
