@@ -11,7 +11,7 @@ use kgdb_tui::{
         memory::{Memory, Sparse},
     },
     eval::{
-        location::Context,
+        location::{Context, Frame},
         value::Value,
         variables::{arguments, locals},
     },
@@ -122,14 +122,9 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
 
     let mut known = 0;
     for frame in &shown[..5] {
-        let physical = &stack.frames[frame.physical];
-        let context = Context {
-            symbols: &symbols,
-            memory: &guest,
-            registers: &physical.registers,
-            cfa: physical.cfa,
-            lookup: physical.lookup,
-        };
+        let frames = frames_of(&stack);
+        let frames = &frames[frame.physical..];
+        let context = Context { symbols: &symbols, memory: &guest, frames };
         let mut variables = arguments(&context, frame.depth);
         if (1..3).contains(&frame.level) {
             variables.extend(locals(&context, frame.depth));
@@ -152,6 +147,15 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
         }
     }
     assert!(known >= 12, "{known} values");
+}
+
+fn frames_of(stack: &Stack) -> Vec<Frame<'_>> {
+    let mut frames = Vec::new();
+    for frame in &stack.frames {
+        let (cfa, pc, lookup) = (frame.cfa, frame.pc, frame.lookup);
+        frames.push(Frame { registers: &frame.registers, cfa, pc, lookup });
+    }
+    frames
 }
 
 /// A frame as function, file and line.
@@ -332,14 +336,8 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     let start =
         ["HgfsSendRequest", "HgfsSendOpenRequest", "HgfsOpenFile", "HgfsProcShow", "seq_read_iter"];
     assert_eq!(names[..5], start);
-    let frame = &stack.frames[0];
-    let context = Context {
-        symbols: &symbols,
-        memory: &guest,
-        registers: &frame.registers,
-        cfa: frame.cfa,
-        lookup: frame.lookup,
-    };
+    let frames = frames_of(&stack);
+    let context = Context { symbols: &symbols, memory: &guest, frames: &frames };
     let args = arguments(&context, 0);
     args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.name, a.value));
     assert!(matches!(&args[0].value, Value::Known { raw, .. } if raw[7] == 0xff));
