@@ -6,6 +6,7 @@
 mod live;
 
 use kgdb_tui::{
+    arch::{Registers, x86_64::X86_64},
     base::{
         addr::Addr,
         memory::{Memory, Sparse},
@@ -27,7 +28,12 @@ use kgdb_tui::{
     },
 };
 use live::{Guest, guest_dir};
-use std::{path::Path, process::Command, sync::atomic::AtomicBool};
+use proptest::prelude::*;
+use std::{
+    path::Path,
+    process::Command,
+    sync::{OnceLock, atomic::AtomicBool},
+};
 
 /// vmlinux of the guest with its DWARF, at its link address.
 fn vmlinux() -> Symbols {
@@ -192,7 +198,9 @@ fn interrupts_exceptions_and_threads_are_unwound_as_the_kernel_does() {
         "handle_mm_fault",
         "process_one_work",
     ] {
-        for _ in 0..3 {
+        for _ in 0..2 {
+            // Its echo is an interrupt of the serial port.
+            guest.shell(":");
             guest.run_to(symbols.symbol_addr(function).unwrap());
             let cpu = cpus::active(&symbols, &guest).unwrap();
             let stack = unwind(&symbols, &guest, &guest.registers(), Some(cpu), 64);
@@ -224,6 +232,93 @@ fn interrupts_exceptions_and_threads_are_unwound_as_the_kernel_does() {
         assert!(ends.contains(&bottom), "{bottom:?} in {ends:?}");
     }
     assert!(crossed.contains(&FrameKind::Interrupt), "no interrupt hit the kernel");
+}
+
+#[test]
+fn a_fault_in_the_kernel_is_crossed() {
+    let symbols = vmlinux();
+    let mut guest = Guest::boot("hgfs.demo nokaslr");
+    guest.break_in();
+    let in_kernel = |stack: &Stack| {
+        let crossed = |frame: &kgdb_tui::unwind::Frame| frame.kind == FrameKind::Exception;
+        stack.frames.iter().any(crossed) && stack.end != End::Complete(Bottom::User)
+    };
+    for _ in 0..400 {
+        guest.run_to(symbols.symbol_addr("handle_mm_fault").unwrap());
+        let stack = unwind(&symbols, &guest, &guest.registers(), None, 64);
+        if in_kernel(&stack) {
+            let by_kernel = stack_by_kernel(&guest);
+            println!("{by_kernel:?} {:?}", guest.cost());
+            assert_eq!(stack_by_symbol(&symbols, &stack), by_kernel);
+            assert!(stack.frames.iter().any(|frame| frame.kind == FrameKind::Exception));
+            assert!(matches!(stack.end, End::Complete(_)), "{:?}", stack.end);
+            return;
+        }
+    }
+    panic!("no fault in the kernel");
+}
+
+#[test]
+fn an_oops_is_unwound_from_the_fault() {
+    let mut symbols = vmlinux();
+    let mut guest = Guest::boot("hgfs.load nokaslr maxcpus=1");
+    guest.break_in();
+    let layouts = modules::Layouts::new(&symbols).unwrap();
+    let hgfs = modules::list(&symbols, &guest, &layouts).modules.remove(0);
+    let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
+    image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
+    let sections = modules::sections(&guest, &layouts, &hgfs, None).unwrap();
+    let placed = sections.into_iter().map(|section| (section.name, section.addr)).collect();
+    symbols.place("hgfs", image, Placement::Sections(placed));
+    guest.shell("echo bug > /proc/hgfs");
+    let stop = guest.ask("c");
+    assert!(stop.starts_with("T0b"), "{stop}");
+    guest.forget();
+    let stack = unwind(&symbols, &guest, &guest.registers(), None, 64);
+    let shown = expand(&symbols, &stack);
+    let names: Vec<String> = shown.iter().map(|frame| in_words(&symbols, frame)).collect();
+    println!("{names:?} {:?}", stack.end);
+    assert!(
+        names[0].starts_with("HgfsForgetFile main.c:") || names[0].contains("HgfsForgetFile"),
+        "{names:?}"
+    );
+    assert_eq!(stack.end, End::Complete(Bottom::Syscall));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever is on the stack, every frame is code of the kernel and the
+    /// walk ends.
+    #[test]
+    fn no_stack_confuses_the_unwinder(words in prop::collection::vec((0u8..8, any::<u64>()), 64..512), pick in any::<prop::sample::Index>()) {
+        static SYMBOLS: OnceLock<Symbols> = OnceLock::new();
+        let symbols = SYMBOLS.get_or_init(vmlinux);
+        let text = symbols.symbol_addr("_text").unwrap().0..symbols.symbol_addr("_etext").unwrap().0;
+        let stack_at = 0xffff_c900_0012_0000u64;
+        let mut memory = Sparse::new();
+        let code = |random: u64| text.start + random % (text.end - text.start);
+        for (i, (kind, random)) in (0u64..).zip(&words) {
+            let word = match kind {
+                0..5 => code(*random),
+                5 => stack_at + random % 4096 / 8 * 8,
+                6 => 0x10,
+                _ => *random,
+            };
+            memory.insert(Addr(stack_at + i * 8), &word.to_le_bytes());
+        }
+        let mut registers = Registers::from_g(&X86_64, &[0; 156]);
+        registers.set(X86_64.pc, Some(code(pick.index(usize::MAX) as u64)));
+        registers.set(X86_64.sp, Some(stack_at));
+        registers.set(X86_64.fp, Some(stack_at + 0x100));
+        let stack = unwind(symbols, &memory, &registers, None, 64);
+        prop_assert!(stack.frames.len() <= 64);
+        prop_assert!(stack.frames.iter().all(|f| symbols.symbol_at(f.lookup).is_some() || f.level == 0 || f.pc.0 >= 0xffff_ffff_8000_0000));
+        let frames = frames_of(&stack);
+        for shown in expand(symbols, &stack) {
+            let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..] };
+            let _ = (arguments(&context, shown.depth), locals(&context, shown.depth));
+        }
+    }
 }
 
 /// What kgdbwait sees: no modules, one CPU, and early enough that the slide
