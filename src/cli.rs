@@ -116,6 +116,7 @@ impl Cli {
             record: self.record.clone(),
             eager: !self.batch,
             trust_symbols: self.trust_symbols,
+            startup: Vec::new(),
         }
     }
 }

@@ -1,10 +1,18 @@
 //! The program: arguments, logging, and the face that was asked for.
 
 mod cli;
+mod tour;
 
-use anyhow::Context;
-use cli::Cli;
-use kgdb_tui::{batch, session};
+use anyhow::{Context, bail};
+use cli::{Cli, Command};
+use kgdb_tui::{
+    batch,
+    command::{Parsed, parse::parse},
+    config::theme::Theme,
+    demo,
+    session::{self, options::Options, request::Leave},
+    ui::{self, message::Exit},
+};
 use std::{fs, process::ExitCode, sync::Mutex};
 
 fn main() -> ExitCode {
@@ -20,17 +28,72 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     log_to(cli)?;
+    if let Some(Command::Demo(options)) = &cli.command {
+        return run_demo(cli, options);
+    }
     let commands = commands(cli)?;
+    if !cli.batch {
+        return run_screen(Options { startup: startup(&commands)?, ..cli.options() }, Vec::new());
+    }
     let started = session::run::start(cli.options()).context("starting the session")?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let batch = batch::Batch {
         commands,
         json: cli.json,
         timeout: cli.timeout,
         leave_stopped: cli.leave_stopped,
     };
-    let status = runtime.block_on(batch::run(&batch, started, &mut std::io::stdout()))?;
+    let status = runtime()?.block_on(batch::run(&batch, started, &mut std::io::stdout()))?;
     Ok(ExitCode::from(status as u8))
+}
+
+fn run_screen(options: Options, tour: Vec<ui::tour::TourStep>) -> anyhow::Result<ExitCode> {
+    let started = session::run::start(options).context("starting the session")?;
+    let no_color = std::env::var("NO_COLOR").ok();
+    let term = std::env::var("TERM").ok();
+    let theme = Theme::for_terminal(no_color.as_deref(), term.as_deref());
+    let screen = ui::Options { theme, tour };
+    let exit =
+        runtime()?.block_on(ui::run(started.handle, started.updates, started.book, screen))?;
+    Ok(tell(&exit))
+}
+
+/// Says how the guest was left, and makes the exit status of it.
+fn tell(exit: &Exit) -> ExitCode {
+    let text = match exit {
+        Exit::Left(Leave::Detach) => "detached; the guest runs on",
+        Exit::Left(Leave::Stopped) => {
+            "the guest is left stopped, without breakpoints; it waits for a debugger"
+        }
+        Exit::Left(Leave::AsIs) => "the guest is left as it is",
+        Exit::NoGuest => return ExitCode::SUCCESS,
+        Exit::Impatient => "left without waiting for the guest",
+        Exit::Ended(None) => "the session has ended",
+        Exit::Ended(Some(why)) => {
+            eprintln!("kgdb-tui: {why}");
+            return ExitCode::from(3);
+        }
+    };
+    eprintln!("kgdb-tui: {text}");
+    ExitCode::SUCCESS
+}
+
+fn run_demo(cli: &Cli, options: &cli::Demo) -> anyhow::Result<ExitCode> {
+    let built = demo::prepare::prepare(options.yes)?;
+    if options.build_only {
+        println!("the demo guest is in {}", built.dir.display());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (guest, target) = demo::prepare::boot(&built, !options.nokaslr)?;
+    let commands = tour::COMMANDS.map(str::to_string);
+    let session = Options { startup: startup(&commands)?, ..target.options(cli.options()) };
+    let code = run_screen(session, tour::steps())?;
+    // Ends QEMU and the relay.
+    drop(guest);
+    Ok(code)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 /// Commands of `-x` and `-ex`, in that order.
@@ -45,9 +108,26 @@ fn commands(cli: &Cli) -> anyhow::Result<Vec<String>> {
     Ok(commands)
 }
 
+/// Commands to make when the screen opens.
+fn startup(commands: &[String]) -> anyhow::Result<Vec<(String, session::request::Request)>> {
+    let mut requests = Vec::new();
+    for command in commands {
+        match parse(command)? {
+            Parsed::Request(request) => requests.push((command.clone(), request)),
+            Parsed::Nothing => {}
+            Parsed::Face(_) => bail!("'{command}' makes no sense before the screen is there"),
+        }
+    }
+    Ok(requests)
+}
+
 fn log_to(cli: &Cli) -> anyhow::Result<()> {
     let Some(path) = &cli.log else { return Ok(()) };
     let file = fs::File::create(path).with_context(|| format!("--log {}", path.display()))?;
-    tracing_subscriber::fmt().with_writer(Mutex::new(file)).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_writer(Mutex::new(file))
+        .with_ansi(false)
+        .init();
     Ok(())
 }

@@ -32,7 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("command", &["base", "arch", "session", "source"]),
     ("batch", &["base", "session", "command"]),
     ("ui", &["base", "arch", "config", "source", "session", "command"]),
-    ("demo", &["base", "session", "link"]),
+    ("demo", &["base", "session"]),
 ];
 
 /// No file is longer than this: one file is one idea.

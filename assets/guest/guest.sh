@@ -43,17 +43,22 @@ done
 ln -sfn "../../$(basename "$kernel")/linux-6.1" "$out/src/linux-6.1"
 
 step 2 0 'packing the initial RAM disk'
+# gen_init_cpio writes the time of each file, so each gets the same.
+cp "$here/init" "$busybox" "$out/work/"
+for module in "$out"/modules/*.ko; do
+    strip --strip-debug -o "$out/work/$(basename "$module")" "$module"
+done
+touch -d @0 "$out"/work/{init,busybox,*.ko}
 {
     for dir in bin dev etc lib lib/modules proc root sbin sys tmp; do
         echo "dir /$dir 755 0 0"
     done
     echo 'nod /dev/console 600 0 0 c 5 1'
-    echo "file /init $here/init 755 0 0"
-    echo "file /bin/busybox $busybox 755 0 0"
+    echo "file /init $out/work/init 755 0 0"
+    echo "file /bin/busybox $out/work/busybox 755 0 0"
     "$busybox" --list | grep -v '^busybox$' | sed 's|.*|slink /bin/& busybox 777 0 0|'
     for module in "$out"/modules/*.ko; do
         name=$(basename "$module")
-        strip --strip-debug -o "$out/work/$name" "$module"
         echo "file /lib/modules/$name $out/work/$name 644 0 0"
     done
 } >"$out/work/list"

@@ -8,15 +8,17 @@
 //! - [`guest`]: one boot of it, behind the relay the user would have;
 //! - [`shell`]: the guest's shell on its second serial port;
 //! - [`relay`]: `socat` between QEMU and a TCP port;
-//! - [`process`]: child processes that end when we do.
+//! - [`process`]: child processes that end when we do;
+//! - [`prepare`]: the demo's own way through all of these, told on the terminal.
 //!
-//! All of it is blocking code on threads. Nothing here knows the debugger: a
-//! guest is an address to connect to.
+//! All of it is blocking code on threads. Only the last one knows the debugger:
+//! to the others a guest is an address to connect to.
 
 pub mod build;
 pub mod guest;
 mod job;
 pub mod packages;
+pub mod prepare;
 pub mod process;
 pub mod relay;
 pub mod shell;

@@ -80,7 +80,12 @@ pub fn install(
             });
         };
         report(0.0);
-        apt_get(sudo, args, report)?;
+        let done = apt_get(sudo, args, report);
+        // One repository that is down must not stop what the others have; when
+        // it matters, the installation says so.
+        if index > 0 {
+            done?;
+        }
     }
     Ok(())
 }

@@ -141,15 +141,16 @@ impl Points {
     }
 
     /// Counts a hit at `addr`; the number of the wish, which is gone now if it
-    /// was a temporary one.
-    pub fn hit(&mut self, addr: Addr) -> Option<u32> {
+    /// was a temporary one, and the line its site is on.
+    pub fn hit(&mut self, addr: Addr) -> Option<(u32, Option<u32>)> {
         let wish = self.wish_at(addr)?;
         wish.hits += 1;
         let (number, kind) = (wish.number, wish.kind);
+        let line = wish.sites.iter().find(|site| site.addr == addr).and_then(|site| site.line);
         if kind == BreakKind::Temporary {
             self.wishes.retain(|wish| wish.number != number);
         }
-        Some(number)
+        Some((number, line))
     }
 
     /// Takes wishes away; says which numbers do not exist.
@@ -234,7 +235,7 @@ mod tests {
         assert_eq!(points.differences(), (vec![], vec![]));
         points.delete(&[1]);
         assert_eq!(points.differences(), (vec![Addr(1)], vec![]), "2 is still wanted by b");
-        assert_eq!(points.hit(Addr(2)), Some(2));
+        assert_eq!(points.hit(Addr(2)), Some((2, None)));
         assert!(points.wishes.is_empty(), "a temporary one is gone after its hit");
     }
 

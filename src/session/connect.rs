@@ -251,6 +251,7 @@ impl Session {
                     breakin::Step::Break => {
                         self.wire.send_break().await.map_err(|e| Failure::Other(e.to_string()))?;
                     }
+                    breakin::Step::Pause(time) => tokio::time::sleep(time).await,
                     breakin::Step::Send(bytes) => {
                         self.wire.send_raw(bytes).await.map_err(Failure::NoTarget)?;
                     }

@@ -3,6 +3,7 @@
 
 use super::{
     answer::Failure,
+    exits,
     request::{Level, Step},
     run::Session,
     snapshot::Snapshot,
@@ -35,8 +36,14 @@ impl Session {
     /// `step` and its kin.
     pub(super) async fn step(&mut self, step: Step, count: u32) -> Result<(), Failure> {
         self.need_stopped()?;
-        let (plan, leg) = self.begin_step(step, count).await?;
-        self.set_out(plan, leg).await
+        match self.begin_step(step, count).await? {
+            Some((plan, leg)) => self.set_out(plan, leg).await,
+            None => {
+                // Only another frame is shown; the guest did not move.
+                self.show_again(StopReason::Step);
+                Ok(())
+            }
+        }
     }
 
     /// `until`, `advance`.
@@ -61,6 +68,7 @@ impl Session {
 
     async fn set_out(&mut self, plan: Plan, leg: Leg) -> Result<(), Failure> {
         let task = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
+        self.hidden = 0;
         self.cost_base = self.wire.cost();
         self.previous = self.stop.as_ref().map(|stop| stop.registers.clone());
         self.journey = Some(Journey { plan, leg, task });
@@ -114,6 +122,7 @@ impl Session {
             journey.leg = Leg::Single;
         }
         let command = if single { Command::Step } else { Command::Continue };
+        tracing::debug!(%pc, ?leg, what, "resuming");
         self.forget_stop(what);
         match self.wire.ask(command).await {
             Ok(_) => Ok(()),
@@ -276,6 +285,7 @@ impl Session {
             pc = skid;
             self.write_pc(pc).await?;
         }
+        tracing::debug!(%pc, ?stop, "stopped");
         let reason = match self.reason(pc, signal, &stop).await? {
             Next::Go(leg) => {
                 if let Some(journey) = &mut self.journey {
@@ -291,8 +301,9 @@ impl Session {
     /// Why the guest is here, or that it must go on.
     async fn reason(&mut self, pc: Addr, signal: u8, stop: &StopReply) -> Result<Next, Failure> {
         if signal == SIGTRAP
-            && let Some(number) = self.points.hit(pc)
+            && let Some((number, line)) = self.points.hit(pc)
         {
+            self.hidden = self.hidden_for(pc, line);
             return Ok(Next::Stay(StopReason::Breakpoint(number)));
         }
         if signal != SIGTRAP {
@@ -306,6 +317,15 @@ impl Session {
             }
             None => Ok(Next::Stay(self.foreign_stop(stop))),
         }
+    }
+
+    /// A breakpoint on a line that calls an inlined function may be on the
+    /// first instruction of that: then the frame of the line is meant.
+    fn hidden_for(&self, pc: Addr, line: Option<u32>) -> usize {
+        let symbols = self.guest_symbols();
+        let begun = exits::begun_inlines(&symbols, pc);
+        let frames = symbols.frames_at(pc);
+        frames.iter().take(begun + 1).position(|frame| frame.line == line).unwrap_or(0)
     }
 
     /// Why the guest stopped, when no breakpoint or step of ours did it.

@@ -23,25 +23,30 @@ pub struct Line {
     /// Functions from the outermost (not inlined) one in, and the line each is
     /// at; the innermost is the one that is stepped.
     chain: Vec<(String, Option<u32>)>,
-    file: Option<String>,
     /// Whether code inlined in this line belongs to it (`next`), or is
     /// another place (`step`).
     with_inlined: bool,
 }
 
 impl Line {
-    /// The line at `pc`, `outer` frames out of the innermost one. `None` when
-    /// there is no line there.
-    pub fn at(symbols: &Symbols, pc: Addr, with_inlined: bool) -> Option<Line> {
+    /// The line at `pc` in the frame that is `outer` frames out of the
+    /// innermost (inlined) one. `None` when there is no line there.
+    pub fn at(symbols: &Symbols, pc: Addr, with_inlined: bool, outer: usize) -> Option<Line> {
         symbols.row_at(pc).filter(|row| row.line != 0)?;
         let frames = symbols.frames_at(pc);
-        let top = frames.first()?;
-        top.line?;
-        Some(Line {
-            file: top.file.as_ref().map(|file| file.name.clone()),
-            chain: chain(&frames),
-            with_inlined,
-        })
+        let frames = frames.get(outer..)?;
+        frames.first()?.line?;
+        Some(Line { chain: chain(frames), with_inlined })
+    }
+
+    /// How many functions deep the line is: 1 when it is in no inlined one.
+    pub fn depth(&self) -> usize {
+        self.chain.len()
+    }
+
+    /// Whether both are the same line of the same function.
+    pub fn is_same_place(&self, other: &Line) -> bool {
+        self.chain == other.chain
     }
 
     /// Whether `addr` still belongs to the line.
@@ -69,6 +74,12 @@ impl Line {
 
 fn chain(frames: &[CodeFrame]) -> Vec<(String, Option<u32>)> {
     frames.iter().rev().map(|frame| (frame.function.clone(), frame.line)).collect()
+}
+
+/// How many inlined functions begin exactly at `pc`: a step that comes there
+/// stands at their call, not yet inside (as gdb shows it).
+pub fn begun_inlines(symbols: &Symbols, pc: Addr) -> usize {
+    symbols.inline_ranges_at(pc).iter().take_while(|instance| instance.entry == pc).count()
 }
 
 /// Whether a step may end at `addr`: at the start of a row that begins a

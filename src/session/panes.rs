@@ -7,7 +7,7 @@ use super::{
     answer::Failure,
     request::Level,
     run::Session,
-    view::{FrameView, FramesEnd, VariableView},
+    view::{FrameView, FramesEnd, StopReason, VariableView},
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -20,7 +20,11 @@ use crate::eval::{
     variables::{self, Variable},
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
-use crate::unwind::{End, FrameKind, Stack, shown, walk};
+use crate::unwind::{
+    End, FrameKind, Stack,
+    shown::{self, ShownFrame},
+    walk,
+};
 
 /// Frames that are read without being asked for.
 const SHOWN_FRAMES: usize = 64;
@@ -141,9 +145,7 @@ impl Session {
     }
 
     fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
-        let symbols = self.guest_symbols();
-        let shown = shown::expand(&symbols, stack);
-        shown
+        self.shown_frames(stack)
             .into_iter()
             .map(|frame| {
                 let mapped =
@@ -165,6 +167,36 @@ impl Session {
                 }
             })
             .collect()
+    }
+
+    /// The frames as they are shown: without inlined functions at whose first
+    /// instruction a step stands, because it is not in them yet.
+    fn shown_frames(&self, stack: &Stack) -> Vec<ShownFrame> {
+        let mut shown = shown::expand(&self.guest_symbols(), stack);
+        shown.drain(..self.hidden.min(shown.len().saturating_sub(1)));
+        for (level, frame) in shown.iter_mut().enumerate() {
+            frame.level = level;
+        }
+        shown
+    }
+
+    /// Shows the same stop again, with another number of hidden frames.
+    pub(super) fn show_again(&mut self, reason: StopReason) {
+        match self.panes.stack.take() {
+            Some(stack) => {
+                let end = self.stop.as_ref().map(|stop| &stop.frames_end);
+                let more = matches!(end, Some(FramesEnd::Reading));
+                self.take_stack(stack, more);
+            }
+            None => self.first_frame(),
+        }
+        if let Some(stop) = &mut self.stop {
+            stop.reason = reason;
+            stop.selected = 0;
+            stop.variables = None;
+        }
+        self.panes.reselect(self.options.eager);
+        self.stays_put = true;
     }
 
     async fn variables_round(&mut self) -> Result<(), Failure> {
@@ -237,7 +269,7 @@ impl Session {
     /// What variables of a shown frame need.
     fn frame_state(&self, level: usize) -> Option<FrameState> {
         let stack = self.panes.stack.as_ref()?;
-        let shown = shown::expand(&self.guest_symbols(), stack);
+        let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
         let frame = stack.frames.get(shown.physical)?;
         Some(FrameState {
@@ -250,7 +282,7 @@ impl Session {
 
     /// The source line of a shown frame.
     pub(super) fn line_of_frame(&self, level: usize) -> Option<(SourceFile, u32)> {
-        let shown = shown::expand(&self.guest_symbols(), self.panes.stack.as_ref()?);
+        let shown = self.shown_frames(self.panes.stack.as_ref()?);
         let frame = shown.into_iter().nth(level)?;
         Some((frame.file?, frame.line?))
     }
@@ -373,7 +405,7 @@ impl Session {
         let Some((stack, stop)) = self.panes.stack.as_ref().zip(self.stop.as_ref()) else {
             return 0;
         };
-        let shown = shown::expand(&self.guest_symbols(), stack);
+        let shown = self.shown_frames(stack);
         shown.get(stop.selected).map_or(0, |frame| frame.physical)
     }
 

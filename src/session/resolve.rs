@@ -56,12 +56,12 @@ pub struct Here<'a> {
 
 /// Every place a breakpoint at this location needs.
 pub fn sites(symbols: &Symbols, text: &str, here: Here<'_>) -> Result<Vec<Site>, String> {
-    let places = match Location::parse(text)? {
+    let mut places = match Location::parse(text)? {
         Location::Address(expression) => vec![address(symbols, &expression, here)?],
-        Location::Line(file, line) => lines(symbols, &file, line)?,
+        Location::Line(file, line) => return line_sites(symbols, &file, line),
         Location::LineHere(line) => {
             let file = here.file.ok_or("no file is shown, so a line needs one: FILE:LINE")?;
-            lines(symbols, file, line)?
+            return line_sites(symbols, file, line);
         }
         Location::Function(name) => {
             let found = symbols.find_functions(&name);
@@ -71,7 +71,6 @@ pub fn sites(symbols: &Symbols, text: &str, here: Here<'_>) -> Result<Vec<Site>,
             found.iter().map(|f| if f.inlined { f.entry } else { f.after_prologue }).collect()
         }
     };
-    let mut places = places;
     places.sort_unstable();
     places.dedup();
     Ok(places.into_iter().map(|addr| site(symbols, addr)).collect())
@@ -99,6 +98,24 @@ fn lines(symbols: &Symbols, file: &str, line: u32) -> Result<Vec<Addr>, String> 
         .find_lines(file, line)
         .map(|found| found.sites)
         .map_err(|miss: LineMiss| miss.to_string())
+}
+
+/// The sites of a line, described as that line: the first instruction of one
+/// may belong to a function that is inlined there.
+fn line_sites(symbols: &Symbols, file: &str, line: u32) -> Result<Vec<Site>, String> {
+    let found = symbols.find_lines(file, line).map_err(|miss: LineMiss| miss.to_string())?;
+    let at = |addr| {
+        let frames = symbols.frames_at(addr);
+        let frame = frames.iter().find(|f| f.line == Some(found.line)).or(frames.first());
+        Site {
+            addr,
+            function: frame.map(|f| f.function.clone()),
+            file: Some(found.file.name.clone()),
+            line: Some(found.line),
+            refused: None,
+        }
+    };
+    Ok(found.sites.iter().map(|&addr| at(addr)).collect())
 }
 
 /// Describes the place of an address.

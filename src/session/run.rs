@@ -48,13 +48,28 @@ pub fn start(options: Options) -> std::io::Result<Started> {
     let code = Arc::new(Code::new(Sources::new(super::code::source_settings(&options))));
     let book: Arc<dyn CodeBook> = Arc::clone(&code) as Arc<dyn CodeBook>;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let asker = handle.clone();
     let thread = std::thread::Builder::new().name("session".into()).spawn(move || {
         runtime.block_on(async move {
+            tokio::spawn(start_up(asker, options.startup.clone(), updates.clone()));
             let (session, loads) = Session::new(options, code, updates);
             session.run(asks, loads).await;
         });
     })?;
     Ok(Started { handle, updates: news, book, thread })
+}
+
+/// Makes the first requests, and says which of them failed.
+async fn start_up(
+    handle: Handle,
+    requests: Vec<(String, Request)>,
+    updates: mpsc::UnboundedSender<Update>,
+) {
+    for (words, request) in requests {
+        if let Ok(Err(failure)) = handle.send(request).await {
+            let _ = updates.send(Update::Message(Level::Error, format!("{words}: {failure}")));
+        }
+    }
 }
 
 /// Who waits for the guest to stop.
@@ -81,6 +96,11 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// How many inlined functions begin at the pc of the stop and are not shown
+    /// as entered.
+    pub(super) hidden: usize,
+    /// Whether the last step only changed what is shown.
+    pub(super) stays_put: bool,
     /// Whether we asked the guest to stop.
     pub(super) breaking_in: bool,
     pub(super) waiters: Vec<Waiter>,
@@ -131,6 +151,8 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            hidden: 0,
+            stays_put: false,
             breaking_in: false,
             waiters: Vec::new(),
             waits: Vec::new(),
@@ -270,7 +292,13 @@ impl Session {
                     _ => self.go_on().await,
                 };
                 match started {
-                    Ok(()) => self.waiters.push(reply),
+                    Ok(()) => {
+                        self.waiters.push(reply);
+                        if std::mem::take(&mut self.stays_put) {
+                            self.answer_waiters();
+                            self.touch_now();
+                        }
+                    }
                     Err(failure) => {
                         let _ = reply.send(Err(failure));
                     }

@@ -74,10 +74,21 @@ pub enum Leg {
     Sites {
         /// Where they are.
         places: BTreeSet<Addr>,
-        /// Only the frame counts whose stack pointer is at least this: deeper
-        /// ones are recursions.
-        least_sp: Option<u64>,
+        /// Which frames count.
+        guard: Guard,
     },
+}
+
+/// Tells a frame from a deeper one of the same code: a recursion has lower
+/// addresses on the stack.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Guard {
+    /// Every frame counts.
+    Any,
+    /// The stack pointer must be at least this.
+    Sp(u64),
+    /// The canonical frame address must be at least this.
+    Cfa(u64),
 }
 
 /// What is to be done after a stop.
@@ -102,18 +113,26 @@ pub struct Journey {
 
 impl Session {
     /// Starts a step from the selected frame; the first leg.
+    ///
+    /// `None` when the step is done already.
     pub(super) async fn begin_step(
         &mut self,
         step: Step,
         count: u32,
-    ) -> Result<(Plan, Leg), Failure> {
+    ) -> Result<Option<(Plan, Leg)>, Failure> {
         let plan = match step {
             Step::Instruction => Plan::Instruction { over: false, left: count },
             Step::InstructionOver => Plan::Instruction { over: true, left: count },
             Step::Line | Step::LineOver => {
                 let over = step == Step::LineOver;
                 let pc = self.pc()?;
-                match Line::at(&self.guest_symbols(), pc, over) {
+                if !over && self.hidden > 0 {
+                    // At the call of an inlined function: stepping into it
+                    // moves nothing in the guest.
+                    self.hidden -= 1;
+                    return Ok(None);
+                }
+                match Line::at(&self.guest_symbols(), pc, over, self.hidden) {
                     Some(line) => {
                         Plan::Line { over, left: count, line, cfa: self.cfa_here().await? }
                     }
@@ -126,7 +145,7 @@ impl Session {
             Step::Out => self.plan_out().await?,
         };
         let leg = self.next_leg(&plan).await?;
-        Ok((plan, leg))
+        Ok(Some((plan, leg)))
     }
 
     /// The leg that a plan begins with, from the place where the guest is.
@@ -140,16 +159,16 @@ impl Session {
                 match insn {
                     Ok(Some(insn)) if matches!(insn.flow, Flow::Call(_)) => {
                         let sp = self.register(self.arch().sp).await?;
-                        Ok(Leg::Sites { places: [insn.next()].into(), least_sp: Some(sp) })
+                        Ok(Leg::Sites { places: [insn.next()].into(), guard: Guard::Sp(sp) })
                     }
                     _ => Ok(Leg::Single),
                 }
             }
             Plan::Line { over, line, cfa, .. } => self.line_leg(*over, line, *cfa).await,
             Plan::Out { returns_to, cfa, .. } => {
-                Ok(Leg::Sites { places: [*returns_to].into(), least_sp: Some(*cfa) })
+                Ok(Leg::Sites { places: [*returns_to].into(), guard: Guard::Sp(*cfa) })
             }
-            Plan::To { places } => Ok(Leg::Sites { places: places.clone(), least_sp: None }),
+            Plan::To { places } => Ok(Leg::Sites { places: places.clone(), guard: Guard::Any }),
         }
     }
 
@@ -186,11 +205,8 @@ impl Session {
         if all.is_empty() || all.len() > MOST_EXITS {
             return Ok(Leg::Single);
         }
-        // A place in this function counts in this frame or a caller's, not in
-        // a recursion, whose stack pointer is lower.
-        let sp = self.register(self.arch().sp).await?;
-        let frame_low = cfa.map_or(sp, |cfa| cfa.min(sp));
-        Ok(Leg::Sites { places: all, least_sp: Some(frame_low.min(sp)) })
+        let guard = cfa.map_or(Guard::Any, Guard::Cfa);
+        Ok(Leg::Sites { places: all, guard })
     }
 
     /// From a call instruction into the function it calls, when that has
@@ -213,12 +229,14 @@ impl Session {
             target = Some(Addr(self.register(register).await?));
         }
         let sp = self.register(self.arch().sp).await?;
-        let over = Leg::Sites { places: [insn.next()].into(), least_sp: Some(sp) };
+        let over = Leg::Sites { places: [insn.next()].into(), guard: Guard::Sp(sp) };
         match target {
             None => Ok(Leg::Single),
             Some(target) => match entered(&symbols, target) {
+                // The callee's frame begins where the stack pointer is now; an
+                // interrupt may call the same function deeper.
                 Some(start) => {
-                    Ok(Leg::Sites { places: [start, insn.next()].into(), least_sp: None })
+                    Ok(Leg::Sites { places: [start, insn.next()].into(), guard: Guard::Cfa(sp) })
                 }
                 None => Ok(over),
             },
@@ -263,13 +281,9 @@ impl Session {
         let task = thread_of(stop);
         let same_task = journey.task.is_none() || task == journey.task;
         match &journey.leg {
-            Leg::Sites { places, least_sp } if places.contains(&pc) => {
+            Leg::Sites { places, guard } if places.contains(&pc) => {
                 let any_task = matches!(journey.plan, Plan::To { .. });
-                let deep = match least_sp {
-                    Some(least) if same_task => self.register(self.arch().sp).await? < *least,
-                    _ => false,
-                };
-                if (!same_task && !any_task) || deep {
+                if (!same_task && !any_task) || !self.passes(*guard).await? {
                     return Ok(Next::Go(journey.leg.clone()));
                 }
             }
@@ -277,6 +291,15 @@ impl Session {
             _ => return Ok(Next::Stay(self.foreign_stop(stop))),
         }
         self.arrived(journey).await
+    }
+
+    /// Whether the frame at the stop is one that counts.
+    async fn passes(&mut self, guard: Guard) -> Result<bool, Failure> {
+        match guard {
+            Guard::Any => Ok(true),
+            Guard::Sp(least) => Ok(self.register(self.arch().sp).await? >= least),
+            Guard::Cfa(least) => Ok(self.cfa_here().await?.is_none_or(|cfa| cfa >= least)),
+        }
     }
 
     /// A leg ended where it should.
@@ -297,6 +320,14 @@ impl Session {
             }
             Plan::Line { over, line, cfa, .. } => (*over, line.clone(), *cfa),
         };
+        let begun = exits::begun_inlines(&symbols, pc);
+        if !over
+            && begun > 0
+            && Line::at(&symbols, pc, over, begun).is_some_and(|at| at.is_same_place(&line))
+        {
+            // The stepped line calls this inlined function: go in.
+            return self.line_done(journey, begun - 1).await;
+        }
         if line.contains(&symbols, pc) {
             return self.line_leg(over, &line, cfa).await.map(Next::Go);
         }
@@ -306,17 +337,20 @@ impl Session {
             // A call, or a jump that ends the function with another one.
             let start = if over { None } else { entered(&symbols, pc) };
             if start != Some(pc) {
-                let places = match start {
-                    Some(start) => [start].into(),
-                    None => {
-                        let sp = Addr(self.register(self.arch().sp).await?);
-                        match self.compute(move |_, memory| memory.u64(sp)).await? {
-                            Ok(back) => [Addr(back)].into(),
-                            Err(_) => return Ok(Next::Stay(StopReason::Step)),
-                        }
+                let sp = self.register(self.arch().sp).await?;
+                let above = sp.wrapping_add(8);
+                if let Some(start) = start {
+                    let places = [start].into();
+                    return Ok(Next::Go(Leg::Sites { places, guard: Guard::Cfa(above) }));
+                }
+                let slot = Addr(sp);
+                return match self.compute(move |_, memory| memory.u64(slot)).await? {
+                    Ok(back) => {
+                        let places = [Addr(back)].into();
+                        Ok(Next::Go(Leg::Sites { places, guard: Guard::Sp(above) }))
                     }
+                    Err(_) => Ok(Next::Stay(StopReason::Step)),
                 };
-                return Ok(Next::Go(Leg::Sites { places, least_sp: None }));
             }
         }
         let Some(row) = symbols.row_at(pc).filter(|row| row.line != 0) else {
@@ -324,24 +358,46 @@ impl Session {
         };
         let entered_function =
             function.as_ref().is_some_and(|f| entered(&symbols, f.entry) == Some(pc));
-        let at_line = exits::begins_statement(&row, pc) || (entered_function && !over);
-        if at_line && let Plan::Line { left, .. } = &mut journey.plan {
-            *left -= 1;
-            if *left == 0 {
-                return Ok(Next::Stay(StopReason::Step));
-            }
+        // Inside a function that is inlined in the stepped one, past its
+        // beginning: for `next` that is the line of its call.
+        let depth = symbols.frames_at(pc).len();
+        let inside = depth.saturating_sub(line.depth());
+        let passing = over && inside > begun && line.is_within_function(&symbols, pc);
+        if !passing && (exits::begins_statement(&row, pc) || (entered_function && !over)) {
+            return self.line_done(journey, begun).await;
         }
         // In the middle of another line (a return to the caller, a jump):
         // go on to where a line begins, as gdb does.
-        let Some(line) = Line::at(&symbols, pc, over) else {
+        self.onto_line(journey, if passing { inside } else { begun }).await
+    }
+
+    /// One line is stepped. `hidden` inlined functions begin at the pc and are
+    /// not entered yet.
+    async fn line_done(&mut self, journey: &mut Journey, hidden: usize) -> Result<Next, Failure> {
+        if let Plan::Line { left, .. } = &mut journey.plan {
+            *left -= 1;
+            if *left > 0 {
+                return self.onto_line(journey, hidden).await;
+            }
+        }
+        self.hidden = hidden;
+        Ok(Next::Stay(StopReason::Step))
+    }
+
+    /// Goes on with the line at the pc, in the frame `outer` frames out.
+    async fn onto_line(&mut self, journey: &mut Journey, outer: usize) -> Result<Next, Failure> {
+        let pc = self.pc()?;
+        let here = self.cfa_here().await?;
+        let symbols = self.guest_symbols();
+        let Plan::Line { over, line, cfa, .. } = &mut journey.plan else {
             return Ok(Next::Stay(StopReason::Step));
         };
-        let cfa = self.cfa_here().await?;
-        if let Plan::Line { line: stepped, cfa: frame, .. } = &mut journey.plan {
-            *stepped = line.clone();
-            *frame = cfa;
-        }
-        self.line_leg(over, &line, cfa).await.map(Next::Go)
+        let Some(found) = Line::at(&symbols, pc, *over, outer) else {
+            return Ok(Next::Stay(StopReason::Step));
+        };
+        (*line, *cfa) = (found.clone(), here);
+        let over = *over;
+        self.line_leg(over, &found, here).await.map(Next::Go)
     }
 
     /// The canonical frame address at the pc, when unwind data gives it from a
