@@ -16,6 +16,7 @@ use crate::{
         addr::Addr,
         memory::{Gap, Memory},
     },
+    image::file::{self, Image},
     kernel::{KernelError, Struct, symbol},
     symbols::placed::Symbols,
 };
@@ -309,10 +310,9 @@ fn read_module(
 /// The section addresses of a module. Those of `.init*` are left out of a
 /// live one, whose init memory is gone while its attributes still name it.
 ///
-/// `expected` are the names of the allocated, non-empty sections of the .ko in
-/// the order of its section headers, if it is at hand: the kernel keeps that
-/// order (`add_sect_attrs`), so when the count agrees only the first and the
-/// last name are read, to confirm it.
+/// `expected` are the [`listed_sections`] of the .ko, if it is at hand: the
+/// kernel keeps their order (`add_sect_attrs`), so when the count agrees only
+/// the first and the last name are read, to confirm it.
 pub fn sections(
     memory: &dyn Memory,
     layouts: &Layouts,
@@ -332,8 +332,17 @@ pub fn sections(
             module.name
         )));
     }
-    let raw = attrs.read(memory, base, &module.name)?;
-    let names = names(memory, &raw, expected)?;
+    let (raw, names) = match expected {
+        Some(expected) => {
+            let raw = attrs.read(memory, base, &module.name, Some(expected.len()))?;
+            if are_expected(memory, &raw, expected)? {
+                (raw, expected.to_vec())
+            } else {
+                named(memory, attrs, base, &module.name)?
+            }
+        }
+        None => named(memory, attrs, base, &module.name)?,
+    };
     let is_init = |name: &str| name.starts_with(".init");
     let live = module.state == State::Live;
     Ok(names
@@ -345,12 +354,16 @@ pub fn sections(
 }
 
 impl Attrs {
-    /// The pointer to the name, and the address, of every section.
+    /// The pointer to the name, and the address, of every section. When there
+    /// are `expected` sections, only the first and the last name are fetched,
+    /// the others are null: a `struct bin_attribute` lies between any two
+    /// addresses, so reading it all would triple the bytes.
     fn read(
         &self,
         memory: &dyn Memory,
         base: Addr,
         module: &str,
+        expected: Option<usize>,
     ) -> Result<Vec<(Addr, Addr)>, KernelError> {
         let absurd = |count: u64| {
             KernelError::Implausible(format!("module {module} can't have {count} sections"))
@@ -361,9 +374,19 @@ impl Attrs {
                 if count > MAX_SECTIONS {
                     return Err(absurd(count));
                 }
-                let bytes = memory.bytes(base.offset(array), (count * element) as usize)?;
-                let pointer = |i: u64, at: u64| Addr(number(&bytes, i * element + at, 8));
-                Ok((0..count).map(|i| (pointer(i, name), pointer(i, address))).collect())
+                let sparse = expected.is_some_and(|expected| expected as u64 == count);
+                let pointer = |i: u64, at: u64| -> Result<Addr, Gap> {
+                    memory.u64(base.offset(array + i * element + at)).map(Addr)
+                };
+                let entry = |i: u64| {
+                    let wanted = !sparse || i == 0 || i + 1 == count;
+                    let name = if wanted { pointer(i, name) } else { Ok(Addr(0)) };
+                    let address = pointer(i, address);
+                    Ok((name?, address?))
+                };
+                // All are tried, so that one run reports every miss.
+                let entries: Vec<Result<_, Gap>> = (0..count).map(entry).collect();
+                Ok(entries.into_iter().collect::<Result<_, _>>()?)
             }
             Attrs::Pointers { pointers, name, address } => {
                 const AT_ONCE: u64 = 32;
@@ -396,26 +419,47 @@ impl Attrs {
     }
 }
 
-/// The section names, by reading every string, or by `expected` where the
-/// guest agrees with it.
-fn names(
+/// Whether the guest has the expected sections, judged by their number and the
+/// first and the last name.
+fn are_expected(
     memory: &dyn Memory,
     raw: &[(Addr, Addr)],
-    expected: Option<&[String]>,
-) -> Result<Vec<String>, KernelError> {
-    if let Some(expected) = expected
-        && expected.len() == raw.len()
-        && let (Some(first), Some(last)) = (raw.first(), raw.last())
-    {
-        let first = section_name(memory, first.0);
-        let last = section_name(memory, last.0);
-        if expected.first() == Some(&first?) && expected.last() == Some(&last?) {
-            return Ok(expected.to_vec());
-        }
+    expected: &[String],
+) -> Result<bool, KernelError> {
+    if expected.len() != raw.len() {
+        return Ok(false);
     }
+    let (Some(first), Some(last)) = (raw.first(), raw.last()) else { return Ok(false) };
+    let (first, last) = (section_name(memory, first.0), section_name(memory, last.0));
+    Ok(expected.first() == Some(&first?) && expected.last() == Some(&last?))
+}
+
+/// Every section with its name, by reading every string.
+fn named(
+    memory: &dyn Memory,
+    attrs: &Attrs,
+    base: Addr,
+    module: &str,
+) -> Result<(Vec<(Addr, Addr)>, Vec<String>), KernelError> {
+    let raw = attrs.read(memory, base, module, None)?;
     // All are tried, so that one run reports every miss.
     let read: Vec<_> = raw.iter().map(|section| section_name(memory, section.0)).collect();
-    Ok(read.into_iter().collect::<Result<_, _>>()?)
+    let names = read.into_iter().collect::<Result<_, _>>()?;
+    Ok((raw, names))
+}
+
+/// The sections of a .ko that the kernel lists, in its order: allocated ones
+/// that are not empty, without those it takes the flag from (`.modinfo`,
+/// `__versions`, `.data..percpu`: `rewrite_section_headers` and
+/// `layout_and_allocate` in kernel/module/main.c), with those it gives it to
+/// (`layout_symtab` in kernel/module/kallsyms.c).
+pub fn listed_sections(image: &Image) -> Vec<String> {
+    let listed = |section: &&file::Section| match section.name.as_str() {
+        ".modinfo" | "__versions" | ".data..percpu" => false,
+        ".symtab" | ".strtab" => true,
+        _ => section.alloc && section.size > 0,
+    };
+    image.sections().iter().filter(listed).map(|section| section.name.clone()).collect()
 }
 
 fn section_name(memory: &dyn Memory, at: Addr) -> Result<String, Gap> {

@@ -12,7 +12,7 @@ use super::{
     wire::WireEvent,
 };
 use crate::arch::Registers;
-use crate::base::addr::Addr;
+use crate::base::{addr::Addr, memory::Span};
 use crate::rsp::{
     command::{Command, Point, PointKind},
     reply::{Reply, StopReply},
@@ -134,8 +134,18 @@ impl Session {
         }
     }
 
-    /// The stop is over: nothing that was read counts any more.
+    /// The stop is over: nothing that was read counts any more, except that a
+    /// step of lines goes on with the code of its function as it read it.
     fn forget_stop(&mut self, what: &str) {
+        let stepping = self.journey.as_ref().map(|journey| &journey.plan);
+        if let (Some(Plan::Line { .. }), Some(mut snapshot)) = (stepping, self.snapshot.take())
+            && let Some(function) =
+                snapshot.registers.pc().and_then(|pc| self.guest_symbols().function_at(pc))
+        {
+            let span = |(start, end): &(Addr, Addr)| Span::new(*start, end.since(*start));
+            snapshot.memory.keep_only(&function.ranges.iter().map(span).collect::<Vec<_>>());
+            self.code_of_step = snapshot.memory;
+        }
         self.snapshot = None;
         self.panes.clear();
         self.state = State::Running { since: Instant::now(), what: what.to_string() };
@@ -274,7 +284,7 @@ impl Session {
             registers: Registers::unknown(self.arch()),
             thread: thread_of(&stop),
             signal,
-            memory: Default::default(),
+            memory: std::mem::take(&mut self.code_of_step),
         });
         // Only the pc at first: most stops on the way of a step need no more.
         let mut pc = Addr(self.register(self.arch().pc).await?);
@@ -370,6 +380,8 @@ impl Session {
         };
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
         snapshot.registers = registers.clone();
+        // What is shown is read at this stop.
+        snapshot.memory.clear();
         self.generation = snapshot.generation;
         let signal = snapshot.signal;
         self.stop = Some(StopView {
@@ -399,7 +411,7 @@ impl Session {
         self.first_frame();
         self.publish_cost();
         self.touch_now();
-        self.look_at_task().await?;
+        self.look_at_task(&plan).await?;
         self.look_for_new_modules(&plan).await?;
         if let Some(Plan::Out { function: Some(function), .. }) = plan
             && self.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Finished)

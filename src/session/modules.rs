@@ -167,10 +167,7 @@ impl Session {
                     continue;
                 }
             };
-            let names: Vec<String> = (image.image().sections().iter())
-                .filter(|section| section.alloc && section.size > 0)
-                .map(|section| section.name.clone())
-                .collect();
+            let names = guest::listed_sections(image.image());
             let (layouts, guests) = (Arc::clone(layouts), module.found.clone());
             let sections = self
                 .compute(move |_, memory| guest::sections(memory, &layouts, &guests, Some(&names)))

@@ -15,6 +15,7 @@ use super::{
     wire::{Wire, WireEvent},
 };
 use crate::arch::{Arch, Registers, x86_64::X86_64};
+use crate::base::memory::Sparse;
 use crate::source::Sources;
 use crate::symbols::placed::Symbols;
 use crate::target::console::Watcher;
@@ -96,6 +97,8 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Code that a step of lines has read already.
+    pub(super) code_of_step: Sparse,
     /// How many inlined functions begin at the pc of the stop and are not shown
     /// as entered.
     pub(super) hidden: usize,
@@ -115,6 +118,8 @@ pub struct Session {
     /// How many stops there were.
     pub(super) generation: u64,
     pub(super) previous: Option<Registers>,
+    /// The task of the last stop, by pid, and its name.
+    pub(super) last_task: Option<(i64, String)>,
     pub(super) cost_base: Cost,
     /// Whether the guest's identity was established on this link.
     pub(super) identified: bool,
@@ -151,6 +156,7 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            code_of_step: Sparse::new(),
             hidden: 0,
             stays_put: false,
             breaking_in: false,
@@ -161,6 +167,7 @@ impl Session {
             watcher: Watcher::default(),
             generation: 0,
             previous: None,
+            last_task: None,
             cost_base: Cost::default(),
             identified: false,
             dirty: true,
