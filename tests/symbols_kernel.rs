@@ -14,7 +14,7 @@ use kgdb_tui::{
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{addr2line, gdb_lines, gdb_python};
+use oracle::{addr2line, as_readelf, gdb_lines, gdb_python, unwind_rows};
 use std::{
     path::PathBuf,
     sync::{OnceLock, atomic::AtomicBool},
@@ -130,6 +130,18 @@ fn inlined_frames_are_those_of_addr2line() {
         differ.len(),
         differ.join("\n")
     );
+}
+
+#[test]
+fn unwind_rows_are_readelfs() {
+    let symbols = kernel();
+    let rows: Vec<_> = unwind_rows(&vmlinux()).into_iter().flatten().collect();
+    let rows = some(&rows, 5000);
+    assert!(rows.len() >= 5000);
+    for (at, cfa, rules) in rows {
+        let row = symbols.cfi_row(Addr(at)).unwrap_or_else(|| panic!("no row at {at:#x}"));
+        assert_eq!(as_readelf(at, &row), (at, cfa, rules));
+    }
 }
 
 #[test]
