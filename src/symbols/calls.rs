@@ -35,20 +35,12 @@ impl Symbols {
         let return_pc = nest.addr.0.wrapping_add(1);
         let unit = &nest.unit;
         let mut site = None;
-        unit.walk(die(&nest.blocks[0]), &mut |entry, _| {
-            if site.is_some() {
-                return Below::Skip;
+        let calls = [gimli::DW_TAG_call_site, gimli::DW_TAG_GNU_call_site];
+        unit.walk(die(&nest.blocks[0]), &calls, &mut |entry| {
+            if site.is_none() && returns_to(unit, entry) == Some(return_pc) {
+                site = Some(die(entry));
             }
-            match entry.tag() {
-                gimli::DW_TAG_call_site | gimli::DW_TAG_GNU_call_site => {
-                    if returns_to(unit, entry) == Some(return_pc) {
-                        site = Some(die(entry));
-                    }
-                    Below::Skip
-                }
-                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block => Below::Look,
-                _ => Below::Skip,
-            }
+            Below::Skip
         });
         let tags = [gimli::DW_TAG_call_site_parameter, gimli::DW_TAG_GNU_call_site_parameter];
         let parameters = unit.children(site?, &tags);
