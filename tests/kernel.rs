@@ -368,6 +368,7 @@ fn cpus_tasks_and_release() {
     let stop = &stops[active as usize];
     let task = cpus::task(&symbols, &guest, stop.task.unwrap()).unwrap();
     assert_eq!((task.pid, task.tgid, task.comm.as_str()), (pid, pid, "sh"));
+    assert_eq!(cpus::current(&symbols, &guest).unwrap(), (active, task.clone()));
     let saved = cpus::registers(&symbols, &guest, stop.registers.unwrap()).unwrap();
     assert_eq!(saved, guest.registers());
     let current = percpu::addr(&symbols, &guest, "current_task", active).unwrap();
@@ -416,6 +417,13 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     assert!(sections.iter().any(|s| s.name == ".text" && Some(s.addr) == hgfs.base));
 
     let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
+    guest.forget();
+    let expected = modules::expected_sections(image.image());
+    let again = modules::sections(&guest, &layouts, hgfs, Some(&expected)).unwrap();
+    println!("with names at hand: {:?}", guest.cost());
+    assert_eq!(again, sections);
+    assert!(guest.cost().0 < 10, "the names were read");
+
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
     let placed = sections.into_iter().map(|section| (section.name, section.addr)).collect();
     symbols.place("hgfs", image, Placement::Sections(placed));

@@ -16,6 +16,7 @@ use crate::{
         addr::Addr,
         memory::{Gap, Memory},
     },
+    image::file::Image,
     kernel::{KernelError, Struct, symbol},
     symbols::placed::Symbols,
 };
@@ -306,13 +307,27 @@ fn read_module(
     Ok((layouts.state(state).map(module), Addr(next)))
 }
 
+/// The names that the kernel lists for a module loaded from this .ko, for
+/// [`sections`]: allocated, non-empty sections in the order of the headers.
+/// Loading takes the per-CPU section, `.modinfo` and `__versions` out, and
+/// puts the symbol table in (`layout_symtab` and `rewrite_section_headers` in
+/// kernel/module). A wrong guess here costs reads, nothing else.
+pub fn expected_sections(ko: &Image) -> Vec<String> {
+    let taken_out = |name: &str| matches!(name, ".data..percpu" | ".modinfo" | "__versions");
+    let put_in = |name: &str| matches!(name, ".symtab" | ".strtab");
+    (ko.sections().iter())
+        .filter(|section| section.size > 0)
+        .filter(|section| section.alloc && !taken_out(&section.name) || put_in(&section.name))
+        .map(|section| section.name.clone())
+        .collect()
+}
+
 /// The section addresses of a module. Those of `.init*` are left out of a
 /// live one, whose init memory is gone while its attributes still name it.
 ///
-/// `expected` are the names of the allocated, non-empty sections of the .ko in
-/// the order of its section headers, if it is at hand: the kernel keeps that
-/// order (`add_sect_attrs`), so when the count agrees only the first and the
-/// last name are read, to confirm it.
+/// `expected` are the names of [`expected_sections`], if the .ko is at hand:
+/// the kernel keeps the order of the headers (`add_sect_attrs`), so when the
+/// count agrees only the first and the last name are read, to confirm it.
 pub fn sections(
     memory: &dyn Memory,
     layouts: &Layouts,
