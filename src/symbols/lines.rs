@@ -173,50 +173,46 @@ pub(super) fn tidy(path: &str) -> String {
     format!("{root}{}", parts.join("/"))
 }
 
-/// The source files one unit names, by index.
-#[derive(Default)]
-pub(super) struct UnitFiles {
-    unit: u32,
-    paths: Vec<(u32, String)>,
-}
-
-impl UnitFiles {
-    /// Reads the file table of a unit's line program.
-    pub fn read(unit: &Unit<'_>) -> UnitFiles {
-        let mut out = UnitFiles { unit: unit.number, paths: Vec::new() };
-        let Some(program) = &unit.unit.line_program else { return out };
-        let header = program.header();
-        let first = if header.version() >= 5 { 0 } else { 1 };
-        for index in first..first + header.file_names().len() as u64 {
-            if let Some(file) = source_file(unit, index) {
-                out.paths.push((index as u32, file.name));
-            }
-        }
-        out
-    }
-}
-
 /// Every source file of an image, and which units name it.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Sorted.
+    /// While reading.
+    by_name: FxHashMap<String, Vec<Use>>,
+    /// Sorted, once everything is read.
     names: Vec<String>,
     /// By name: where its uses start in `uses`; one more at the end.
     starts: Vec<u32>,
-    /// (unit, index in that unit's file table).
-    uses: Vec<(u32, u32)>,
+    uses: Vec<Use>,
 }
 
+/// A unit, and the index of a file in that unit's table.
+type Use = (u32, u32);
+
 impl Files {
-    /// Merges the tables of all units.
-    pub fn build(parts: Vec<UnitFiles>) -> Files {
-        let mut by_name: FxHashMap<String, Vec<(u32, u32)>> = FxHashMap::default();
-        for part in parts {
-            for (index, path) in part.paths {
-                by_name.entry(path).or_default().push((part.unit, index));
+    /// Reads the file table of a unit's line program.
+    pub fn read(&mut self, unit: &Unit<'_>) {
+        let Some(program) = &unit.unit.line_program else { return };
+        let header = program.header();
+        // Files count from 1 before DWARF 5.
+        let first = if header.version() >= 5 { 0 } else { 1 };
+        for index in first..first + header.file_names().len() as u64 {
+            if let Some(file) = source_file(unit, index) {
+                let entry = (unit.number, index as u32);
+                self.by_name.entry(file.name).or_default().push(entry);
             }
         }
-        let mut sorted: Vec<(String, Vec<(u32, u32)>)> = by_name.into_iter().collect();
+    }
+
+    /// Adds what another has read.
+    pub fn merge(&mut self, other: Files) {
+        for (name, uses) in other.by_name {
+            self.by_name.entry(name).or_default().extend(uses);
+        }
+    }
+
+    /// Ends reading: the table that is asked.
+    pub fn sorted(self) -> Files {
+        let mut sorted: Vec<(String, Vec<Use>)> = self.by_name.into_iter().collect();
         sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut files = Files::default();
         for (name, uses) in sorted {
@@ -225,6 +221,7 @@ impl Files {
             files.uses.extend(uses);
         }
         files.starts.push(files.uses.len() as u32);
+        files.uses.shrink_to_fit();
         files
     }
 
