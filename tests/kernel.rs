@@ -9,7 +9,7 @@ use kgdb_tui::{
     arch::{Registers, x86_64::X86_64},
     base::{
         addr::Addr,
-        memory::{Memory, Sparse},
+        memory::{Memory, Recorder, Sparse},
     },
     eval::{
         location::{Context, Frame},
@@ -33,6 +33,7 @@ use std::{
     path::Path,
     process::Command,
     sync::{OnceLock, atomic::AtomicBool},
+    time::Instant,
 };
 
 /// vmlinux of the guest with its DWARF, at its link address.
@@ -141,7 +142,9 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
                 frame.level, variable.type_name, variable.name, variable.value
             );
             if let Value::Known { text: value, .. } = &variable.value {
-                // In the argument list, or in the list of locals.
+                // In the argument list, or in the list of locals; of a struct
+                // gdb shows the members.
+                let value = value.trim_end_matches("...}");
                 let (short, long) =
                     (format!("{}={value}", variable.name), format!("{} = {value}", variable.name));
                 assert!(
@@ -256,6 +259,81 @@ fn a_fault_in_the_kernel_is_crossed() {
         }
     }
     panic!("no fault in the kernel");
+}
+
+/// Runs a computation as the session does: again and again, with what it
+/// missed fetched between. Gives the result and how many runs missed.
+fn by_misses<T>(guest: &Guest, compute: impl Fn(&dyn Memory) -> T) -> (T, usize) {
+    let mut known = Sparse::new();
+    for rounds in 0..100 {
+        let recorder = Recorder::new(&known);
+        let result = compute(&recorder);
+        let misses = recorder.into_misses();
+        if misses.is_empty() {
+            return (result, rounds);
+        }
+        for miss in misses {
+            let (mut at, end) = (miss.start, miss.start.offset(miss.len));
+            while at < end {
+                let len = (4096 - at.0 % 4096).min(end.since(at));
+                match guest.bytes(at, len as usize) {
+                    Ok(bytes) => known.insert(at, &bytes),
+                    Err(_) => known.insert_fault(at),
+                }
+                at = at.offset(len);
+            }
+        }
+    }
+    panic!("no end of misses");
+}
+
+#[test]
+fn misses_are_few_and_the_result_is_the_same() {
+    let symbols = vmlinux();
+    let mut guest = Guest::boot("hgfs.demo nokaslr");
+    guest.break_in();
+    guest.run_to(symbols.symbol_addr("proc_reg_read").unwrap());
+    let registers = guest.registers();
+    let (stack, rounds) =
+        by_misses(&guest, |memory| unwind(&symbols, memory, &registers, None, 64));
+    println!("stack: {rounds} rounds, {:?}", guest.cost());
+    assert_eq!(stack, unwind(&symbols, &guest, &registers, None, 64));
+    assert!(rounds <= stack.frames.len());
+
+    let frames = frames_of(&stack);
+    let all_arguments = |memory: &dyn Memory| {
+        let shown = expand(&symbols, &stack);
+        let of = |frame: &ShownFrame| {
+            let frames = &frames[frame.physical..];
+            arguments(&Context { symbols: &symbols, memory, frames }, frame.depth)
+        };
+        shown.iter().map(of).collect::<Vec<_>>()
+    };
+    let (values, rounds) = by_misses(&guest, all_arguments);
+    println!("arguments: {rounds} rounds, {:?}", guest.cost());
+    let start = Instant::now();
+    assert_eq!(values, all_arguments(&guest));
+    println!("arguments of all frames: {:?}", start.elapsed());
+    let start = Instant::now();
+    assert_eq!(unwind(&symbols, &guest, &registers, None, 64), stack);
+    println!("stack of {} frames: {:?}", stack.frames.len(), start.elapsed());
+    assert!(rounds <= 2);
+
+    let layouts = modules::Layouts::new(&symbols).unwrap();
+    let (list, rounds) = by_misses(&guest, |memory| modules::list(&symbols, memory, &layouts));
+    println!("modules: {rounds} rounds, {:?}", guest.cost());
+    assert_eq!(list, modules::list(&symbols, &guest, &layouts));
+    let (found, rounds) =
+        by_misses(&guest, |memory| modules::sections(memory, &layouts, &list.modules[0], None));
+    println!("sections: {rounds} rounds, {:?}", guest.cost());
+    assert!(found.unwrap().len() > 10 && rounds <= 4);
+    let (found, rounds) = by_misses(&guest, |memory| cpus::current(&symbols, memory));
+    println!("{found:?}: {rounds} rounds, {:?}", guest.cost());
+    assert!(found.is_ok() && rounds <= 3);
+    let (proof, rounds) = by_misses(&guest, |memory| proof::prove(&symbols, memory));
+    assert!(proof.unwrap().holds() && rounds == 1);
+    let (found, rounds) = by_misses(&guest, |memory| slide::search(&symbols, memory));
+    assert_eq!((found.unwrap().value, rounds), (0, 1));
 }
 
 #[test]
