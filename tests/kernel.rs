@@ -16,7 +16,7 @@ use kgdb_tui::{
         value::Value,
         variables::{arguments, locals},
     },
-    kernel::{cpus, modules, percpu, proof, slide, version},
+    kernel::{cpus, module_sections, modules, percpu, proof, slide, version},
     symbols::{
         image::DebugImage,
         placed::{Placement, Symbols},
@@ -320,11 +320,13 @@ fn misses_are_few_and_the_result_is_the_same() {
     assert!(rounds <= 2);
 
     let layouts = modules::Layouts::new(&symbols).unwrap();
+    let attrs = module_sections::Layouts::new(&symbols).unwrap();
     let (list, rounds) = by_misses(&guest, |memory| modules::list(&symbols, memory, &layouts));
     println!("modules: {rounds} rounds, {:?}", guest.cost());
     assert_eq!(list, modules::list(&symbols, &guest, &layouts));
-    let (found, rounds) =
-        by_misses(&guest, |memory| modules::sections(memory, &layouts, &list.modules[0], None));
+    let (found, rounds) = by_misses(&guest, |memory| {
+        module_sections::sections(memory, &attrs, &list.modules[0], None)
+    });
     println!("sections: {rounds} rounds, {:?}", guest.cost());
     assert!(found.unwrap().len() > 10 && rounds <= 4);
     let (found, rounds) = by_misses(&guest, |memory| cpus::current(&symbols, memory));
@@ -342,10 +344,11 @@ fn an_oops_is_unwound_from_the_fault() {
     let mut guest = Guest::boot("hgfs.load nokaslr maxcpus=1");
     guest.break_in();
     let layouts = modules::Layouts::new(&symbols).unwrap();
+    let attrs = module_sections::Layouts::new(&symbols).unwrap();
     let hgfs = modules::list(&symbols, &guest, &layouts).modules.remove(0);
     let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
-    let sections = modules::sections(&guest, &layouts, &hgfs, None).unwrap();
+    let sections = module_sections::sections(&guest, &attrs, &hgfs, None).unwrap();
     let placed = sections.into_iter().map(|section| (section.name, section.addr)).collect();
     symbols.place("hgfs", image, Placement::Sections(placed));
     guest.shell("echo bug > /proc/hgfs");
@@ -481,12 +484,13 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     assert!(proof::prove(&symbols, &guest).unwrap().holds());
 
     let layouts = modules::Layouts::new(&symbols).unwrap();
+    let attrs = module_sections::Layouts::new(&symbols).unwrap();
     let list = modules::list(&symbols, &guest, &layouts);
     println!("{list:x?} {:?}", guest.cost());
     assert_eq!(list.problem, None);
     let hgfs = list.modules.iter().find(|module| module.name == "hgfs").unwrap();
     assert_eq!(hgfs.state, modules::State::Live);
-    let sections = modules::sections(&guest, &layouts, hgfs, None).unwrap();
+    let sections = module_sections::sections(&guest, &attrs, hgfs, None).unwrap();
     println!("{sections:x?} {:?}", guest.cost());
     let mut got: Vec<(String, u64)> =
         sections.iter().map(|section| (section.name.clone(), section.addr.0)).collect();
@@ -496,8 +500,8 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
 
     let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
     guest.forget();
-    let expected = modules::expected_sections(image.image());
-    let again = modules::sections(&guest, &layouts, hgfs, Some(&expected)).unwrap();
+    let expected = module_sections::expected_names(image.image());
+    let again = module_sections::sections(&guest, &attrs, hgfs, Some(&expected)).unwrap();
     println!("with names at hand: {:?}", guest.cost());
     assert_eq!(again, sections);
     assert!(guest.cost().0 < 10, "the names were read");
