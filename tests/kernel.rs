@@ -367,7 +367,7 @@ fn an_oops_is_unwound_from_the_fault() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
     /// Whatever is on the stack, every frame is code of the kernel and the
     /// walk ends.
     #[test]
@@ -504,6 +504,9 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     let again = module_sections::sections(&guest, &attrs, hgfs, Some(&expected)).unwrap();
     println!("with names at hand: {:?}", guest.cost());
     assert_eq!(again, sections);
+    let id = module_sections::build_id(&guest, &sections).unwrap();
+    assert_eq!(id.as_deref(), image.image().build_id());
+    assert!(id.is_some());
     assert!(guest.cost().0 < 10, "the names were read");
 
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
