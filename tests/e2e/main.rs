@@ -1,0 +1,12 @@
+//! The whole program on the real guest, from its command line to its answers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support"]
+mod support {
+    pub mod batch;
+    pub mod guest;
+}
+
+mod facts;
+mod spine;
