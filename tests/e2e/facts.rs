@@ -10,6 +10,9 @@ use std::fs;
 /// Where the kernel is linked to, and runs with `nokaslr`.
 pub const LINKED_AT: u64 = 0xffff_ffff_8100_0000;
 
+/// Where the system calls of 64-bit programs enter the kernel.
+pub const ENTRY: &str = "entry_SYSCALL_64";
+
 /// The stack below a read of /proc/hgfs, innermost first, with what is inlined.
 pub const READ_STACK: &[(&str, bool)] = &[
     ("HgfsSendRequest", false),
@@ -24,7 +27,7 @@ pub const READ_STACK: &[(&str, bool)] = &[
     ("ksys_read", false),
     ("do_syscall_x64", true),
     ("do_syscall_64", false),
-    ("entry_SYSCALL_64", false),
+    (ENTRY, false),
 ];
 
 /// The number of the first line with a text in a file of the guest's source.
@@ -90,15 +93,26 @@ pub fn setup(guest: &LockedGuest) -> Setup {
     Setup::new(guest.address())
 }
 
-/// Function and inline mark of each frame.
+/// Function and inline mark of each frame. The label inside the entry code that
+/// an oops would name counts as the whole function, which gdb names.
 pub fn functions(bt: &Value) -> Vec<(&str, bool)> {
     let frames = bt["frames"].as_array().unwrap();
     frames
         .iter()
         .map(|frame| {
-            (frame["function"].as_str().unwrap_or("??"), frame["inlined"].as_bool().unwrap())
+            let name = frame["function"].as_str().unwrap_or("??");
+            let name = if name.starts_with(ENTRY) { ENTRY } else { name };
+            (name, frame["inlined"].as_bool().unwrap())
         })
         .collect()
+}
+
+/// That a stack goes to the entry of a system call and ends there.
+#[track_caller]
+pub fn reaches_the_entry(bt: &Value) {
+    let names = functions(bt);
+    assert_eq!(bt["complete"], true, "{}: {names:?}", bt["end"]);
+    assert_eq!(names.last(), Some(&(ENTRY, false)), "{names:?}");
 }
 
 /// The frame of a function.
@@ -106,7 +120,7 @@ pub fn functions(bt: &Value) -> Vec<(&str, bool)> {
 pub fn frame<'a>(bt: &'a Value, function: &str) -> &'a Value {
     let frames = bt["frames"].as_array().unwrap();
     let found = frames.iter().find(|frame| frame["function"] == function);
-    found.unwrap_or_else(|| panic!("no {function} in {bt}"))
+    found.unwrap_or_else(|| panic!("no {function} in {:?}", functions(bt)))
 }
 
 /// A variable of a list.

@@ -8,5 +8,8 @@ mod support {
     pub mod guest;
 }
 
+mod boot;
 mod facts;
+mod files;
 mod spine;
+mod trouble;
