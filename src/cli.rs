@@ -65,10 +65,10 @@ pub struct Cli {
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub timeout: Duration,
     /// Write every byte of the line to FILE, with times.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub record: Option<PathBuf>,
     /// Write what the program does to FILE.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     pub log: Option<PathBuf>,
 }
 

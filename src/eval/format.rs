@@ -50,13 +50,23 @@ impl Formatter<'_> {
         if let Some(symbol) = self.symbols.describe(Addr(value)) {
             text.push_str(&format!(" <{symbol}>"));
         }
-        if matches!(self.symbols.type_shape(target), TypeShape::Char { .. }) {
+        // kgdb can't read user space (arch/x86/mm/maccess.c), so asking would
+        // only cost a packet.
+        if value >> 63 == 1 && self.is_text(target) {
             // A string that can't be read, or not yet, is just not shown.
             if let Ok(string) = self.string(Addr(value), STRING_BYTES) {
                 text.push_str(&format!(" {string}"));
             }
         }
         text
+    }
+
+    /// Whether a type is C's plain `char`. A `u8` is seldom text, and behind
+    /// a pointer to it may be a device, where a read has effects.
+    fn is_text(&self, ty: TypeRef) -> bool {
+        matches!(self.symbols.type_shape(ty), TypeShape::Char { .. })
+            && (self.symbols.type_name(ty).split(' '))
+                .all(|word| matches!(word, "char" | "const" | "volatile"))
     }
 
     /// An array of characters as a string; `None` for any other array.
@@ -67,7 +77,7 @@ impl Formatter<'_> {
         counts: &[Option<u64>],
     ) -> Result<Option<String>, Gap> {
         let &[Some(count)] = counts else { return Ok(None) };
-        if !matches!(self.symbols.type_shape(element), TypeShape::Char { .. }) {
+        if !self.is_text(element) {
             return Ok(None);
         }
         match found {

@@ -6,6 +6,7 @@ use crate::{
         addr::{Addr, FileAddr},
         memory::{Gap, Memory},
     },
+    eval::entry,
     symbols::{
         answer::{ImageId, Location},
         placed::Symbols,
@@ -19,6 +20,19 @@ const MAX_OPERATIONS: u32 = 10_000;
 /// Larger values are not fetched whole; whoever wants them asks by member.
 pub const MAX_BYTES: u64 = 4096;
 
+/// One frame of a stack as expressions see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    /// Its registers, as far as they are known.
+    pub registers: &'a Registers,
+    /// Its canonical frame address.
+    pub cfa: Option<Addr>,
+    /// Its pc; for a caller, where the call returns to.
+    pub pc: Addr,
+    /// The address it is looked up by; one before `pc` for a caller.
+    pub lookup: Addr,
+}
+
 /// A frame for expressions: everything they may refer to.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
@@ -26,12 +40,10 @@ pub struct Context<'a> {
     pub symbols: &'a Symbols,
     /// Guest memory.
     pub memory: &'a dyn Memory,
-    /// The frame's registers.
-    pub registers: &'a Registers,
-    /// The frame's canonical frame address.
-    pub cfa: Option<Addr>,
-    /// The address the frame is looked up by.
-    pub lookup: Addr,
+    /// The frame, then its callers as far as they are known: a value may be
+    /// known only to the caller that passed it. Never empty in use; without
+    /// a frame every value that needs one is unavailable.
+    pub frames: &'a [Frame<'a>],
 }
 
 /// Why a value has no bytes.
@@ -61,7 +73,7 @@ pub enum Found {
     Bytes(Vec<u8>),
 }
 
-type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 impl Context<'_> {
     /// Where the value is that `location` describes.
@@ -93,7 +105,7 @@ impl Context<'_> {
         }
     }
 
-    fn run(
+    pub(super) fn run(
         &self,
         evaluation: &mut Evaluation<Slice<'_>>,
         image: ImageId,
@@ -133,9 +145,10 @@ impl Context<'_> {
                     let at = at.ok_or(Absent::Unavailable("its section is not in the guest"))?;
                     evaluation.resume_with_relocated_address(at.0)
                 }
-                // The value a register had on entry: the caller may know, but
-                // the register itself has another value by now.
-                EvaluationResult::RequiresEntryValue(_) => return Err(Absent::OptimizedOut),
+                EvaluationResult::RequiresEntryValue(expression) => {
+                    let value = entry::value(self, expression.0.slice())?;
+                    evaluation.resume_with_entry_value(gimli::Value::Generic(value))
+                }
                 EvaluationResult::RequiresParameterRef(_) => return Err(Absent::OptimizedOut),
                 EvaluationResult::RequiresTls(_) => {
                     return Err(Absent::Unavailable("thread-local"));
@@ -149,17 +162,21 @@ impl Context<'_> {
         }
     }
 
+    fn frame(&self) -> Result<&Frame<'_>, Absent> {
+        self.frames.first().ok_or(Absent::Unavailable("there is no frame"))
+    }
+
     fn register(&self, register: gimli::Register) -> Result<u64, Absent> {
         // Not saved by any callee: its value is gone, as in gdb.
-        self.registers.by_dwarf(register.0).ok_or(Absent::OptimizedOut)
+        self.frame()?.registers.by_dwarf(register.0).ok_or(Absent::OptimizedOut)
     }
 
     fn cfa(&self) -> Result<Addr, Absent> {
-        self.cfa.ok_or(Absent::Unavailable("the frame's address is not known"))
+        self.frame()?.cfa.ok_or(Absent::Unavailable("the frame's address is not known"))
     }
 
     fn frame_base(&self) -> Result<Addr, Absent> {
-        let base = self.symbols.frame_base(self.lookup);
+        let base = self.symbols.frame_base(self.frame()?.lookup);
         let base = base.ok_or(Absent::Unavailable("the function has no frame base"))?;
         let mut evaluation = evaluation(&base.bytes, base.encoding);
         self.run(&mut evaluation, base.image, false)?;
@@ -224,12 +241,12 @@ impl Context<'_> {
     }
 }
 
-fn evaluation(bytes: &[u8], encoding: Encoding) -> Evaluation<Slice<'_>> {
+pub(super) fn evaluation(bytes: &[u8], encoding: Encoding) -> Evaluation<Slice<'_>> {
     Evaluation::new(EndianSlice::new(bytes, LittleEndian), encoding)
 }
 
 /// A value on DWARF's stack, widened by its sign.
-fn value_bytes(value: gimli::Value) -> [u8; 8] {
+pub(super) fn value_bytes(value: gimli::Value) -> [u8; 8] {
     match value {
         gimli::Value::Generic(v) | gimli::Value::U64(v) => v.to_le_bytes(),
         gimli::Value::I64(v) => v.to_le_bytes(),
@@ -260,13 +277,9 @@ mod tests {
         let mut memory = Sparse::new();
         memory.insert(Addr(0x1008), &[1, 2, 3, 4, 5, 6, 7, 8]);
         let symbols = Symbols::new();
-        check(&Context {
-            symbols: &symbols,
-            memory: &memory,
-            registers: &registers,
-            cfa: Some(Addr(0x1040)),
-            lookup: Addr(0),
-        })
+        let (pc, lookup) = (Addr(0), Addr(0));
+        let frame = Frame { registers: &registers, cfa: Some(Addr(0x1040)), pc, lookup };
+        check(&Context { symbols: &symbols, memory: &memory, frames: &[frame] })
     }
 
     fn find(bytes: &[u8]) -> Result<Found, Absent> {

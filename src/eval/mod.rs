@@ -6,6 +6,7 @@
 //! value that can't be known is never replaced by another: it is optimized
 //! out, or unavailable with the reason.
 
+mod entry;
 mod format;
 pub mod location;
 pub mod value;

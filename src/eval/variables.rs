@@ -34,12 +34,14 @@ pub struct Variable {
 /// The arguments of the function at place `depth` among those inlined into
 /// each other at the frame.
 pub fn arguments(context: &Context<'_>, depth: usize) -> Vec<Variable> {
-    variables(context, context.symbols.arguments_at(context.lookup, depth))
+    let at = context.frames.first().map(|frame| context.symbols.arguments_at(frame.lookup, depth));
+    variables(context, at.unwrap_or_default())
 }
 
 /// The local variables in scope there, innermost block first.
 pub fn locals(context: &Context<'_>, depth: usize) -> Vec<Variable> {
-    variables(context, context.symbols.locals_at(context.lookup, depth))
+    let at = context.frames.first().map(|frame| context.symbols.locals_at(frame.lookup, depth));
+    variables(context, at.unwrap_or_default())
 }
 
 /// All are evaluated even when one misses, so that one run asks for all.
@@ -64,7 +66,7 @@ pub fn returned(
     ty: TypeRef,
 ) -> Value {
     let unavailable = |why: &str| Value::Unavailable(why.to_string());
-    let (Some(pc), Some(rax)) = (registers.pc(), registers.by_name("rax")) else {
+    let Some(rax) = registers.by_name("rax") else {
         return unavailable("the registers are not known");
     };
     match symbols.type_shape(ty) {
@@ -77,6 +79,6 @@ pub fn returned(
         }
         _ => {}
     }
-    let context = Context { symbols, memory, registers, cfa: None, lookup: pc };
+    let context = Context { symbols, memory, frames: &[] };
     context.value_at(ty, &Found::Bytes(rax.to_le_bytes().to_vec()))
 }

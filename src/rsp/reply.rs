@@ -174,7 +174,11 @@ pub fn parse(command: &Command, payload: &[u8]) -> Result<Reply, ReplyError> {
         }
         Command::HaltReason => stop(payload).map(Reply::Stop),
         Command::Supported => Some(Reply::Text(payload.to_vec())),
-        Command::ReadRegisters => unhex(payload).filter(|raw| raw.len() >= 8).map(Reply::Registers),
+        // i386 has the fewest, 64 bytes; every register has 4 or 8. A bit
+        // error can make a `#` in the middle, followed by a good checksum.
+        Command::ReadRegisters => unhex(payload)
+            .filter(|raw| raw.len() >= 64 && raw.len().is_multiple_of(4))
+            .map(Reply::Registers),
         Command::ReadRegister { .. } => {
             unhex(payload).filter(|raw| raw.len() <= 64).map(Reply::Register)
         }
@@ -288,6 +292,7 @@ mod tests {
             (Command::HaltReason, b"OK"),
             (Command::HaltReason, b"?"),
             (Command::ReadRegisters, b"g"),
+            (Command::ReadRegisters, b"0011223344556677"),
             (Command::CurrentThread, b"QC"),
             (Command::FirstThreads, b"m01,xx"),
         ] {

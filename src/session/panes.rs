@@ -15,13 +15,13 @@ use crate::base::{
     memory::{Gap, Memory, Span},
 };
 use crate::eval::{
-    location::Context,
+    location::{self, Context},
     value::Value,
     variables::{self, Variable},
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
-    End, FrameKind, Stack,
+    End, Frame, FrameKind, Stack,
     shown::{self, ShownFrame},
     walk,
 };
@@ -31,6 +31,10 @@ const SHOWN_FRAMES: usize = 64;
 
 /// Bytes of code that are read around the pc.
 const CODE_BYTES: u64 = 96;
+
+/// Callers that are given to the values of a frame: an argument may be known
+/// only to the caller that passed it, which may have it from its own.
+const CALLERS: usize = 4;
 
 /// What is still to be computed for this stop.
 #[derive(Debug, Default)]
@@ -229,7 +233,8 @@ impl Session {
     pub(super) async fn all_variables(&mut self) -> Result<Vec<VariableView>, Failure> {
         self.need_stopped()?;
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
-        self.whole_stack(self.selected_physical() + 1).await?;
+        // One caller more: an argument may be known only to it.
+        self.whole_stack(self.selected_physical() + 2).await?;
         let Some(work) = self.variables_work() else { return Ok(Vec::new()) };
         let variables = self.compute(work).await?;
         self.take_arguments(level, &variables);
@@ -246,7 +251,8 @@ impl Session {
             let Some(state) = self.frame_state(level) else { continue };
             let variables = self
                 .compute(move |symbols, memory| {
-                    let found = variables::arguments(&state.context(symbols, memory), state.depth);
+                    let context = Context { symbols, memory, frames: &state.frames() };
+                    let found = variables::arguments(&context, state.depth);
                     found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
                 })
                 .await?;
@@ -260,7 +266,7 @@ impl Session {
     ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
         let state = self.frame_state(self.stop.as_ref()?.selected)?;
         Some(move |symbols: &Symbols, memory: &dyn Memory| {
-            let context = state.context(symbols, memory);
+            let context = Context { symbols, memory, frames: &state.frames() };
             let args = variables::arguments(&context, state.depth);
             let locals = variables::locals(&context, state.depth);
             let args = args.into_iter().map(|v| view_of(v, true));
@@ -273,13 +279,9 @@ impl Session {
         let stack = self.panes.stack.as_ref()?;
         let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
-        let frame = stack.frames.get(shown.physical)?;
-        Some(FrameState {
-            registers: frame.registers.clone(),
-            cfa: frame.cfa,
-            lookup: frame.lookup,
-            depth: shown.depth,
-        })
+        let frames = stack.frames.get(shown.physical..)?;
+        let frames = frames.iter().take(CALLERS + 1).cloned().collect();
+        Some(FrameState { frames, depth: shown.depth })
     }
 
     /// The source line of a shown frame.
@@ -422,7 +424,8 @@ impl Session {
                 count.max(1) - 1
             )));
         }
-        let registers = self.frame_state(level).map(|state| state.registers);
+        let registers =
+            self.frame_state(level).and_then(|state| Some(state.frames.first()?.registers.clone()));
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
@@ -441,18 +444,23 @@ impl Session {
     }
 }
 
-/// A frame's registers and place, as its variables need them.
+/// A shown frame and its callers, as its variables need them.
 struct FrameState {
-    registers: Registers,
-    cfa: Option<Addr>,
-    lookup: Addr,
+    /// The physical frame, then its callers as far as they are read.
+    frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
     depth: usize,
 }
 
 impl FrameState {
-    fn context<'a>(&'a self, symbols: &'a Symbols, memory: &'a dyn Memory) -> Context<'a> {
-        Context { symbols, memory, registers: &self.registers, cfa: self.cfa, lookup: self.lookup }
+    fn frames(&self) -> Vec<location::Frame<'_>> {
+        let frames = self.frames.iter().map(|frame| location::Frame {
+            registers: &frame.registers,
+            cfa: frame.cfa,
+            pc: frame.pc,
+            lookup: frame.lookup,
+        });
+        frames.collect()
     }
 }
 

@@ -30,8 +30,9 @@ pub(super) const MAX_HOPS: usize = 16;
 pub(super) struct Head {
     /// Where its header starts in `.debug_info`.
     pub offset: usize,
-    /// Its abbreviations, parsed once.
-    pub abbreviations: Arc<Abbreviations>,
+    /// Its abbreviations, once it was asked for: those of all units are more
+    /// than everything else that is kept.
+    pub abbreviations: OnceLock<Arc<Abbreviations>>,
     /// Its line table, once it was asked for.
     pub rows: OnceLock<Arc<Rows>>,
 }
@@ -63,7 +64,8 @@ impl<'a> Unit<'a> {
         let head = image.loaded()?.heads.get(number as usize)?;
         let dwarf = view(image.image());
         let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(head.offset)).ok()?;
-        let abbreviations = head.abbreviations.clone();
+        let parse = || dwarf.abbreviations(&header).unwrap_or_default();
+        let abbreviations = head.abbreviations.get_or_init(parse).clone();
         let unit = gimli::Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
         Some(Unit { dwarf, unit, number })
     }
@@ -129,13 +131,36 @@ impl<'a> Unit<'a> {
     /// dropped; in the order of the file, the entry's own part first as
     /// compilers write it.
     pub fn ranges(&self, entry: &Entry<'a>) -> Vec<(u64, u64)> {
+        self.code(
+            entry.attr_value(gimli::DW_AT_low_pc),
+            entry.attr_value(gimli::DW_AT_high_pc),
+            entry.attr_value(gimli::DW_AT_ranges),
+        )
+    }
+
+    /// The same from the attributes. Not gimli's `die_ranges`, which adds
+    /// without a check and panics on a hostile size in a debug build.
+    pub fn code(
+        &self,
+        low: Option<Value<'a>>,
+        high: Option<Value<'a>>,
+        ranges: Option<Value<'a>>,
+    ) -> Vec<(u64, u64)> {
+        let address = |value| self.dwarf.attr_address(&self.unit, value).ok().flatten();
         let mut out = Vec::new();
-        let Ok(mut ranges) = self.dwarf.die_ranges(&self.unit, entry) else { return out };
-        while let Ok(Some(range)) = ranges.next() {
-            if range.begin < range.end && range.begin != 0 {
+        if let Some(value) = ranges {
+            let Ok(Some(mut list)) = self.dwarf.attr_ranges(&self.unit, value) else { return out };
+            while let Ok(Some(range)) = list.next() {
                 out.push((range.begin, range.end));
             }
+        } else if let (Some(low), Some(high)) = (low.and_then(address), high) {
+            let end = match high {
+                AttributeValue::Addr(_) | AttributeValue::DebugAddrIndex(_) => address(high),
+                value => value.udata_value().map(|size| low.wrapping_add(size)),
+            };
+            out.extend(end.map(|end| (low, end)));
         }
+        out.retain(|&(start, end)| start != 0 && start < end);
         out
     }
 
@@ -144,58 +169,79 @@ impl<'a> Unit<'a> {
         self.ranges(entry).iter().any(|&(start, end)| (start..end).contains(&addr.0))
     }
 
-    /// Where an entry with code is entered: `DW_AT_entry_pc`, `DW_AT_low_pc`,
-    /// else the start of its first range.
+    /// Where an entry with code is entered: `DW_AT_entry_pc` when its code
+    /// has that address, else the start of its first range. (GCC gives many
+    /// inlined calls an entry at an empty range before their code; stopping
+    /// there would not be in them yet.) `None` when it has no code.
     pub fn entry_pc(&self, entry: &Entry<'a>, ranges: &[(u64, u64)]) -> Option<u64> {
+        let first = ranges.first()?.0;
         let said = match entry.attr_value(gimli::DW_AT_entry_pc) {
             // DWARF 5, 2.18: a constant counts from the base address.
-            Some(AttributeValue::Udata(offset)) => {
-                ranges.first().map(|range| range.0.wrapping_add(offset))
-            }
+            Some(AttributeValue::Udata(offset)) => Some(first.wrapping_add(offset)),
             Some(value) => self.dwarf.attr_address(&self.unit, value).ok().flatten(),
             None => None,
         };
-        said.or_else(|| ranges.first().map(|range| range.0))
+        let covered = |at: &u64| ranges.iter().any(|&(start, end)| (start..end).contains(at));
+        Some(said.filter(covered).unwrap_or(first))
     }
 
-    /// The children of an entry, each with its depth below it (1 for a direct
-    /// child). `visit` says whether to look below the child too.
-    pub fn walk(&self, die: u32, visit: &mut dyn FnMut(&Entry<'a>, isize) -> Below) {
+    /// Visits the entries below an entry that have one of these tags; the
+    /// others are passed over without reading their attributes, and looked
+    /// below. `visit` says whether to look below the entry too.
+    pub fn walk(&self, die: u32, tags: &[DwTag], visit: &mut dyn FnMut(&Entry<'a>) -> Below) {
+        self.descend(die, tags, Below::Look, visit);
+    }
+
+    fn descend(
+        &self,
+        die: u32,
+        tags: &[DwTag],
+        unlisted: Below,
+        visit: &mut dyn FnMut(&Entry<'a>) -> Below,
+    ) {
         let Ok(mut raw) = self.unit.entries_raw(Some(UnitOffset(die as usize))) else { return };
-        let mut entry = Entry::null();
-        // Below this depth entries are passed over.
-        let mut floor = isize::MAX;
-        loop {
-            match raw.read_entry(&mut entry) {
-                Ok(true) => {}
-                Ok(false) if raw.next_depth() <= 0 => return,
-                Ok(false) => continue,
-                Err(_) => return,
-            }
-            let depth = entry.depth();
-            if depth == 0 {
-                if !entry.has_children() {
+        match raw.read_abbreviation() {
+            Ok(Some(root)) if root.has_children() => {
+                if raw.skip_attributes(root.attributes()).is_err() {
                     return;
+                }
+            }
+            _ => return,
+        }
+        let mut entry = Entry::null();
+        // Entries deeper than this are passed over.
+        let mut floor = isize::MAX;
+        while raw.next_depth() > 0 {
+            let (depth, offset) = (raw.next_depth(), raw.next_offset());
+            let abbreviation = match raw.read_abbreviation() {
+                Ok(Some(abbreviation)) => abbreviation,
+                Ok(None) => continue,
+                Err(_) => return,
+            };
+            let (tag, specs) = (abbreviation.tag(), abbreviation.attributes());
+            if depth > floor || !tags.contains(&tag) {
+                if raw.skip_attributes(specs).is_err() {
+                    return;
+                }
+                if depth <= floor {
+                    floor = unlisted.floor(depth);
                 }
                 continue;
             }
-            if depth > floor {
-                continue;
+            if raw.read_attributes(specs, &mut entry.attrs).is_err() {
+                return;
             }
-            floor = match visit(&entry, depth) {
-                Below::Look => isize::MAX,
-                Below::Skip => depth,
-            };
+            entry =
+                Entry { tag, has_children: abbreviation.has_children(), offset, depth, ..entry };
+            floor = visit(&entry).floor(depth);
         }
     }
 
     /// The direct children of an entry that have one of these tags.
     pub fn children(&self, die: u32, tags: &[DwTag]) -> Vec<Entry<'a>> {
         let mut out = Vec::new();
-        self.walk(die, &mut |entry, _| {
-            if tags.contains(&entry.tag()) {
-                out.push(entry.clone());
-            }
+        self.descend(die, tags, Below::Skip, &mut |entry| {
+            out.push(entry.clone());
             Below::Skip
         });
         out
@@ -209,6 +255,16 @@ pub(super) enum Below {
     Look,
     /// Pass over its children.
     Skip,
+}
+
+impl Below {
+    /// The depth below which entries are passed over, after one at `depth`.
+    fn floor(self, depth: isize) -> isize {
+        match self {
+            Below::Look => isize::MAX,
+            Below::Skip => depth,
+        }
+    }
 }
 
 /// The offset of an entry in its unit.

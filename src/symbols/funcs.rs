@@ -38,26 +38,17 @@ impl<'a> Nest<'a> {
         let unit = Unit::open(&placed.image, range.unit)?;
         let function = unit.entry(range.die)?;
         let mut blocks = vec![function];
-        unit.walk(range.die, &mut |entry, _| {
-            let block = matches!(
-                entry.tag(),
-                gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_lexical_block
-            );
-            if !block || blocks.len() > MAX_INLINE || !unit.covers(entry, addr) {
+        let tags = [gimli::DW_TAG_inlined_subroutine, gimli::DW_TAG_lexical_block];
+        unit.walk(range.die, &tags, &mut |entry| {
+            // A block beside one that has the address claims it wrongly.
+            let inside = entry.depth() > blocks.last().map_or(0, Entry::depth);
+            if !inside || blocks.len() > MAX_INLINE || !unit.covers(entry, addr) {
                 return Below::Skip;
             }
             blocks.push(entry.clone());
             Below::Look
         });
-        // A block is inside the one before only when it comes from below it;
-        // siblings that both claim the address are told apart by depth.
-        let mut nested: Vec<Entry<'a>> = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            if nested.last().is_none_or(|last| block.depth() > last.depth()) {
-                nested.push(block);
-            }
-        }
-        Some(Nest { placed, unit, addr, blocks: nested })
+        Some(Nest { placed, unit, addr, blocks })
     }
 
     /// The places in `blocks` where a function begins, innermost first: the

@@ -30,9 +30,13 @@ pub struct DebugImage {
     image: Image,
     loaded: OnceLock<Loaded>,
     frames: OnceLock<Frames>,
-    layouts: Mutex<FxHashMap<(u32, u32), Option<Arc<Layout>>>>,
+    /// By unit and entry.
+    layouts: Mutex<FxHashMap<(u32, u32), CachedLayout>>,
     lines: Mutex<FxHashMap<String, CodeLines>>,
 }
+
+/// A layout, or that there is none.
+type CachedLayout = Option<Arc<Layout>>;
 
 /// What loading makes.
 pub(super) struct Loaded {
@@ -242,7 +246,7 @@ fn read_unit(image: &Image, header: gimli::UnitHeader<Slice<'_>>, number: u32) -
     let dwarf = dwarf::view(image);
     let offset = header.debug_info_offset().map_or(0, |offset| offset.0);
     let abbreviations = dwarf.abbreviations(&header).unwrap_or_default();
-    let head = Head { offset, abbreviations: abbreviations.clone(), rows: OnceLock::new() };
+    let head = Head { offset, abbreviations: OnceLock::new(), rows: OnceLock::new() };
     let mut part = UnitPart {
         head,
         comp_dir: None,
@@ -256,12 +260,9 @@ fn read_unit(image: &Image, header: gimli::UnitHeader<Slice<'_>>, number: u32) -
     part.comp_dir = unit.unit.comp_dir.map(|dir| dir.to_string_lossy().into_owned());
     part.names = Names::read(&unit);
     part.files = UnitFiles::read(&unit);
-    if let Ok(mut ranges) = unit.dwarf.unit_ranges(&unit.unit) {
-        while let Ok(Some(range)) = ranges.next() {
-            if range.begin < range.end && range.begin != 0 {
-                part.ranges.push(UnitRange { start: range.begin, end: range.end, unit: number });
-            }
-        }
+    if let Some(root) = unit.entry(unit.unit.header.root_offset().0 as u32) {
+        let range = |(start, end)| UnitRange { start, end, unit: number };
+        part.ranges.extend(unit.ranges(&root).into_iter().map(range));
     }
     part
 }

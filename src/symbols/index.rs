@@ -117,7 +117,7 @@ impl Names {
         Ok(())
     }
 
-    fn note(&mut self, unit: &Unit<'_>, die: u32, tag: DwTag, facts: &Facts<'_>) {
+    fn note<'a>(&mut self, unit: &Unit<'a>, die: u32, tag: DwTag, facts: &Facts<'a>) {
         let kind = match tag {
             gimli::DW_TAG_subprogram => return self.note_function(unit, die, facts),
             gimli::DW_TAG_variable if facts.placed => Kind::Variable,
@@ -134,8 +134,8 @@ impl Names {
         }
     }
 
-    fn note_function(&mut self, unit: &Unit<'_>, die: u32, facts: &Facts<'_>) {
-        let ranges = code(unit, facts);
+    fn note_function<'a>(&mut self, unit: &Unit<'a>, die: u32, facts: &Facts<'a>) {
+        let ranges = unit.code(facts.low, facts.high, facts.ranges);
         if ranges.is_empty() && !facts.inline {
             return;
         }
@@ -206,26 +206,6 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
         }
     }
     Ok(())
-}
-
-/// The code of a function, without what the linker dropped.
-fn code(unit: &Unit<'_>, facts: &Facts<'_>) -> Vec<(u64, u64)> {
-    let address = |value| unit.dwarf.attr_address(&unit.unit, value).ok().flatten();
-    let mut out = Vec::new();
-    if let Some(value) = facts.ranges {
-        let Ok(Some(mut ranges)) = unit.dwarf.attr_ranges(&unit.unit, value) else { return out };
-        while let Ok(Some(range)) = ranges.next() {
-            out.push((range.begin, range.end));
-        }
-    } else if let (Some(low), Some(high)) = (facts.low.and_then(address), facts.high) {
-        let end = match high {
-            AttributeValue::Addr(_) | AttributeValue::DebugAddrIndex(_) => address(high),
-            value => value.udata_value().map(|size| low.wrapping_add(size)),
-        };
-        out.extend(end.map(|end| (low, end)));
-    }
-    out.retain(|&(start, end)| start != 0 && start < end);
-    out
 }
 
 /// The name of an entry, or of what it is an instance or definition of.

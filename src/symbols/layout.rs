@@ -4,7 +4,7 @@ use crate::symbols::{
     answer::{Layout, Member, TypeRef},
     dwarf::{Entry, Value, die, number},
     placed::Symbols,
-    types::Typed,
+    types::{Typed, constant},
 };
 use gimli::{AttributeValue, Operation};
 use std::sync::Arc;
@@ -111,10 +111,11 @@ fn bit_field(child: &Entry<'_>, offset: u64, size: u64) -> (u64, Option<(u32, u3
     };
     let first = if let Some(first) = attr(gimli::DW_AT_data_bit_offset) {
         first
-    } else if let Some(from_top) = attr(gimli::DW_AT_bit_offset) {
+    } else if let Some(from_top) = child.attr_value(gimli::DW_AT_bit_offset).and_then(constant) {
+        // Negative when a packed field goes on past its storage unit.
         let unit = attr(gimli::DW_AT_byte_size).unwrap_or(size).saturating_mul(8);
         let top = offset.saturating_mul(8).saturating_add(unit);
-        top.saturating_sub(from_top).saturating_sub(bits.into())
+        top.wrapping_add_signed(from_top.wrapping_neg()).saturating_sub(bits.into())
     } else {
         offset.saturating_mul(8)
     };

@@ -47,6 +47,8 @@ mod scope;
 
 mod cfi;
 
+pub mod calls;
+
 use crate::image::ImageError;
 use std::path::PathBuf;
 use thiserror::Error;

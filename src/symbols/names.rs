@@ -2,6 +2,7 @@
 
 use crate::{
     base::addr::FileAddr,
+    image::symtab::Symbol,
     symbols::{
         answer::FunctionMatch,
         dwarf::{Below, Unit, die},
@@ -62,7 +63,7 @@ impl Symbols {
                     }
                 }
             }
-            let symbols = image.symbols().prefixed(prefix).filter(|symbol| symbol.function);
+            let symbols = image.symbols().prefixed(prefix).filter(is_entered);
             more.extend(symbols.map(|symbol| symbol.name.to_owned()).take(limit));
             names.extend(more);
         }
@@ -94,10 +95,16 @@ impl Symbols {
                     }
                 }
             }
-            image.symbols().iter().filter(|s| s.function).for_each(|symbol| note(symbol.name));
+            image.symbols().iter().filter(is_entered).for_each(|symbol| note(symbol.name));
         }
         names.into_iter().take(limit).map(|(_, name)| name).collect()
     }
+}
+
+/// Whether a symbol is of a function that can be called; `.cold` parts are
+/// jumped to from inside theirs.
+fn is_entered(symbol: &Symbol<'_>) -> bool {
+    symbol.function && !symbol.name.ends_with(".cold")
 }
 
 fn is_function(entry: &NameEntry) -> bool {
@@ -157,9 +164,8 @@ fn instances(placed: &Placed, unit: u32, dies: &BTreeSet<u32>, name: &str) -> Ve
     let Some(unit) = Unit::open(&placed.image, unit) else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
     let root = unit.unit.header.root_offset().0 as u32;
-    unit.walk(root, &mut |entry, _| {
-        if entry.tag() == gimli::DW_TAG_inlined_subroutine
-            && let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+    unit.walk(root, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
+        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
             && unit.offset(origin).is_some_and(|origin| dies.contains(&origin))
         {
             found.push(entry.clone());

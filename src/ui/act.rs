@@ -56,8 +56,8 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         Action::PreviousMatch => search_on(app, false),
         Action::GoTo => app.popup = Popup::Prompt(prompt::Prompt::new(prompt::Question::GoTo)),
         Action::Back => {
-            let (view, book) = (app.view.clone(), app.book.clone());
-            if !app.source.back(view.as_ref().and_then(|view| view.stop.as_deref()), &*book) {
+            let book = app.book.clone();
+            if !app.source.back(&*book) {
                 show_pc(app);
             }
         }
@@ -143,7 +143,7 @@ fn may_break_in(app: &mut App) -> bool {
 }
 
 fn at_cursor(app: &mut App, make: impl FnOnce(String) -> Request) -> Vec<Effect> {
-    match app.source.location(app.stop()) {
+    match app.source.location() {
         Some(location) => vec![Effect::Ask(make(location), Purpose::Key)],
         None => {
             app.say(Level::Info, "the cursor of the source pane is on no line of code");
@@ -210,10 +210,10 @@ pub fn show_line(app: &mut App, line: u32) {
 }
 
 fn visit(app: &mut App, spot: &Spot) {
-    let (view, book) = (app.view.clone(), app.book.clone());
+    let book = app.book.clone();
     app.give_focus(PaneId::Source);
     app.settle();
-    app.source.go_to(spot, view.as_ref().and_then(|view| view.stop.as_deref()), &*book);
+    app.source.go_to(spot, &*book);
 }
 
 fn show_pc(app: &mut App) {
@@ -233,8 +233,7 @@ pub fn search_for(app: &mut App, text: &str) {
 }
 
 fn search_on(app: &mut App, forward: bool) {
-    let view = app.view.clone();
-    if !app.source.search_on(forward, view.as_ref().and_then(|view| view.stop.as_deref())) {
+    if !app.source.search_on(forward) {
         let text = app.source.search.take().unwrap_or_default();
         app.say(Level::Info, &format!("'{}' is not in this file", printable(&text)));
     }

@@ -1,5 +1,6 @@
 //! What reaches the screen's state, and what it wants done.
 
+use super::panes::source::Selection;
 use crate::config::keys::Key;
 use crate::session::answer::{Answer, Failure};
 use crate::session::request::{Leave, Request, Update};
@@ -32,6 +33,8 @@ pub enum Purpose {
     Key,
     /// A key that resumed the guest; the answer is its next stop.
     Run,
+    /// Instructions of a stop's frame, for the source pane.
+    Code(Selection),
     /// A typed line; the answer is shown under it.
     Line(String),
     /// Leaving; when it is done the program ends.

@@ -20,7 +20,7 @@ use std::{sync::Arc, time::Instant};
 /// Takes in one message at a time `now`.
 pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
     app.now = now;
-    let effects = match message {
+    let mut effects = match message {
         Message::Key(key) => key_pressed(app, key),
         Message::Paste(text) => {
             match &mut app.popup {
@@ -41,7 +41,15 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
         Message::Resumed => vec![Effect::Redraw],
     };
     app.settle();
+    effects.extend(wanted_code(app));
     effects
+}
+
+/// Asks for instructions where they are shown and not there.
+fn wanted_code(app: &mut App) -> Option<Effect> {
+    let view = app.view.clone()?;
+    let of = app.source.wants_code(&view)?;
+    Some(Effect::Ask(Request::Disassemble(None), Purpose::Code(of)))
 }
 
 fn news_came(app: &mut App, news: Update) -> Vec<Effect> {
@@ -106,6 +114,8 @@ fn answered(
         (Purpose::Leave(how), Some(Err(why))) => return leaving_failed(app, how, &why),
         // The session's own end says why.
         (_, None) | (_, Some(Err(Failure::Cancelled))) => {}
+        // The guest may have been resumed meanwhile: nothing to look at.
+        (Purpose::Code(_), Some(Err(Failure::Running))) => {}
         (_, Some(Err(why))) => app.say(Level::Error, &printable(&why.to_string())),
         (Purpose::Key, Some(Ok(answer))) => {
             if let Answer::Breakpoints { breakpoints } = &answer {
@@ -119,6 +129,14 @@ fn answered(
             }
         }
         (Purpose::Run, Some(Ok(_))) => {}
+        (Purpose::Code(of), Some(Ok(answer))) => {
+            let (view, book) = (app.view.clone(), app.book.clone());
+            if let Answer::Code { instructions } = &answer
+                && let Some(stop) = view.as_ref().and_then(|view| view.stop.as_deref())
+            {
+                app.source.take_code(of, instructions, stop, &*book);
+            }
+        }
         (Purpose::Line(line), Some(Ok(answer))) => show_answer(app, &line, &answer),
     }
     effects
@@ -150,8 +168,16 @@ fn show_answer(app: &mut App, line: &str, answer: &Answer) {
     let text = render::answer(answer);
     app.note(Kind::Answer, &text);
     let is_stop = matches!(answer, Answer::Stop { .. });
+    let one = match answer {
+        Answer::Breakpoints { breakpoints } => breakpoints.len() == 1,
+        _ => false,
+    };
     match text.lines().count() {
         0 => {}
+        2 if one => {
+            let rows: Vec<&str> = text.lines().map(str::trim).collect();
+            app.message = Some((Level::Info, printable(&rows.join(": "))));
+        }
         1 => app.message = Some((Level::Info, printable(&text))),
         _ if is_stop => {
             app.message = Some((Level::Info, printable(text.lines().next().unwrap_or(""))));
@@ -270,17 +296,12 @@ fn in_output(
         return Vec::new();
     }
     match action {
-        Some(Action::Command(_) | Action::CommandLine | Action::Leave) => {
-            act::act(app, action.unwrap_or(Action::Escape))
-        }
-        action => {
-            if let Some(action) = action {
-                output.act(action, screen);
-            }
-            app.popup = keep(output);
-            Vec::new()
-        }
+        None => app.popup = keep(output),
+        Some(action) if output.act(action, screen) => app.popup = keep(output),
+        // Anything else is meant for what lies below.
+        Some(action) => return act::act(app, action),
     }
+    Vec::new()
 }
 
 fn in_leave(app: &mut App, leaving: leave::Leaving, key: Key) -> Vec<Effect> {

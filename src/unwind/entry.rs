@@ -84,6 +84,19 @@ pub(super) fn entered_from(
     if behind.is_plausible(symbols) { Ok(behind.registers) } else { Err(End::NoCfi(at)) }
 }
 
+/// The registers in a `pt_regs` that the unwind table says is at `sp`.
+pub(super) fn pushed_at(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    sp: Addr,
+    like: &Registers,
+    at: Addr,
+) -> Result<Registers, End> {
+    let layout = symbols.struct_layout("pt_regs").ok_or(End::NoCfi(at))?;
+    let pushed = PtRegs::read(&layout, memory, sp, like)?;
+    if pushed.is_plausible(symbols) { Ok(pushed.registers) } else { Err(End::NoCfi(at)) }
+}
+
 struct PtRegs {
     registers: Registers,
 }

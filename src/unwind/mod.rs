@@ -10,6 +10,7 @@
 mod entry;
 mod expression;
 mod irq_stack;
+mod orc;
 mod rules;
 pub mod shown;
 pub mod walk;

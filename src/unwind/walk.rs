@@ -8,7 +8,9 @@ use crate::{
     unwind::{
         Bottom, End, Frame, FrameKind, Stack,
         entry::{self, Entry},
-        irq_stack, rules,
+        irq_stack,
+        orc::{self, Before},
+        rules,
     },
 };
 
@@ -71,7 +73,7 @@ impl Walk<'_> {
     /// The registers of the frame after `frame`, and whether its pc is exact.
     fn step(&self, frame: &mut Frame, exact: bool) -> Result<(Registers, bool), End> {
         let Some(row) = self.symbols.cfi_row(frame.lookup) else {
-            return self.leave_entry(frame, exact);
+            return self.leave_assembly(frame, exact);
         };
         let mut registers = frame.registers.clone();
         let sp = registers.sp().ok_or(End::LostRegister)?;
@@ -84,17 +86,12 @@ impl Walk<'_> {
         if cfa <= effective {
             return Err(End::Loop);
         }
-        match caller.pc() {
-            // head_64.S pushes it so that unwinders stop.
-            Some(Addr(0)) => Err(End::Complete(Bottom::Boot)),
-            Some(pc) if pc < LOWEST_CODE => Err(End::BadReturn(pc)),
-            Some(_) => Ok((caller, row.signal_frame)),
-            None => Err(End::LostRegister),
-        }
+        called(caller, row.signal_frame)
     }
 
-    /// From code without a rule: entry code that was returned into.
-    fn leave_entry(&self, frame: &mut Frame, exact: bool) -> Result<(Registers, bool), End> {
+    /// From code without a DWARF rule: entry code that was returned into, or
+    /// any assembly that the kernel's own table covers.
+    fn leave_assembly(&self, frame: &mut Frame, exact: bool) -> Result<(Registers, bool), End> {
         let at = frame.lookup;
         match entry::classify(self.symbols, at) {
             Some(Entry::Thread) => Err(End::Complete(Bottom::Thread)),
@@ -103,19 +100,64 @@ impl Walk<'_> {
                 frame.kind = kind;
                 // Standing in it, one does not know how much it has pushed.
                 if exact {
-                    return Err(End::NoCfi(at));
+                    return self.by_orc(frame);
                 }
                 if kind == FrameKind::Syscall {
                     return Err(End::Complete(Bottom::Syscall));
                 }
                 let from = entry::entered_from(self.symbols, self.memory, &frame.registers, at)?;
-                match is_user(&from) {
-                    true => Err(End::Complete(Bottom::User)),
-                    false => Ok((from, true)),
-                }
+                interrupted(from)
             }
-            None => Err(End::NoCfi(at)),
+            None => self.by_orc(frame),
         }
+    }
+
+    fn by_orc(&self, frame: &mut Frame) -> Result<(Registers, bool), End> {
+        let at = frame.lookup;
+        let rule = orc::rule(self.symbols, at).ok_or(End::NoCfi(at))?;
+        if rule.is_end() {
+            return Err(End::Complete(match frame.kind {
+                FrameKind::Syscall => Bottom::Syscall,
+                FrameKind::Normal => Bottom::Boot,
+                _ => Bottom::User,
+            }));
+        }
+        match rule.step(self.memory, &frame.registers, at)? {
+            Before::PtRegs(sp) => {
+                let like = &frame.registers;
+                let from = entry::pushed_at(self.symbols, self.memory, sp, like, at)?;
+                if is_user(&from) && frame.kind == FrameKind::Syscall {
+                    return Err(End::Complete(Bottom::Syscall));
+                }
+                interrupted(from)
+            }
+            Before::Caller(caller, cfa) => {
+                frame.cfa = Some(cfa);
+                if frame.registers.sp().is_none_or(|sp| cfa <= sp) {
+                    return Err(End::Loop);
+                }
+                called(caller, false)
+            }
+        }
+    }
+}
+
+/// On to a caller, if there can be one.
+fn called(caller: Registers, exact: bool) -> Result<(Registers, bool), End> {
+    match caller.pc() {
+        // head_64.S pushes it so that unwinders stop.
+        Some(Addr(0)) => Err(End::Complete(Bottom::Boot)),
+        Some(pc) if pc < LOWEST_CODE => Err(End::BadReturn(pc)),
+        Some(_) => Ok((caller, exact)),
+        None => Err(End::LostRegister),
+    }
+}
+
+/// On to interrupted code, if it is the kernel's.
+fn interrupted(from: Registers) -> Result<(Registers, bool), End> {
+    match is_user(&from) {
+        true => Err(End::Complete(Bottom::User)),
+        false => Ok((from, true)),
     }
 }
 

@@ -86,11 +86,14 @@ impl Guest {
             qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("qemu is installed");
         let shell = connect(&dir.path().join("shell"));
         let stream = connect(&dir.path().join("kgdb"));
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
         let wire =
             Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
         let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire) };
-        if !words.contains("kgdbwait") {
+        if words.contains("kgdbwait") {
+            guest.shell_until("KGDB: Waiting for connection");
+            sleep(Duration::from_millis(300));
+        } else {
             guest.shell_until("guest ready");
             guest.shell_until("# ");
         }
@@ -173,19 +176,28 @@ impl Guest {
 
     /// Goes on with a breakpoint at `addr` and stops there.
     pub fn run_to(&self, addr: Addr) {
+        // A breakpoint where it stands would stop it on the spot.
+        if self.registers().pc() == Some(addr) {
+            let stop = self.ask("s");
+            assert!(stop.starts_with("T05"), "{stop}");
+        }
         assert_eq!(self.ask(&format!("Z0,{:x},1", addr.0)), "OK");
         let stop = self.ask("c");
         assert!(stop.starts_with("T05"), "{stop}");
         assert_eq!(self.ask(&format!("z0,{:x},1", addr.0)), "OK");
-        let mut wire = self.wire.borrow_mut();
-        wire.known.clear();
-        (wire.packets, wire.bytes) = (0, 0);
-        drop(wire);
+        self.forget();
         let pc: String = addr.0.to_le_bytes().iter().fold(String::new(), |mut s, b| {
             let _ = write!(s, "{b:02x}");
             s
         });
         assert_eq!(self.ask(&format!("P10={pc}")), "OK");
+    }
+
+    /// Forgets the memory of the last stop, and its cost.
+    pub fn forget(&self) {
+        let mut wire = self.wire.borrow_mut();
+        wire.known.clear();
+        (wire.packets, wire.bytes) = (0, 0);
     }
 
     /// The registers of the stopped task.

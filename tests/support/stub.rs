@@ -49,6 +49,9 @@ pub struct Stub {
     pub breakpoints: BTreeSet<u64>,
     /// Bytes written by `M` or `X`.
     pub written: BTreeMap<u64, u8>,
+    /// A packet was taken that nobody sent: two wrongs made a good checksum,
+    /// which no client can see.
+    pub fooled: bool,
     /// Packets that wait behind the one being sent: `O` and `OK` of a monitor
     /// command.
     more: VecDeque<Vec<u8>>,
@@ -66,6 +69,7 @@ impl Stub {
             steps: 0,
             breakpoints: BTreeSet::new(),
             written: BTreeMap::new(),
+            fooled: false,
             more: VecDeque::new(),
         }
     }
@@ -160,6 +164,7 @@ impl Stub {
 
     fn request(&mut self, payload: &[u8]) {
         let text = String::from_utf8_lossy(payload).into_owned();
+        self.fooled |= payload.contains(&b'$');
         let reply = match payload[..].first() {
             Some(b'?') => {
                 self.breakpoints.clear();

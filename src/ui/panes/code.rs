@@ -1,9 +1,9 @@
 //! Draws the rows of the source pane: gutter, highlighted C, instructions.
 
-use super::source::{Mode, Row, Source, find};
+use super::source::{Mode, Row, Source, find, pc_of};
 use super::{Look, breakpoints};
 use crate::base::addr::Addr;
-use crate::base::text::{hex, printable};
+use crate::base::text::printable;
 use crate::config::theme::Role;
 use crate::session::view::{BreakpointView, FrameView, StopView};
 use crate::source::clex::{Kind, Span};
@@ -92,7 +92,8 @@ impl Source {
         // Among instructions the pc is one of them, not a line.
         let frame = frame.filter(|_| self.mode == Mode::Source);
         let here = frame.filter(|f| f.line == Some(line) && f.file.as_deref() == Some(file));
-        let pc = here.map(pc_role);
+        let pc = here.map(|frame| pc_role(frame, look));
+        let whole = pc.filter(|role| *role != Role::Dim);
         pen.put(mark, look.style(role));
         pen.put(pc_sign(pc), look.style(Role::Focused));
         let number_role = if cursor { Role::Strong } else { Role::Dim };
@@ -101,8 +102,8 @@ impl Source {
         let (content, spans) = text.map_or(("", &[][..]), |text| {
             (text.line(line as usize).unwrap_or(""), text.spans(line as usize))
         });
-        self.draw_text(pen, content, spans, pc.is_some(), look);
-        pc
+        self.draw_text(pen, content, spans, whole.is_some(), look);
+        whole
     }
 
     /// The text of a line from column `left` on, coloured by words, with what
@@ -189,29 +190,29 @@ impl Source {
         look: &Look<'_>,
     ) -> Option<Role> {
         let stop = stop?;
-        let insn = stop.code.get(index)?;
+        let insn = self.code.get(index)?;
         let frame = stop.frames.get(stop.selected);
-        let at = frame.map(|frame| frame.pc).or(stop.registers.pc());
-        let pc = (at == Some(insn.addr)).then(|| frame.map_or(Role::Pc, pc_role));
+        let here = pc_of(stop) == Some(insn.addr);
+        let pc = here.then(|| frame.map_or(Role::Pc, |frame| pc_role(frame, look)));
         let (mark, mark_role) = match planted(look, insn.addr) {
             Some(wish) => breakpoints::sign(wish.state),
             None => (" ", Role::Text),
         };
-        let symbol = stop.code_symbols.get(index).cloned().flatten().unwrap_or_default();
-        let colour = |role| if pc.is_some() { Style::new() } else { look.style(role) };
+        let whole = pc.filter(|role| *role != Role::Dim);
+        let colour = |role| if whole.is_some() { Style::new() } else { look.style(role) };
         pen.put(mark, look.style(mark_role)).put(pc_sign(pc), look.style(Role::Focused));
         pen.put(&format!("{:016x} ", insn.addr.0), colour(Role::Dim));
         if pen.room() > 80 {
-            pen.column(&hex(&insn.bytes), 22, colour(Role::Dim));
+            pen.column(&insn.bytes, 22, colour(Role::Dim));
         }
         if pen.room() > 50 {
-            pen.column(&printable(&symbol), 24, colour(Role::Type)).put(" ", Style::new());
+            pen.column(&printable(&insn.symbol), 24, colour(Role::Type)).put(" ", Style::new());
         }
         let text = printable(&insn.text);
         let (operation, operands) = text.split_once(' ').unwrap_or((&text, ""));
         pen.column(operation, operation.len().max(7), colour(Role::Keyword)).put(" ", Style::new());
-        self.draw_text(pen, operands.trim_start(), &[], pc.is_some(), look);
-        pc
+        self.draw_text(pen, operands.trim_start(), &[], whole.is_some(), look);
+        whole
     }
 }
 
@@ -228,8 +229,13 @@ fn names_line(location: &str, file: &str, line: u32) -> bool {
     number.parse() == Ok(line) && head.is_some_and(|head| head.is_empty() || head.ends_with('/'))
 }
 
-fn pc_role(frame: &FrameView) -> Role {
-    if frame.level == 0 { Role::Pc } else { Role::Caller }
+/// While the guest runs the last stop's place is only where it was.
+fn pc_role(frame: &FrameView, look: &Look<'_>) -> Role {
+    match look.view {
+        Some(view) if !view.state.is_stopped() => Role::Dim,
+        _ if frame.level == 0 => Role::Pc,
+        _ => Role::Caller,
+    }
 }
 
 fn pc_sign(pc: Option<Role>) -> &'static str {

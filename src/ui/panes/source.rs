@@ -2,7 +2,10 @@
 //! frame, and can be walked to any place. Where a file is missing it shows
 //! the instructions, the reason, and the option that would help.
 
+use crate::base::addr::Addr;
+use crate::base::text::hex;
 use crate::config::keys::Action;
+use crate::session::answer::InsnAnswer;
 use crate::session::view::{CodeBook, FrameView, State, StopView, View};
 use crate::source::text::Text;
 use crate::ui::list::List;
@@ -29,7 +32,7 @@ pub enum Mode {
 pub enum Row {
     /// A line of the file, from 1.
     Line(u32),
-    /// An instruction, by its place in the stop's code.
+    /// An instruction, by its place in the pane's code.
     Code(usize),
     /// The line that the instructions below belong to, and its text.
     Place(String),
@@ -48,11 +51,22 @@ pub struct Spot {
     pub line: u32,
 }
 
+/// One instruction as shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Insn {
+    pub(super) addr: Addr,
+    pub(super) bytes: String,
+    pub(super) symbol: String,
+    pub(super) text: String,
+}
+
+/// A stop and a frame of it.
+pub type Selection = (u64, usize);
+
 /// What was followed last. When it differs, the pane goes to the frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Followed {
-    generation: u64,
-    selected: usize,
+    selection: Selection,
     spot: Option<Spot>,
 }
 
@@ -78,8 +92,13 @@ pub struct Source {
     /// The file's lines that have code.
     pub(super) with_code: Arc<BTreeSet<u32>>,
     followed: Option<Followed>,
-    /// The stop, frame and count of the instructions that `rows` were made from.
-    code: (u64, usize, usize),
+    /// Instructions around the pc, or those of an older stop in the same function
+    /// until the new ones are there.
+    pub(super) code: Vec<Insn>,
+    /// What the instructions belong to.
+    code_of: Option<Selection>,
+    /// What instructions were asked for last.
+    asked: Option<Selection>,
     back: Vec<Spot>,
 }
 
@@ -87,20 +106,83 @@ impl Source {
     /// Takes in a new view: goes to a newly selected frame.
     pub fn follow(&mut self, view: &View, book: &dyn CodeBook) {
         let Some(stop) = &view.stop else { return };
-        let code = (stop.generation, stop.selected, stop.code.len());
-        let code_changed = std::mem::replace(&mut self.code, code) != code;
+        let code_came = self.follow_code(stop);
         let frame = stop.frames.get(stop.selected);
-        let spot = frame.and_then(spot_of);
-        let now = Followed { generation: stop.generation, selected: stop.selected, spot };
+        let now = Followed { selection: selection(stop), spot: frame.and_then(spot_of) };
         let reading = frame.is_none() && view.state == State::Stopped && stop.code.is_empty();
-        if reading || (self.followed.as_ref() == Some(&now) && !code_changed) {
+        if reading || (self.followed.as_ref() == Some(&now) && !code_came) {
             return;
         }
         if self.followed.as_ref() != Some(&now) {
             self.followed = Some(now);
             self.go_to_frame(stop, book);
         } else if self.shows_code() {
-            self.make_rows(Some(stop), book);
+            self.make_rows(book);
+            self.show_pc(stop);
+        }
+    }
+
+    /// Takes the view's instructions; `true` when they are new. Those of an
+    /// older stop stay while the pc is among them.
+    fn follow_code(&mut self, stop: &StopView) -> bool {
+        let now = selection(stop);
+        if stop.code.is_empty() {
+            let pc = pc_of(stop);
+            if self.code_of != Some(now) && !self.code.iter().any(|insn| Some(insn.addr) == pc) {
+                self.code.clear();
+                self.code_of = None;
+            }
+            return false;
+        }
+        let symbols = stop.code_symbols.iter().cloned().chain(std::iter::repeat(None));
+        let shown = stop.code.iter().zip(symbols).map(|(insn, symbol)| Insn {
+            addr: insn.addr,
+            bytes: hex(&insn.bytes),
+            symbol: symbol.unwrap_or_default(),
+            text: insn.text.clone(),
+        });
+        let code: Vec<Insn> = shown.collect();
+        let new = self.code != code;
+        self.code = code;
+        self.code_of = Some(now);
+        new
+    }
+
+    /// The selection whose instructions must be asked for: the session reads
+    /// them by itself only where there is no source. Said once each.
+    pub fn wants_code(&mut self, view: &View) -> Option<Selection> {
+        let stop = view.stop.as_ref().filter(|_| view.state.is_stopped())?;
+        let now = selection(stop);
+        let frame = stop.frames.get(stop.selected)?;
+        let wanted = self.shows_code() && frame.path.is_some();
+        if !wanted || self.code_of == Some(now) || self.asked == Some(now) {
+            return None;
+        }
+        self.asked = Some(now);
+        Some(now)
+    }
+
+    /// Takes instructions that were asked for.
+    pub fn take_code(
+        &mut self,
+        of: Selection,
+        code: &[InsnAnswer],
+        stop: &StopView,
+        book: &dyn CodeBook,
+    ) {
+        if of != selection(stop) {
+            return;
+        }
+        let shown = code.iter().map(|insn| Insn {
+            addr: insn.address,
+            bytes: insn.bytes.clone(),
+            symbol: insn.symbol.clone().unwrap_or_default(),
+            text: insn.text.clone(),
+        });
+        self.code = shown.collect();
+        self.code_of = Some(of);
+        if self.shows_code() {
+            self.make_rows(book);
             self.show_pc(stop);
         }
     }
@@ -121,12 +203,12 @@ impl Source {
             }
             None => self.close(),
         }
-        self.make_rows(Some(stop), book);
+        self.make_rows(book);
         self.show_pc(stop);
     }
 
     /// Shows a place; where the pane was is kept for [`Source::back`].
-    pub fn go_to(&mut self, spot: &Spot, stop: Option<&StopView>, book: &dyn CodeBook) {
+    pub fn go_to(&mut self, spot: &Spot, book: &dyn CodeBook) {
         const MOST: usize = 100;
         if let Some(here) = self.here() {
             self.back.push(here);
@@ -134,22 +216,20 @@ impl Source {
                 self.back.remove(0);
             }
         }
-        self.visit(spot, stop, book);
+        self.visit(spot, book);
     }
 
     /// Back to where the pane was; `false` when it was nowhere else.
-    pub fn back(&mut self, stop: Option<&StopView>, book: &dyn CodeBook) -> bool {
+    pub fn back(&mut self, book: &dyn CodeBook) -> bool {
         let Some(spot) = self.back.pop() else { return false };
-        self.visit(&spot, stop, book);
+        self.visit(&spot, book);
         true
     }
 
-    fn visit(&mut self, spot: &Spot, stop: Option<&StopView>, book: &dyn CodeBook) {
-        if self.mode != Mode::Source {
-            self.mode = Mode::Source;
-        }
+    fn visit(&mut self, spot: &Spot, book: &dyn CodeBook) {
+        self.mode = Mode::Source;
         self.open(spot, book);
-        self.make_rows(stop, book);
+        self.make_rows(book);
         self.show_line(spot.line);
     }
 
@@ -163,10 +243,10 @@ impl Source {
     }
 
     /// The cursor's place as a location of the command language.
-    pub fn location(&self, stop: Option<&StopView>) -> Option<String> {
+    pub fn location(&self) -> Option<String> {
         match self.rows.get(self.list.cursor)? {
             Row::Line(line) => Some(format!("{}:{line}", self.file.as_ref()?.0)),
-            Row::Code(index) => Some(format!("*{}", stop?.code.get(*index)?.addr)),
+            Row::Code(index) => Some(format!("*{}", self.code.get(*index)?.addr)),
             Row::Place(_) | Row::Note(_) => None,
         }
     }
@@ -188,7 +268,7 @@ impl Source {
             Mode::Mixed => Mode::Asm,
             Mode::Asm => Mode::Source,
         };
-        self.make_rows(stop, book);
+        self.make_rows(book);
         match (self.mode, line, stop) {
             (Mode::Source, Some(line), _) => self.show_line(line),
             (_, _, Some(stop)) => self.show_pc(stop),
@@ -203,7 +283,7 @@ impl Source {
 
     /// Goes to the next (or previous) row that has the searched text, round
     /// the end; `false` when there is none.
-    pub fn search_on(&mut self, forward: bool, stop: Option<&StopView>) -> bool {
+    pub fn search_on(&mut self, forward: bool) -> bool {
         let Some(needle) = self.search.clone().filter(|needle| !needle.is_empty()) else {
             return false;
         };
@@ -211,7 +291,7 @@ impl Source {
         let found = (1..=count).find_map(|step| {
             let step = if forward { step } else { count - step };
             let row = (self.list.cursor + step) % count;
-            let text = self.row_text(row, stop)?;
+            let text = self.row_text(row)?;
             find(text, &needle, 0).map(|_| row)
         });
         if let Some(row) = found {
@@ -240,14 +320,10 @@ impl Source {
         self.mode != Mode::Source || self.text.is_none()
     }
 
-    pub(super) fn row_text<'a>(
-        &'a self,
-        row: usize,
-        stop: Option<&'a StopView>,
-    ) -> Option<&'a str> {
+    fn row_text(&self, row: usize) -> Option<&str> {
         match self.rows.get(row)? {
             Row::Line(line) => self.text.as_ref()?.line(*line as usize),
-            Row::Code(index) => Some(&stop?.code.get(*index)?.text),
+            Row::Code(index) => Some(&self.code.get(*index)?.text),
             Row::Place(text) | Row::Note(text) => Some(text),
         }
     }
@@ -282,17 +358,14 @@ impl Source {
         self.guessed = false;
     }
 
-    fn make_rows(&mut self, stop: Option<&StopView>, book: &dyn CodeBook) {
-        let code = stop.map_or(0, |stop| stop.code.len());
-        self.rows = match (&self.text, self.mode, stop) {
-            (Some(text), Mode::Source, _) => (1..=text.len() as u32).map(Row::Line).collect(),
-            (Some(text), Mode::Mixed, Some(stop)) if code > 0 => {
-                let file = self.file.as_ref().map_or("", |(file, _)| file);
-                mixed(stop, file, text, book)
-            }
-            (text, ..) => {
+    fn make_rows(&mut self, book: &dyn CodeBook) {
+        let code = self.code.len();
+        self.rows = match (&self.text, self.mode) {
+            (Some(text), Mode::Source) => (1..=text.len() as u32).map(Row::Line).collect(),
+            (Some(text), Mode::Mixed) if code > 0 => self.mixed(text, book),
+            (text, _) => {
                 let note = (text.is_none() && !self.note.is_empty()).then(|| self.note.clone());
-                let waiting = (code == 0).then(|| "the instructions are not read yet".to_string());
+                let waiting = (code == 0).then(|| "reading the instructions …".to_string());
                 let words = note.iter().chain(&waiting).flat_map(|words| words.lines());
                 words.map(|line| Row::Note(line.into())).chain((0..code).map(Row::Code)).collect()
             }
@@ -300,10 +373,33 @@ impl Source {
         self.list.fit(self.rows.len(), self.list.height);
     }
 
+    /// Instructions, each run under the source line it comes from.
+    fn mixed(&self, text: &Text, book: &dyn CodeBook) -> Vec<Row> {
+        let shown = self.file().map_or("", |(file, _)| file);
+        let mut rows = Vec::new();
+        let mut last = None;
+        for (index, insn) in self.code.iter().enumerate() {
+            let place = book.find(&format!("*{}", insn.addr)).ok();
+            let place = place.map(|(file, _, line)| (file, line));
+            if place.is_some() && place != last {
+                match &place {
+                    Some((at, line)) if at == shown && text.line(*line as usize).is_some() => {
+                        rows.push(Row::Line(*line));
+                    }
+                    Some((at, line)) => rows.push(Row::Place(format!("{at}:{line}"))),
+                    None => {}
+                }
+                last = place;
+            }
+            rows.push(Row::Code(index));
+        }
+        rows
+    }
+
     fn show_pc(&mut self, stop: &StopView) {
         let frame = stop.frames.get(stop.selected);
-        let pc = frame.map(|frame| frame.pc).or(stop.registers.pc());
-        let insn = stop.code.iter().position(|insn| Some(insn.addr) == pc);
+        let pc = pc_of(stop);
+        let insn = self.code.iter().position(|insn| Some(insn.addr) == pc);
         let code = self.rows.iter().position(|row| insn.is_some_and(|i| *row == Row::Code(i)));
         match (code, frame.and_then(|frame| frame.line)) {
             (Some(row), _) if self.shows_code() => self.list.show(row),
@@ -313,26 +409,13 @@ impl Source {
     }
 }
 
-/// Instructions, each run under the source line it comes from.
-fn mixed(stop: &StopView, file: &str, text: &Text, book: &dyn CodeBook) -> Vec<Row> {
-    let mut rows = Vec::new();
-    let mut last = None;
-    for (index, insn) in stop.code.iter().enumerate() {
-        let place = book.find(&format!("*{}", insn.addr)).ok();
-        let place = place.map(|(file, _, line)| (file, line));
-        if place.is_some() && place != last {
-            match &place {
-                Some((at, line)) if at == file && text.line(*line as usize).is_some() => {
-                    rows.push(Row::Line(*line));
-                }
-                Some((at, line)) => rows.push(Row::Place(format!("{at}:{line}"))),
-                None => {}
-            }
-            last = place;
-        }
-        rows.push(Row::Code(index));
-    }
-    rows
+fn selection(stop: &StopView) -> Selection {
+    (stop.generation, stop.selected)
+}
+
+/// The selected frame's pc, or the CPU's before there are frames.
+pub(super) fn pc_of(stop: &StopView) -> Option<Addr> {
+    stop.frames.get(stop.selected).map(|frame| frame.pc).or(stop.registers.pc())
 }
 
 fn spot_of(frame: &FrameView) -> Option<Spot> {

@@ -1,7 +1,7 @@
 //! Keys in, requests out.
 
 use super::{Bench, fixture};
-use crate::session::answer::{Answer, Failure, StopAnswer};
+use crate::session::answer::{Answer, Failure, InsnAnswer, StopAnswer};
 use crate::session::request::{BreakKind, Leave, Request, Step, Update};
 use crate::session::view::{State, StopReason, StopView};
 use crate::ui::layout::PaneId;
@@ -73,8 +73,34 @@ fn breakpoints_go_where_the_cursor_is() {
     assert_eq!(asks(bench.keys("t")), [Request::Break(BreakKind::Temporary, here.clone())]);
     assert_eq!(asks(bench.keys("C")), [Request::RunTo(here)]);
     bench.send(ended_by(StopReason::Arrived));
-    bench.keys("a a");
+    assert_eq!(bench.keys("a a"), [], "the view has the instructions");
     assert_eq!(asks(bench.keys("Space")), [Request::Toggle("*0xffffffffc0002035".into())]);
+}
+
+#[test]
+fn instructions_are_asked_for_only_when_shown() {
+    let mut bench = Bench::new(160, 48);
+    let mut stop = fixture::stop(1, 35);
+    stop.code.clear();
+    assert_eq!(bench.view(fixture::view(State::Stopped, Some(stop.clone()))), []);
+    let ask = Effect::Ask(Request::Disassemble(None), Purpose::Code((1, 0)));
+    assert_eq!(bench.keys("a"), [ask]);
+    assert_eq!(bench.keys("a Down"), [], "once");
+    assert!(bench.text().contains("reading the instructions …"));
+    let insn = InsnAnswer {
+        address: stop.frames[0].pc,
+        symbol: Some("HgfsSendRequest+0x35".into()),
+        bytes: "4889e5".into(),
+        text: "mov %rsp,%rbp".into(),
+        current: true,
+    };
+    let answer = Answer::Code { instructions: vec![insn] };
+    bench.send(Message::Answer(Purpose::Code((1, 0)), Some(Ok(answer))));
+    assert!(bench.text().contains("▶ffffffffc0002035 4889e5 "), "{}", bench.text());
+    stop.generation = 2;
+    let again = bench.view(fixture::view(State::Stopped, Some(stop)));
+    assert_eq!(asks(again), [Request::Disassemble(None)], "the next stop's are asked for");
+    assert!(bench.text().contains("▶ffffffffc0002035 4889e5 "), "the old ones stay till then");
 }
 
 #[test]

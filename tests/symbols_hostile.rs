@@ -1,0 +1,164 @@
+//! Damaged and hostile files: every question must come back, with an answer
+//! or without, and without a panic.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use kgdb_tui::{
+    base::addr::Addr,
+    symbols::{
+        image::DebugImage,
+        placed::{Placement, Symbols, VMLINUX},
+    },
+};
+use proptest::prelude::{ProptestConfig, any, prop, proptest};
+use std::{
+    hint::black_box,
+    path::Path,
+    process::Command,
+    sync::{OnceLock, atomic::AtomicBool},
+    time::{Duration, Instant},
+};
+
+const TEXT: u64 = 0xffff_ffff_8100_0000;
+
+/// A linked file and a relocatable one, in DWARF 5 and 4.
+fn originals() -> &'static [Vec<u8>] {
+    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+    FILES.get_or_init(|| {
+        let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/symbols");
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let mut files = Vec::new();
+        for flags in [["-gdwarf-5", "-c"], ["-gdwarf-4", "-c"], ["-gdwarf-5", "-nostdlib"]] {
+            let status = Command::new("gcc")
+                .args(flags)
+                .args(["-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-mcmodel=kernel"])
+                .args(["-static", "-Wl,-e,entry", &format!("-Wl,-Ttext={TEXT:#x}")])
+                .arg("-Wl,--unresolved-symbols=ignore-all")
+                .arg(sources.join("main.c"))
+                .arg("-o")
+                .arg(&out)
+                .status();
+            assert!(status.expect("gcc is needed for this test").success());
+            files.push(std::fs::read(&out).unwrap());
+        }
+        files
+    })
+}
+
+/// Asks everything. The addresses are those of the whole file and some wild.
+fn ask_everything(path: &Path) {
+    let Ok(image) = DebugImage::open(path) else { return };
+    let sections = image.image().sections().to_vec();
+    for section in &sections {
+        black_box(image.image().section_data(&section.name));
+    }
+    let _ = image.load_dwarf(&|_| {}, &AtomicBool::new(false));
+    let mut symbols = Symbols::new();
+    let placement: Vec<(String, Addr)> = (sections.iter().enumerate())
+        // The first section after the null one is `.text`.
+        .map(|(i, section)| {
+            (
+                section.name.clone(),
+                Addr(TEXT).offset((i as u64).wrapping_sub(1).wrapping_mul(0x10_0000)),
+            )
+        })
+        .collect();
+    symbols.place("mod", image.clone(), Placement::Sections(placement));
+    symbols.place(VMLINUX, image, Placement::Slide(0));
+    let mut addrs: Vec<Addr> = (0..0x180).step_by(5).map(|i| Addr(TEXT + i)).collect();
+    addrs.extend([Addr(0), Addr(1), Addr(u64::MAX), Addr(TEXT - 1), Addr(0x1_0004)]);
+    for &at in &addrs {
+        black_box((symbols.describe(at), symbols.function_at(at), symbols.cfi_row(at)));
+        black_box((symbols.row_at(at), symbols.rows_of(at, at.offset(64)), symbols.frame_base(at)));
+        black_box(symbols.inline_ranges_at(at));
+        for depth in 0..symbols.frames_at(at).len().min(3) {
+            for variable in
+                symbols.arguments_at(at, depth).iter().chain(&symbols.locals_at(at, depth))
+            {
+                black_box((symbols.type_name(variable.ty), symbols.type_shape(variable.ty)));
+                black_box((symbols.size_of(variable.ty), symbols.layout_of(variable.ty)));
+            }
+        }
+    }
+    for name in ["send_request", "half", "twin", "list_add", "mod!entry", "", "first_request"] {
+        black_box((symbols.find_functions(name), symbols.symbol_addr(name)));
+        black_box((symbols.find_variable(name), symbols.per_cpu_offset_symbol(name)));
+    }
+    for name in ["request", "struct list_head", "atomic_t", "unsigned long", "state", "handler_t"] {
+        black_box((symbols.struct_layout(name), symbols.type_size(name)));
+    }
+    for line in [0, 20, 46, 63, 5000, u32::MAX] {
+        black_box((symbols.find_lines("main.c", line), symbols.find_lines("list.h", line)).0).ok();
+    }
+    black_box((
+        symbols.lines_with_code("main.c"),
+        symbols.files(),
+        symbols.enumerator("STATE_GONE"),
+    ));
+    black_box((symbols.complete_function("s", 9), symbols.functions_matching("e", 9)));
+    black_box(symbols.complete_file("m", 9));
+}
+
+fn survives(bytes: &[u8]) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("hostile");
+    std::fs::write(&path, bytes).unwrap();
+    let start = Instant::now();
+    ask_everything(&path);
+    // The untouched file takes 10 ms; this only finds walks without a bound.
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+}
+
+#[test]
+fn the_originals_answer() {
+    for bytes in originals() {
+        survives(bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: cases(),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn any_bytes_may_be_wrong(
+        which in 0usize..3,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
+    ) {
+        let mut bytes = originals()[which].clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        survives(&bytes);
+    }
+
+    #[test]
+    fn any_word_may_be_absurd(
+        which in 0usize..3,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6), 1..6),
+    ) {
+        const ABSURD: [u64; 6] =
+            [0, u64::MAX, 0x7fff_ffff, 0xffff_fff0, 0x8000_0000_0000_0000, 0xffff_ffff_8100_0000];
+        let mut bytes = originals()[which].clone();
+        for (at, value) in changes {
+            let at = at.index(bytes.len() - 8);
+            bytes[at..at + 8].copy_from_slice(&ABSURD[value].to_le_bytes());
+        }
+        survives(&bytes);
+    }
+
+    #[test]
+    fn any_end_may_be_missing(which in 0usize..3, cut in any::<prop::sample::Index>()) {
+        let bytes = &originals()[which];
+        survives(&bytes[..cut.index(bytes.len())]);
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(60)
+}

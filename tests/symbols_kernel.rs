@@ -1,0 +1,298 @@
+//! Symbols against gdb and addr2line on a real kernel: the test guest's
+//! vmlinux, or the one that `KGDB_TUI_VMLINUX` names.
+
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod oracle;
+
+use kgdb_tui::{
+    base::addr::Addr,
+    image::{file::Image, locate},
+    symbols::{
+        answer::{FunctionMatch, Layout},
+        image::DebugImage,
+        placed::{Placement, Symbols, VMLINUX},
+    },
+};
+use oracle::{addr2line, gdb_lines, gdb_python};
+use std::{
+    path::PathBuf,
+    sync::{OnceLock, atomic::AtomicBool},
+};
+
+fn vmlinux() -> PathBuf {
+    if let Some(path) = std::env::var_os("KGDB_TUI_VMLINUX") {
+        return path.into();
+    }
+    let home = std::env::var_os("HOME").unwrap_or_default();
+    let path = PathBuf::from(home).join(".cache/kgdb-tui/guest-current/vmlinux");
+    assert!(path.exists(), "build the test guest first, or set KGDB_TUI_VMLINUX to a vmlinux");
+    path
+}
+
+fn kernel() -> &'static Symbols {
+    static KERNEL: OnceLock<Symbols> = OnceLock::new();
+    KERNEL.get_or_init(|| {
+        let image = DebugImage::open(&vmlinux()).unwrap();
+        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+        let mut symbols = Symbols::new();
+        symbols.place(VMLINUX, image, Placement::Slide(0));
+        symbols
+    })
+}
+
+/// About `count` of a list, evenly.
+fn some<T: Clone>(all: &[T], count: usize) -> Vec<T> {
+    all.iter().step_by((all.len() / count).max(1)).cloned().collect()
+}
+
+#[test]
+fn break_function_is_where_gdb_puts_it() {
+    let symbols = kernel();
+    let names = some(&symbols.complete_function("", 1_000_000), 220);
+    assert!(names.len() >= 200);
+    let script = format!(
+        r#"
+gdb.execute('set breakpoint pending off')
+for name in {names:?}:
+    try:
+        b = gdb.Breakpoint(function=name)
+        print('@', name, *sorted(l.address for l in b.locations))
+        b.delete()
+    except (gdb.error, RuntimeError) as e:
+        print('@', name)
+"#
+    );
+    let answers = gdb_python(&vmlinux(), &script);
+    assert_eq!(answers.len(), names.len());
+    let mut differ = Vec::new();
+    for (name, answer) in names.iter().zip(&answers) {
+        let want: Vec<u64> = answer.split(' ').skip(1).map(|n| n.parse().unwrap()).collect();
+        let found = symbols.find_functions(name);
+        let mut have: Vec<u64> = found.iter().map(|f| as_gdb_13(symbols, f)).collect();
+        have.sort();
+        have.dedup();
+        if have != want {
+            differ.push(format!("{name}: here {have:x?}, gdb {want:x?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), names.len(), differ.join("\n"));
+}
+
+/// gdb 13 takes the start of an inlined instance's first range for its entry.
+fn as_gdb_13(symbols: &Symbols, found: &FunctionMatch) -> u64 {
+    if !found.inlined {
+        return found.after_prologue.0;
+    }
+    let inlined = symbols.inline_ranges_at(found.entry);
+    let own = inlined.iter().find(|i| i.name == found.name && i.entry == found.entry);
+    own.map_or(found.entry.0, |instance| instance.ranges[0].0.0)
+}
+
+#[test]
+fn inlined_frames_are_those_of_addr2line() {
+    let symbols = kernel();
+    let image = Image::open(&vmlinux()).unwrap();
+    let text = image.section(".text").unwrap();
+    let addrs: Vec<u64> = (0..3000).map(|i| text.addr.0 + i * (text.size / 3000) + i % 7).collect();
+    let path = vmlinux();
+    let answers = addr2line(&path, &addrs);
+    let lines = gdb_lines(&path, &addrs);
+    let mut compared = 0;
+    let mut differ = Vec::new();
+    for ((addr, mut want), line) in addrs.into_iter().zip(answers).zip(lines) {
+        if want[0].1.starts_with("??") || symbols.symbol_at(Addr(addr)).is_none() {
+            continue;
+        }
+        compared += 1;
+        let frames = symbols.frames_at(Addr(addr));
+        let have: Vec<(String, String)> = frames
+            .iter()
+            .map(|f| {
+                let file = f.file.as_ref().map_or("??", |file| file.name.as_str());
+                let line = f.line.map_or("?".to_owned(), |line| line.to_string());
+                (f.function.clone(), format!("{file}:{line}"))
+            })
+            .collect();
+        // The line of the address itself is gdb's: of several rows at one
+        // address addr2line takes the last, gdb the last statement.
+        let place = have[0].1.rsplit_once(':').unwrap();
+        let line_of_gdb = place.1.parse().unwrap_or(0) == line;
+        want[0].1 = have[0].1.clone();
+        if have != want || !line_of_gdb {
+            differ.push(format!("{addr:#x}: here {have:?}, gdb {line}, addr2line {want:?}"));
+        }
+    }
+    assert!(compared > 1200, "{compared}");
+    assert!(
+        differ.len() * 100 < compared,
+        "{} of {compared}:\n{}",
+        differ.len(),
+        differ.join("\n")
+    );
+}
+
+#[test]
+fn every_member_is_at_gdbs_offset() {
+    let symbols = kernel();
+    let names = [
+        "task_struct",
+        "module",
+        "mm_struct",
+        "file",
+        "inode",
+        "sk_buff",
+        "rq",
+        "pt_regs",
+        "list_head",
+        "super_block",
+        "net_device",
+        "page",
+        "vm_area_struct",
+        "cred",
+        "dentry",
+    ];
+    let script = format!(
+        r#"
+def walk(t, base, path, depth):
+    for f in t.fields():
+        if not hasattr(f, 'bitpos'): continue
+        p = path + (f.name or '')
+        print('@', p or '-', base + f.bitpos // 8 if not f.bitsize else base * 8 + f.bitpos,
+              f.bitsize, str(f.type.sizeof))
+        s = f.type.strip_typedefs()
+        if s.code in (gdb.TYPE_CODE_STRUCT, gdb.TYPE_CODE_UNION) and depth < 6:
+            walk(s, base + f.bitpos // 8, p + '.' if f.name else path, depth + 1)
+for name in {names:?}:
+    t = gdb.lookup_type('struct ' + name)
+    print('@ struct', name, t.sizeof)
+    walk(t, 0, '', 0)
+"#
+    );
+    let mut have = Vec::new();
+    for name in names {
+        let layout = symbols.struct_layout(name).unwrap_or_else(|| panic!("no {name}"));
+        have.push(format!("struct {name} {}", layout.size));
+        list(&layout, 0, "", 0, &mut have);
+    }
+    let want = gdb_python(&vmlinux(), &script);
+    assert!(want.len() > 1500, "{}", want.len());
+    for (have, want) in have.iter().zip(&want) {
+        assert_eq!(have, want);
+    }
+    assert_eq!(have.len(), want.len());
+}
+
+fn list(layout: &Layout, base: u64, path: &str, depth: u32, out: &mut Vec<String>) {
+    for member in &layout.members {
+        let name = format!("{path}{}", member.name);
+        let shown = if name.is_empty() { "-" } else { &name };
+        let at = base + member.offset;
+        match member.bits {
+            Some((first, bits)) => {
+                out.push(format!("{shown} {} {bits} {}", at * 8 + u64::from(first), member.size))
+            }
+            None => out.push(format!("{shown} {at} 0 {}", member.size)),
+        }
+        if let Some(inner) = &member.inner
+            && depth < 6
+        {
+            let path = if member.name.is_empty() { path.to_owned() } else { format!("{name}.") };
+            list(inner, at, &path, depth + 1, out);
+        }
+    }
+}
+
+#[test]
+fn a_kernel_says_what_the_kernel_layer_asks() {
+    let symbols = kernel();
+    let layout = symbols.struct_layout("module").unwrap();
+    assert!(layout.member("list.next").is_some() && layout.member("state").is_some());
+    assert_eq!(symbols.enumerator("MODULE_STATE_LIVE"), Some(0));
+    let current = symbols.per_cpu_offset_symbol("current_task");
+    let kernel = symbols.vmlinux().unwrap().image.image();
+    let zero_based = kernel.section(".data..percpu").is_some_and(|section| section.addr.0 == 0);
+    if let Some(current) = current {
+        assert_eq!(zero_based, current.0 < 0x100_0000, "{current}");
+        let mut slid = symbols.clone();
+        slid.set_slide(0x1400_0000);
+        let moved = slid.per_cpu_offset_symbol("current_task").unwrap().since(current);
+        assert_eq!(moved, if zero_based { 0 } else { 0x1400_0000 });
+        let table = |symbols: &Symbols| symbols.symbol_addr("__per_cpu_offset").unwrap();
+        assert_eq!(table(&slid).since(table(symbols)), 0x1400_0000);
+    }
+    // Assembly has a symbol and no DWARF function; nothing is invented.
+    let entry = symbols.symbol_addr("entry_SYSCALL_64").unwrap();
+    assert_eq!(symbols.describe(entry).as_deref(), Some("entry_SYSCALL_64"));
+    assert_eq!(symbols.cfi_row(entry), None);
+    assert_eq!(symbols.find_functions("entry_SYSCALL_64").len(), 1);
+    assert_eq!(symbols.symbol_at(Addr(0)), None);
+    assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
+    assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
+}
+
+/// A real module, with the sections where a guest might have them.
+#[test]
+fn a_module_breaks_where_gdb_breaks_it() {
+    let path = locate::find_module("fuse", &[], &vmlinux())
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|ending| ending == "ko"))
+        .expect("fuse.ko beside the vmlinux or below");
+    let image = DebugImage::open(&path).unwrap();
+    image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    let loaded =
+        image.image().sections().iter().filter(|section| section.alloc && section.size > 0);
+    let mut next = 0xffff_ffff_c012_3000;
+    let mut placement = Vec::new();
+    for section in loaded.filter(|section| !section.name.starts_with(".init")) {
+        placement.push((section.name.clone(), Addr(next)));
+        next += section.size.next_multiple_of(0x1000) + 0x3000;
+    }
+    let text = placement.iter().find(|(name, _)| name == ".text").unwrap().1;
+    let mut symbols = Symbols::new();
+    symbols.place("fuse", image.clone(), Placement::Sections(placement.clone()));
+
+    let names = symbols.complete_function("fuse_", 1000);
+    assert!(names.len() > 300, "{}", names.len());
+    let places: Vec<String> = placement
+        .iter()
+        .filter(|(name, _)| name != ".text")
+        .map(|(name, addr)| format!("-s {name} {addr}"))
+        .collect();
+    let script = format!(
+        r#"
+gdb.execute('set confirm off')
+gdb.execute('set breakpoint pending off')
+gdb.execute('file')
+gdb.execute('add-symbol-file {} {text} {}')
+for name in {names:?}:
+    try:
+        b = gdb.Breakpoint(function=name)
+        print('@', name, *sorted(l.address for l in b.locations))
+        b.delete()
+    except (gdb.error, RuntimeError) as e:
+        print('@', name)
+"#,
+        path.display(),
+        places.join(" ")
+    );
+    let answers = gdb_python(&path, &script);
+    assert_eq!(answers.len(), names.len());
+    let answered = answers.iter().filter(|answer| answer.contains(' ')).count();
+    assert!(answered > 250, "gdb knows {answered}");
+    let in_module = |addr: &u64| (text.0..next).contains(addr);
+    let mut differ = Vec::new();
+    for (name, answer) in names.iter().zip(&answers) {
+        // gdb leaves what has no place (`.init.text`) at low addresses.
+        let want: Vec<u64> = answer.split(' ').skip(1).map(|n| n.parse().unwrap()).collect();
+        let want: Vec<u64> = want.into_iter().filter(in_module).collect();
+        let found = symbols.find_functions(name);
+        let mut have: Vec<u64> = found.iter().map(|f| as_gdb_13(&symbols, f)).collect();
+        have.sort();
+        have.dedup();
+        if have != want {
+            differ.push(format!("{name}: here {have:x?}, gdb {want:x?}"));
+        }
+    }
+    assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), names.len(), differ.join("\n"));
+}
