@@ -3,6 +3,7 @@
 
 use super::{
     answer::Failure,
+    control::SIGTRAP,
     request::{Leave, Level},
     run::Session,
     view::{Match, State, StopReason},
@@ -15,7 +16,7 @@ use crate::rsp::{
 };
 use crate::target::{
     breakin,
-    console::KdbEntry,
+    console::{KdbEntry, PAGER_QUIT},
     knock::{Knock, Step, Verdict},
 };
 use std::time::{Duration, Instant};
@@ -129,6 +130,10 @@ impl Session {
                     }
                     continue;
                 }
+                Step::Type(bytes) => {
+                    self.wire.send_raw(bytes).await?;
+                    continue;
+                }
                 Step::ListenUntil(until) => Some(until),
                 Step::Wait => None,
             };
@@ -159,16 +164,23 @@ impl Session {
         let signs = self.watcher.feed(&text);
         self.show_console(text);
         let mut entry: Option<KdbEntry> = None;
-        let mut stopped = false;
+        let (mut stopped, mut paged) = (false, false);
         for sign in signs {
             use crate::target::console::Sign;
             match sign {
                 Sign::KdbEntered(found) => entry = Some(found),
                 Sign::KdbPrompt { .. } | Sign::Waiting => stopped = true,
+                Sign::KdbPager => paged = true,
                 // A login or shell may print anything while the guest runs.
                 Sign::Stranger(_) => {}
                 other => self.say(Level::Warning, other.to_string()),
             }
+        }
+        if paged
+            && self.wire.mode() != Mode::Stopped
+            && let Err(why) = self.wire.send_raw(PAGER_QUIT).await
+        {
+            return self.link_lost(why);
         }
         if stopped && self.wire.mode() != Mode::Stopped {
             self.wire.client().assume_unknown();
@@ -324,13 +336,29 @@ impl Session {
                 }
                 self.reconcile().await
             }
-            _ => match self.wire.ask(Command::Detach).await {
+            _ => match self.wire.ask(self.detach_command()).await {
                 Ok(_) => {
                     self.points.table_emptied();
                     Ok(())
                 }
                 Err(error) => Err(self.lost(error)),
             },
+        }
+    }
+
+    /// `D`; but at an oops or the like that would run into the same exception
+    /// again, and the guest would stop with nobody there. So the kernel gets it,
+    /// and does what it does without a debugger.
+    fn detach_command(&self) -> Command {
+        match &self.snapshot {
+            Some(stop) if stop.signal != SIGTRAP => {
+                self.say(
+                    Level::Warning,
+                    "the guest was stopped by an exception, which the kernel deals with now: an oops kills the task".into(),
+                );
+                Command::PassException
+            }
+            _ => Command::Detach,
         }
     }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 const STEP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// SIGTRAP: breakpoints, steps, panic and sysrq-g.
-const SIGTRAP: u8 = 5;
+pub const SIGTRAP: u8 = 5;
 
 impl Session {
     /// `continue`.
