@@ -17,6 +17,7 @@ use crate::rsp::{
     command::{Command, Point, PointKind},
     reply::{Reply, StopReply},
 };
+use crate::target::registers;
 use std::time::{Duration, Instant};
 
 /// An instruction step that has not come back after this long has left the
@@ -374,7 +375,13 @@ impl Session {
         self.points.temporary.clear();
         self.breaking_in = false;
         let registers = match self.wire.ask(Command::ReadRegisters).await {
-            Ok(Reply::Registers(bytes)) => Registers::from_g(self.arch(), &bytes),
+            Ok(Reply::Registers(bytes)) => match registers::from_reply(self.arch(), &bytes) {
+                Ok(registers) => registers,
+                Err(error) => {
+                    self.say(Level::Warning, error.to_string());
+                    Registers::from_g(self.arch(), &bytes)
+                }
+            },
             Ok(_) => return Err(Failure::Other("the stub sent no registers".into())),
             Err(error) => return Err(self.lost(error)),
         };
@@ -429,8 +436,7 @@ impl Session {
 
     /// Sets the guest's pc (`P`, little-endian).
     async fn write_pc(&mut self, pc: Addr) -> Result<(), Failure> {
-        let number = self.arch().def(self.arch().pc).number as u8;
-        let command = Command::write_register(number, &pc.0.to_le_bytes())
+        let command = registers::write(self.arch(), self.arch().pc, pc.0)
             .map_err(|error| Failure::Other(error.to_string()))?;
         match self.wire.ask(command).await {
             Ok(_) => {
