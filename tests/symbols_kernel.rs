@@ -237,7 +237,11 @@ fn a_kernel_says_what_the_kernel_layer_asks() {
     let entry = symbols.symbol_addr("entry_SYSCALL_64").unwrap();
     assert_eq!(symbols.describe(entry).as_deref(), Some("entry_SYSCALL_64"));
     assert_eq!(symbols.cfi_row(entry), None);
-    assert_eq!(symbols.find_functions("entry_SYSCALL_64").len(), 1);
+    let found = symbols.find_functions("entry_SYSCALL_64");
+    assert_eq!(found.len(), 1);
+    // Its lines are known all the same.
+    assert!(found[0].file.as_ref().is_some_and(|file| file.name.ends_with("/entry_64.S")));
+    assert_eq!(symbols.frames_at(entry)[0].line, found[0].line);
     assert_eq!(symbols.symbol_at(Addr(0)), None);
     assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
     assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
