@@ -6,7 +6,7 @@
 mod oracle;
 
 use kgdb_tui::{
-    base::addr::Addr,
+    base::addr::{Addr, FileAddr},
     image::{file::Image, locate},
     symbols::{
         answer::{FunctionMatch, Layout, VariableDef},
