@@ -374,6 +374,18 @@ fn a_module_breaks_where_gdb_breaks_it() {
         .expect("fuse.ko beside the vmlinux or below");
     let image = DebugImage::open(&path).unwrap();
     image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    // Relocated tables point into the module's code: ORC's offsets count from
+    // where they are.
+    let elf = image.image();
+    let table = elf.section_data(".orc_unwind_ip").expect("the guest has ORC");
+    let start = elf.section(".orc_unwind_ip").unwrap().addr.0;
+    assert!(table.len() > 4000);
+    for (i, word) in table.chunks_exact(4).enumerate() {
+        let offset = i64::from(i32::from_le_bytes(word.try_into().unwrap()));
+        let at = (start + 4 * i as u64).wrapping_add_signed(offset);
+        let section = elf.section_at(FileAddr(at)).or_else(|| elf.section_at(FileAddr(at - 1)));
+        assert!(section.is_some_and(|section| section.exec), "{i}: {at:#x}");
+    }
     let loaded =
         image.image().sections().iter().filter(|section| section.alloc && section.size > 0);
     let mut next = 0xffff_ffff_c012_3000;

@@ -27,7 +27,7 @@ impl Symbols {
     /// qualifiers.
     pub fn layout_of(&self, ty: TypeRef) -> Option<Arc<Layout>> {
         let placed = self.image(ty.image)?;
-        placed.image.cached_layout((ty.unit, ty.die), || {
+        placed.image.layouts.get((ty.unit, ty.die), || {
             let typed = Typed::open(self, ty)?;
             let entry = typed.plain(ty.die)?;
             let mut budget = MAX_MEMBERS;

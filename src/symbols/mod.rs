@@ -35,6 +35,8 @@ pub mod placed;
 
 pub mod image;
 
+mod cache;
+
 mod load;
 
 mod dwarf;
