@@ -43,7 +43,8 @@ impl DebugImage {
     }
 
     /// Reads the debug info; takes a while, so call it on a thread.
-    /// `progress` gets values from 0 to 1; setting `cancel` ends it early.
+    /// `progress` gets values from 0 to 1, from several threads and therefore
+    /// not always in order; setting `cancel` ends it early.
     ///
     /// # Errors
     /// There is no DWARF, its headers are damaged, or `cancel` was set; the

@@ -79,7 +79,7 @@ impl<'a> Typed<'a> {
             offset,
             size,
             bits,
-            type_name: self.declare(ty.die, "", 0),
+            type_name: self.written(ty.die),
             ty,
             element,
             inner: inner.map(Arc::new),

@@ -23,6 +23,10 @@ pub(super) struct Row {
     pub line: u32,
     pub column: u16,
     pub is_stmt: bool,
+    /// It goes on with the row before it: the same line, cut in pieces by
+    /// discriminators or columns. Not a place of its own to stop at (gdb
+    /// drops such rows: `record_line_p` in gdb/dwarf2/read.c).
+    pub again: bool,
 }
 
 /// The rows of one unit: sequences of ascending addresses.
@@ -48,22 +52,34 @@ impl Rows {
         let Some(program) = unit.unit.line_program.clone() else { return out };
         let mut rows = program.rows();
         let mut first = 0;
+        // Of the rows of one line in a row: whether there was a discriminator,
+        // and whether there was a statement.
+        let (mut pieces, mut stmt) = (false, false);
         while let Ok(Some((_, row))) = rows.next_row() {
             if row.end_sequence() {
                 out.close(first, row.address());
                 first = out.rows.len();
+                (pieces, stmt) = (false, false);
                 continue;
             }
             let small = |value: u64| u32::try_from(value).unwrap_or(0);
+            let line = small(row.line().map_or(0, u64::from));
+            let last = out.rows[first..].last();
+            let same_line = last.is_some_and(|last| last.line == line);
+            let same_file = last.is_some_and(|last| last.file == small(row.file_index()));
+            pieces = row.discriminator() != 0 || pieces && same_line;
+            let after_stmt = stmt && same_line && same_file;
+            stmt = row.is_stmt() || after_stmt;
             out.rows.push(Row {
                 addr: row.address(),
                 file: small(row.file_index()),
-                line: small(row.line().map_or(0, u64::from)),
+                line,
                 column: match row.column() {
                     ColumnType::LeftEdge => 0,
                     ColumnType::Column(column) => u16::try_from(column.get()).unwrap_or(0),
                 },
                 is_stmt: row.is_stmt(),
+                again: pieces && after_stmt,
             });
         }
         // A sequence without an end is damage.
@@ -284,7 +300,7 @@ impl DebugImage {
 }
 
 /// The rows of the unit at `start`, up to `end`, as answers.
-fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
+pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
     let open = || Unit::open(&placed.image, placed.image.unit_at(start)?);
     let Some(unit) = open() else { return Vec::new() };
     let rows = placed.image.rows(&unit);
@@ -327,7 +343,7 @@ mod tests {
     }
 
     fn row(addr: u64, line: u32, is_stmt: bool) -> Row {
-        Row { addr, file: 1, line, column: 0, is_stmt }
+        Row { addr, file: 1, line, column: 0, is_stmt, again: false }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::{
         funcs::declared,
         image::DebugImage,
         index::{Kind, NameEntry},
+        lines::unit_rows,
         placed::{Placed, Symbols},
         prologue,
     },
@@ -217,6 +218,9 @@ fn by_symbol(placed: &Placed, name: &str, have: &[FunctionMatch]) -> Vec<Functio
         };
         if let Some(described) = described(&placed.image, placed, symbol.addr) {
             found = FunctionMatch { name: found.name, entry: at, ..described };
+        } else if let Some(row) = unit_rows(placed, symbol.addr, symbol.addr.0 + 1).pop() {
+            // Assembly has lines though it has no functions.
+            found = FunctionMatch { file: Some(row.file), line: Some(row.line), ..found };
         }
         out.push(found);
     }

@@ -7,9 +7,13 @@ use crate::symbols::{
     placed::{Placed, Symbols},
 };
 use gimli::{AttributeValue, DwTag};
+use std::cell::Cell;
 
 /// Enumerators of one type at most; the kernel's largest has some 1,000.
 const MAX_ENUMERATORS: usize = 20_000;
+
+/// Entries that make one name at most.
+const MAX_WORDS: usize = 500;
 
 impl TypeRef {
     /// `void` of an image.
@@ -33,12 +37,15 @@ pub(super) struct Typed<'a> {
     pub symbols: &'a Symbols,
     pub placed: &'a Placed,
     pub unit: Unit<'a>,
+    /// How many more entries the name being made may take.
+    words: Cell<usize>,
 }
 
 impl<'a> Typed<'a> {
     pub fn open(symbols: &'a Symbols, ty: TypeRef) -> Option<Typed<'a>> {
         let placed = symbols.image(ty.image)?;
-        Some(Typed { symbols, placed, unit: Unit::open(&placed.image, ty.unit)? })
+        let unit = Unit::open(&placed.image, ty.unit)?;
+        Some(Typed { symbols, placed, unit, words: Cell::new(MAX_WORDS) })
     }
 
     /// The type an entry has; none is `void`.
@@ -130,8 +137,14 @@ impl<'a> Typed<'a> {
         subranges.iter().map(count).collect()
     }
 
+    /// The type as C writes it.
+    pub fn written(&self, die: u32) -> String {
+        self.words.set(MAX_WORDS);
+        self.declare(die, "", 0)
+    }
+
     /// A declaration of `inner` (a declarator, or nothing) with this type.
-    pub fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
+    fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
         let join = |base: &str| match inner {
             "" => base.to_owned(),
             inner => format!("{base} {inner}"),
@@ -139,7 +152,11 @@ impl<'a> Typed<'a> {
         if die == 0 {
             return join("void");
         }
-        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS) else {
+        // Functions whose parameters are functions branch, so depth alone is
+        // no bound on a hostile file.
+        let left = self.words.get().saturating_sub(1);
+        self.words.set(left);
+        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS && left > 0) else {
             return join("?");
         };
         let target = self.type_of(&entry).die;
@@ -175,7 +192,16 @@ impl<'a> Typed<'a> {
                     let inner = if inner.is_empty() { String::new() } else { format!(" {inner}") };
                     self.declare(target, &format!(" {word}{inner}"), hops + 1)
                 }
-                Some(word) => format!("{word} {}", self.declare(target, inner, hops + 1)),
+                Some(word) => {
+                    // A constant array of constants says it twice.
+                    let text = self.declare(target, inner, hops + 1);
+                    let twice = text.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
+                    match text.strip_prefix("const ") {
+                        _ if twice => text,
+                        Some(rest) => format!("const {word} {rest}"),
+                        None => format!("{word} {text}"),
+                    }
+                }
                 None => join(&self.tagged(&entry)),
             },
         }
@@ -195,7 +221,7 @@ impl<'a> Typed<'a> {
         };
         match children.is_empty() {
             true => "void".to_owned(),
-            false => children.iter().map(text).collect::<Vec<_>>().join(", "),
+            false => children.iter().take(MAX_WORDS).map(text).collect::<Vec<_>>().join(", "),
         }
     }
 
@@ -205,6 +231,10 @@ impl<'a> Typed<'a> {
             gimli::DW_TAG_structure_type => "struct",
             gimli::DW_TAG_union_type => "union",
             gimli::DW_TAG_enumeration_type => "enum",
+            gimli::DW_TAG_base_type => {
+                let name = self.unit.name(entry).unwrap_or_else(|| "?".to_owned());
+                return in_c(&name).map_or(name, str::to_owned);
+            }
             _ => return self.unit.name(entry).unwrap_or_else(|| "?".to_owned()),
         };
         let name = entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
@@ -329,7 +359,7 @@ impl Symbols {
         if ty.is_void() {
             return "void".to_owned();
         }
-        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.declare(ty.die, "", 0))
+        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.written(ty.die))
     }
 
     /// What a type is, without typedefs and qualifiers.
@@ -376,6 +406,20 @@ impl Symbols {
         let found: &NameEntry = kinds.iter().find_map(of)?;
         Some(TypeRef { image: placed.id, unit: found.unit, die: found.die })
     }
+}
+
+/// How people write an integer type that GCC names by its words in the order
+/// of the grammar.
+fn in_c(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "long int" => "long",
+        "long unsigned int" => "unsigned long",
+        "long long int" => "long long",
+        "long long unsigned int" => "unsigned long long",
+        "short int" => "short",
+        "short unsigned int" => "unsigned short",
+        _ => return None,
+    })
 }
 
 /// The name compilers give a base type that C lets people spell in many ways.
