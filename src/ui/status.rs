@@ -63,7 +63,10 @@ pub fn draw_status(app: &App, buffer: &mut Buffer, area: Rect) {
 fn facts(app: &App, view: &View, short: bool) -> Vec<Fact> {
     let tiny = app.size.0 < 80;
     [
-        why(app, view).map(|piece| (0, piece)),
+        why(app, view).map(|(text, role)| {
+            const SHORT: usize = 24;
+            (0, (if short { clip(&text, SHORT) } else { text }, role))
+        }),
         place(app).filter(|_| tiny).map(|piece| (0, piece)),
         who(view).map(|piece| (2, piece)),
         Some((1, identity(view))),

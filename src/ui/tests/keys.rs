@@ -49,7 +49,7 @@ fn both_twins_run_the_guest() {
         ("d ]", Request::FrameBy(-1)),
     ] {
         for key in keys.split(' ') {
-            assert_eq!(asks(bench.keys(key)), [request.clone()], "{key}");
+            assert_eq!(asks(bench.keys(key)), std::slice::from_ref(&request), "{key}");
             bench.send(ended_by(StopReason::Breakpoint(1)));
         }
     }
