@@ -3,6 +3,7 @@
 
 use super::{
     answer::Failure,
+    control::SIGTRAP,
     request::{Leave, Level},
     run::Session,
     view::{Match, State, StopReason},
@@ -15,7 +16,7 @@ use crate::rsp::{
 };
 use crate::target::{
     breakin,
-    console::KdbEntry,
+    console::{KdbEntry, PAGER_QUIT},
     knock::{Knock, Step, Verdict},
 };
 use std::time::{Duration, Instant};
@@ -50,10 +51,8 @@ impl Session {
                 return;
             }
         };
-        match self.recorder() {
-            Ok(Some(recorder)) => link.record(recorder),
-            Ok(None) => {}
-            Err(why) => self.say(Level::Warning, why),
+        if let Some(recorder) = self.recorder() {
+            link.record(recorder);
         }
         self.wire.attach(link);
         self.identified = false;
@@ -64,17 +63,28 @@ impl Session {
         self.find_out(Knock::new(Instant::now(), timing)).await;
     }
 
-    fn recorder(&mut self) -> Result<Option<Recorder>, String> {
-        // Only the first link makes the file; a later one would wipe it.
-        let Some(path) = self.options.record.take() else { return Ok(None) };
-        Recorder::create(&path)
-            .map(Some)
-            .map_err(|error| format!("--record {}: {error}", path.display()))
+    /// The record of the line: made at the first link, continued on later ones.
+    fn recorder(&mut self) -> Option<Recorder> {
+        if let Some(recorder) = self.recorder.take() {
+            return Some(recorder);
+        }
+        let path = self.options.record.take()?;
+        match Recorder::create(&path) {
+            Ok(recorder) => Some(recorder),
+            Err(error) => {
+                self.say(Level::Error, format!("--record {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn close_link(&mut self) {
+        self.recorder = self.wire.close().or(self.recorder.take());
     }
 
     /// No use in trying again.
     fn give_up(&mut self, why: String) {
-        self.wire.close();
+        self.close_link();
         self.say(Level::Error, why.clone());
         self.fail_waiters(&Failure::NoTarget(why.clone()));
         self.state = State::Lost { why };
@@ -129,6 +139,10 @@ impl Session {
                     }
                     continue;
                 }
+                Step::Type(bytes) => {
+                    self.wire.send_raw(bytes).await?;
+                    continue;
+                }
                 Step::ListenUntil(until) => Some(until),
                 Step::Wait => None,
             };
@@ -159,16 +173,21 @@ impl Session {
         let signs = self.watcher.feed(&text);
         self.show_console(text);
         let mut entry: Option<KdbEntry> = None;
-        let mut stopped = false;
+        let (mut stopped, mut paged) = (false, false);
         for sign in signs {
             use crate::target::console::Sign;
             match sign {
                 Sign::KdbEntered(found) => entry = Some(found),
                 Sign::KdbPrompt { .. } | Sign::Waiting => stopped = true,
-                // A login or shell may print anything while the guest runs.
-                Sign::Stranger(_) => {}
+                Sign::KdbPager => paged = true,
                 other => self.say(Level::Warning, other.to_string()),
             }
+        }
+        if paged
+            && self.wire.mode() != Mode::Stopped
+            && let Err(why) = self.wire.send_raw(PAGER_QUIT).await
+        {
+            return self.link_lost(why);
         }
         if stopped && self.wire.mode() != Mode::Stopped {
             self.wire.client().assume_unknown();
@@ -215,10 +234,10 @@ impl Session {
 
     /// The link broke: say so and try again.
     pub(super) fn link_lost(&mut self, why: String) {
-        if matches!(self.state, State::Lost { .. }) && !self.wire.is_open() {
+        if !self.wire.is_open() {
             return;
         }
-        self.wire.close();
+        self.close_link();
         let stopped = self.state.is_stopped();
         let note =
             if stopped { "; the guest stays stopped until a debugger comes back" } else { "" };
@@ -324,13 +343,29 @@ impl Session {
                 }
                 self.reconcile().await
             }
-            _ => match self.wire.ask(Command::Detach).await {
+            _ => match self.wire.ask(self.detach_command()).await {
                 Ok(_) => {
                     self.points.table_emptied();
                     Ok(())
                 }
                 Err(error) => Err(self.lost(error)),
             },
+        }
+    }
+
+    /// `D`; but at an oops or the like that would run into the same exception
+    /// again, and the guest would stop with nobody there. So the kernel gets it,
+    /// and does what it does without a debugger.
+    fn detach_command(&self) -> Command {
+        match &self.snapshot {
+            Some(stop) if stop.signal != SIGTRAP => {
+                self.say(
+                    Level::Warning,
+                    "the guest was stopped by an exception, which the kernel deals with now: an oops kills the task".into(),
+                );
+                Command::PassException
+            }
+            _ => Command::Detach,
         }
     }
 

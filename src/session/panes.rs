@@ -52,9 +52,11 @@ impl Panes {
         *self = Panes::default();
     }
 
-    /// A new stop; everything that is on screen is wanted when `eager`.
+    /// A new stop, whose first frame is known; everything that is on screen is
+    /// wanted when `eager`.
     pub fn restart(&mut self, eager: bool) {
-        *self = Panes { stack: None, frames: eager, variables: eager, code: eager };
+        let stack = self.stack.take();
+        *self = Panes { stack, frames: eager, variables: eager, code: eager };
     }
 
     /// Another frame was selected.

@@ -10,6 +10,10 @@ use crate::base::addr::Addr;
 /// The longest line that is looked at as a whole.
 const LONGEST: usize = 1024;
 
+/// What ends kdb's paged text, and nothing else (`vkdb_printf` in
+/// `kernel/debug/kdb/kdb_io.c`). The prompt comes next.
+pub const PAGER_QUIT: &[u8] = b"q";
+
 /// What kdb says when it takes over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KdbEntry {
@@ -33,6 +37,9 @@ pub enum Sign {
         /// The CPU. `None` on a kernel for one CPU.
         cpu: Option<u32>,
     },
+    /// `more> `: kdb shows a long text by pages (an oops is longer than one) and
+    /// takes nothing but an answer to this; [`PAGER_QUIT`] ends it.
+    KdbPager,
     /// kgdb waits for a packet.
     Waiting,
     /// sysrq refused the key.
@@ -61,7 +68,10 @@ pub enum Sign {
 impl Sign {
     /// Whether the kernel has stopped, if the text is true.
     pub fn is_stop(&self) -> bool {
-        matches!(self, Sign::KdbEntered(_) | Sign::KdbPrompt { .. } | Sign::Waiting)
+        matches!(
+            self,
+            Sign::KdbEntered(_) | Sign::KdbPrompt { .. } | Sign::KdbPager | Sign::Waiting
+        )
     }
 }
 
@@ -77,6 +87,7 @@ impl fmt::Display for Sign {
                 write!(f, "kdb waits for a command on CPU {cpu}")
             }
             Sign::KdbPrompt { cpu: None } => f.write_str("kdb waits for a command"),
+            Sign::KdbPager => f.write_str("kdb waits at the end of a page of text"),
             Sign::Waiting => f.write_str("kgdb waits for the debugger"),
             Sign::SysrqDisabled => f.write_str(
                 "the guest does not allow sysrq g, type there as root: sysctl kernel.sysrq=1",
@@ -136,7 +147,9 @@ impl Watcher {
     }
 }
 
-/// `[0]kdb> ` at the end of the text; before it there may be the rest of a line
+/// kdb's prompts. `more> ` is a line of its own (the default of `MOREPROMPT`).
+///
+/// `[0]kdb> ` is at the end of the text; before it there may be the rest of a line
 /// that was cut off. A kernel for one CPU has `kdb> ` alone (the default of
 /// `PROMPT` in `kernel/debug/kdb/kdb_main.c`).
 ///
@@ -144,6 +157,9 @@ impl Watcher {
 /// bytes; kdb then shows the rest behind its prompt and waits for more.
 fn prompt(line: &[u8]) -> Option<Sign> {
     const QUESTION: &[u8] = b"$?#3f";
+    if line == b"more> " {
+        return Some(Sign::KdbPager);
+    }
     let rests = (0..=QUESTION.len()).map(|from| &QUESTION[from..]);
     let line =
         rests.filter_map(|rest| line.strip_suffix(rest)).find(|line| line.ends_with(b"> "))?;

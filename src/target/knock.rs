@@ -21,7 +21,7 @@ use crate::{
         thread::ThreadId,
         timing::Timing,
     },
-    target::console::{KdbEntry, Sign, Watcher, stranger},
+    target::console::{KdbEntry, PAGER_QUIT, Sign, Watcher, stranger},
 };
 
 /// How long the line must be silent before the question.
@@ -43,6 +43,8 @@ pub enum Step {
     ListenUntil(Instant),
     /// Send this request.
     Send(Command),
+    /// Send these bytes as they are: an answer to kdb.
+    Type(&'static [u8]),
     /// Wait for the answer: the client has the time limit.
     Wait,
     /// It is known.
@@ -168,6 +170,8 @@ pub struct Knock {
     questions: u8,
     /// A prompt came after the last question.
     welcome: bool,
+    /// kdb waits at the end of a page.
+    paged: bool,
 }
 
 impl Knock {
@@ -186,6 +190,7 @@ impl Knock {
             pending: None,
             questions: 0,
             welcome: false,
+            paged: false,
         }
     }
 
@@ -198,6 +203,9 @@ impl Knock {
 
     /// What to do now.
     pub fn step(&mut self, now: Instant) -> Step {
+        if std::mem::take(&mut self.paged) {
+            return Step::Type(PAGER_QUIT);
+        }
         if self.stage == Stage::Listening {
             if let Some((signal, thread)) = self.pending {
                 self.done(Verdict::PendingStop { signal, thread, wiped: false });
@@ -255,6 +263,7 @@ impl Knock {
                     self.prompt = true;
                     self.welcome = true;
                 }
+                Sign::KdbPager => self.paged = true,
                 Sign::Stranger(what) => self.done(Verdict::NotAStub { what }),
                 _ => {}
             }
@@ -352,6 +361,11 @@ mod tests {
                     client.send(command, now).unwrap();
                     None
                 }
+                Step::Type(bytes) => {
+                    sent.extend(bytes);
+                    client.receive(&answer(bytes), now);
+                    continue;
+                }
                 Step::ListenUntil(until) => Some(until),
                 Step::Wait => None,
             };
@@ -389,6 +403,18 @@ mod tests {
             panic!("{verdict:?}")
         };
         assert_eq!(entry.reason, "Keyboard Entry");
+    }
+
+    #[test]
+    fn kdb_at_the_end_of_a_page() {
+        let page = b"Call Trace:\r\nHgfsForgetFile+0x25\r\nmore> ";
+        let (verdict, sent) = knock(page, |sent| match sent {
+            b"q" => b"\r\n[1]kdb> ".to_vec(),
+            b"$?#3f" => b"+$S0b#e5".to_vec(),
+            _ => Vec::new(),
+        });
+        assert_eq!(verdict, Verdict::StoppedByKdb { signal: 11, entry: None });
+        assert_eq!(sent, b"q$?#3f+");
     }
 
     #[test]

@@ -113,6 +113,10 @@ impl Pump {
                     self.client.send(command, Instant::now()).expect("taken");
                     None
                 }
+                Step::Type(bytes) => {
+                    self.link.write_all(bytes).await.expect("the link is up");
+                    continue;
+                }
                 Step::ListenUntil(until) => Some(until),
                 Step::Wait => None,
             };

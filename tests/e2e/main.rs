@@ -1,0 +1,15 @@
+//! The whole program on the real guest, from its command line to its answers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "../support"]
+mod support {
+    pub mod batch;
+    pub mod guest;
+}
+
+mod boot;
+mod facts;
+mod files;
+mod spine;
+mod trouble;
