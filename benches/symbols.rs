@@ -49,6 +49,7 @@ fn run(path: &std::path::Path, function: &str, file: &str) -> Result<(), String>
     let loading = image.load_dwarf(&|_| {}, &AtomicBool::new(false));
     loading.map_err(|why| why.to_string())?;
     row("load debug info", start.elapsed());
+    println!("{:>9.0} ms of CPU until then, on all cores", cpu_ms());
     println!("{:>12} kB anonymous memory after loading", anonymous_kb());
     timed("frames at an address", || symbols.frames_at(at));
     timed("line row at an address", || symbols.row_at(at));
@@ -90,6 +91,15 @@ fn ms(time: Duration) -> f64 {
 
 fn size_mb(path: &std::path::Path) -> u64 {
     std::fs::metadata(path).map_or(0, |meta| meta.len() / 1_000_000)
+}
+
+/// The CPU time of the whole process; clock ticks are 10 ms on Linux.
+fn cpu_ms() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    // utime and stime: fields 14 and 15, the state after the name being 3.
+    let ticks: u32 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u32>().ok()).sum();
+    f64::from(ticks) * 10.0
 }
 
 fn anonymous_kb() -> u64 {

@@ -13,7 +13,17 @@ use kgdb_tui::{
     session::{self, options::Options, request::Leave},
     ui::{self, message::Exit},
 };
-use std::{fs, process::ExitCode, sync::Mutex};
+use std::{
+    fs,
+    panic::{self, AssertUnwindSafe},
+    process::ExitCode,
+    sync::Mutex,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// How long leaving the guest may take when nobody watches it any more.
+const LEAVING: Duration = Duration::from_secs(15);
 
 fn main() -> ExitCode {
     let cli = Cli::from_process();
@@ -52,9 +62,23 @@ fn run_screen(options: Options, tour: Vec<ui::tour::TourStep>) -> anyhow::Result
     let term = std::env::var("TERM").ok();
     let theme = Theme::for_terminal(no_color.as_deref(), term.as_deref());
     let screen = ui::Options { theme, tour };
-    let exit =
-        runtime()?.block_on(ui::run(started.handle, started.updates, started.book, screen))?;
+    let face = ui::run(started.handle, started.updates, started.book, screen);
+    let runtime = runtime()?;
+    let exit = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(face)));
+    if !matches!(exit, Ok(Ok(Exit::Impatient))) {
+        // The session is leaving the guest, or is about to because its face is
+        // gone: the process must not end before that.
+        wait_for(&started.thread);
+    }
+    let exit = exit.unwrap_or_else(|panic| panic::resume_unwind(panic))?;
     Ok(tell(&exit))
+}
+
+fn wait_for(thread: &JoinHandle<()>) {
+    let deadline = Instant::now() + LEAVING;
+    while !thread.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Says how the guest was left, and makes the exit status of it.
@@ -87,8 +111,8 @@ fn run_demo(cli: &Cli, options: &cli::Demo) -> anyhow::Result<ExitCode> {
     let commands = tour::COMMANDS.map(str::to_string);
     let session = Options { startup: startup(&commands)?, ..target.options(cli.options()) };
     let code = run_screen(session, tour::steps())?;
-    // Ends QEMU and the relay.
     drop(guest);
+    eprintln!("kgdb-tui: the demo guest has ended");
     Ok(code)
 }
 

@@ -7,7 +7,10 @@
 
 use kgdb_tui::{
     base::{addr::Addr, memory::Sparse},
-    kernel::modules::{Layouts, Section, State, list, sections},
+    kernel::{
+        module_sections::{self, Section, sections},
+        modules::{Layouts, State, list},
+    },
     symbols::{
         answer::Layout,
         image::DebugImage,
@@ -155,6 +158,7 @@ fn check(symbols: &Symbols, memory: &Sparse, size: u64) {
     let [module] = &found.modules[..] else { panic!("{found:?}") };
     assert_eq!((module.name.as_str(), module.addr, module.state), ("hgfs", MODULE, State::Live));
     assert_eq!((module.base, module.size), (Some(Addr(SECTIONS[0].1)), Some(size)));
+    let layouts = module_sections::Layouts::new(symbols).unwrap();
     let got = sections(memory, &layouts, module, None).unwrap();
     let section = |i: usize| Section { name: SECTIONS[i].0.into(), addr: Addr(SECTIONS[i].1) };
     assert_eq!(got, [section(0), section(2)]);

@@ -16,7 +16,7 @@ use kgdb_tui::{
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{addr2line, gdb_lines, run};
+use oracle::{addr2line, as_readelf, gdb_lines, run, unwind_rows};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -274,6 +274,58 @@ fn frames_are_those_of_addr2line_at_every_address() {
         }
         assert!(compared > 200, "{compared} addresses of {}", addrs.len());
     }
+}
+
+/// In `.eh_frame`, and in `.debug_frame` as Linux has it.
+#[test]
+fn unwind_rows_are_readelfs() {
+    for flags in [["-gdwarf-5", "-O2"], ["-fno-asynchronous-unwind-tables", "-O2"]] {
+        let flags = [flags[0], flags[1], "-g", "-fno-omit-frame-pointer"];
+        let fixture = Fixture::new(&flags);
+        let path = fixture.link();
+        let symbols = load(&path, Placement::Slide(0));
+        let mut compared = 0;
+        for (at, cfa, rules) in unwind_rows(&path).into_iter().flatten() {
+            let row = symbols.cfi_row(Addr(at)).unwrap();
+            assert_eq!(as_readelf(at, &row), (at, cfa, rules), "{flags:?}");
+            assert_eq!(row.return_register, 16);
+            compared += 1;
+        }
+        assert!(compared > 12, "{compared} {flags:?}");
+    }
+}
+
+/// Debug sections may be compressed (CONFIG_DEBUG_INFO_COMPRESSED).
+#[test]
+fn compressed_sections_answer_the_same() {
+    let fixture = Fixture::new(&["-gdwarf-5", "-O2"]);
+    let path = fixture.link();
+    let plain = load(&path, Placement::Slide(0));
+    let packed_path = fixture.path("packed");
+    let packed = packed_path.to_str().unwrap();
+    run("objcopy", &["--compress-debug-sections=zlib", path.to_str().unwrap(), packed]);
+    let packed = load(&packed_path, Placement::Slide(0));
+    for addr in (TEXT..TEXT + 0x100).map(Addr) {
+        assert_eq!(plain.frames_at(addr), packed.frames_at(addr));
+    }
+    assert_eq!(plain.struct_layout("request"), packed.struct_layout("request"));
+    assert_eq!(plain.files(), packed.files());
+    let image = Image::open(&packed_path).unwrap();
+    assert_eq!(
+        image.section_data(".debug_info"),
+        Image::open(&path).unwrap().section_data(".debug_info")
+    );
+
+    let module = fixture.module();
+    let packed_path = fixture.path("packed.ko");
+    let packed = packed_path.to_str().unwrap();
+    run("objcopy", &["--compress-debug-sections=zlib", module.to_str().unwrap(), packed]);
+    let text = vec![(".text".to_owned(), Addr(0xffff_ffff_c000_0000))];
+    let plain = load(&module, Placement::Sections(text.clone()));
+    let packed = load(&packed_path, Placement::Sections(text));
+    let found = plain.find_functions("send_request");
+    assert_eq!(found.len(), 1);
+    assert_eq!(found, packed.find_functions("send_request"));
 }
 
 #[test]
@@ -542,38 +594,4 @@ fn lines_that_have_no_code_say_why() {
     assert!(symbols.files().iter().any(|file| file.ends_with("/list.h")));
     assert_eq!(symbols.complete_file("mai", 5), ["main.c"]);
     assert_eq!(symbols.functions_matching("REQUEST", 5), ["send_request"]);
-}
-
-#[test]
-fn files_that_are_no_kernel_say_what_is_wanted() {
-    let dir = tempfile::tempdir().unwrap();
-    let open = |name: &str, bytes: &[u8]| {
-        let path = dir.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        DebugImage::open(&path).unwrap_err().to_string()
-    };
-    let mut bz = vec![0; 1024];
-    bz[0x202..0x206].copy_from_slice(b"HdrS");
-    assert!(open("bzImage", &bz).contains("the uncompressed vmlinux"));
-    assert!(open("x.ko.gz", &[0x1f, 0x8b, 8, 0]).contains("gzip"));
-    assert!(open("System.map", b"ffffffff81000000 T _text\n").contains("is text"));
-    assert!(open("empty", b"").contains("is empty"));
-    assert!(open("short", b"\x7fELF\x02\x01\x01").contains("cut off"));
-    assert!(open("narrow", b"\x7fELF\x01\x01\x01").contains("32-bit"));
-    let absent = DebugImage::open(&dir.path().join("absent")).unwrap_err().to_string();
-    assert!(absent.contains("doesn't exist"), "{absent}");
-    let folder = DebugImage::open(dir.path()).unwrap_err().to_string();
-    assert!(folder.contains("not a regular file"), "{folder}");
-
-    let fixture = Fixture::new(&["-gdwarf-5", "-O2"]);
-    let whole = std::fs::read(fixture.link()).unwrap();
-    assert!(open("cut", &whole[..whole.len() - 100]).contains("cut off"));
-    let mut other = whole.clone();
-    other[18] = 183;
-    assert!(open("arm", &other).contains("machine"));
-    run("strip", &["-g", fixture.path("vmlinux").to_str().unwrap()]);
-    let stripped = DebugImage::open(&fixture.path("vmlinux")).unwrap();
-    let why = stripped.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap_err().to_string();
-    assert!(why.contains("no debug info"), "{why}");
-    assert!(stripped.image().build_id().is_some_and(|id| id.len() == 20));
 }

@@ -34,7 +34,7 @@ fn originals() -> &'static [Vec<u8>] {
                 .args(flags)
                 .args(["-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-mcmodel=kernel"])
                 .args(["-static", "-Wl,-e,entry", &format!("-Wl,-Ttext={TEXT:#x}")])
-                .arg("-Wl,--unresolved-symbols=ignore-all")
+                .args(["-Wl,--unresolved-symbols=ignore-all", "-Wl,--build-id=sha1"])
                 .arg(sources.join("main.c"))
                 .arg("-o")
                 .arg(&out)
@@ -115,6 +115,42 @@ fn the_originals_answer() {
     for bytes in originals() {
         survives(bytes);
     }
+}
+
+#[test]
+fn files_that_are_no_kernel_say_what_is_wanted() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |name: &str, bytes: &[u8]| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        DebugImage::open(&path).unwrap_err().to_string()
+    };
+    let mut bz = vec![0; 1024];
+    bz[0x202..0x206].copy_from_slice(b"HdrS");
+    assert!(open("bzImage", &bz).contains("the uncompressed vmlinux"));
+    assert!(open("x.ko.gz", &[0x1f, 0x8b, 8, 0]).contains("gzip"));
+    assert!(open("System.map", b"ffffffff81000000 T _text\n").contains("is text"));
+    assert!(open("empty", b"").contains("is empty"));
+    assert!(open("short", b"\x7fELF\x02\x01\x01").contains("cut off"));
+    assert!(open("narrow", b"\x7fELF\x01\x01\x01").contains("32-bit"));
+    let absent = DebugImage::open(&dir.path().join("absent")).unwrap_err().to_string();
+    assert!(absent.contains("doesn't exist"), "{absent}");
+    let folder = DebugImage::open(dir.path()).unwrap_err().to_string();
+    assert!(folder.contains("not a regular file"), "{folder}");
+
+    let whole = &originals()[2];
+    assert!(open("cut", &whole[..whole.len() - 100]).contains("cut off"));
+    let mut other = whole.clone();
+    other[18] = 183;
+    assert!(open("arm", &other).contains("machine"));
+    let path = dir.path().join("stripped");
+    std::fs::write(&path, whole).unwrap();
+    let status = Command::new("strip").arg("-g").arg(&path).status();
+    assert!(status.expect("strip is needed for this test").success());
+    let stripped = DebugImage::open(&path).unwrap();
+    let why = stripped.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap_err().to_string();
+    assert!(why.contains("no debug info"), "{why}");
+    assert!(stripped.image().build_id().is_some_and(|id| id.len() == 20));
 }
 
 proptest! {

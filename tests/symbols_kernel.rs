@@ -9,12 +9,12 @@ use kgdb_tui::{
     base::addr::Addr,
     image::{file::Image, locate},
     symbols::{
-        answer::{FunctionMatch, Layout},
+        answer::{FunctionMatch, Layout, VariableDef},
         image::DebugImage,
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{addr2line, gdb_lines, gdb_python};
+use oracle::{addr2line, as_readelf, gdb_lines, gdb_python, unwind_rows};
 use std::{
     path::PathBuf,
     sync::{OnceLock, atomic::AtomicBool},
@@ -133,6 +133,18 @@ fn inlined_frames_are_those_of_addr2line() {
 }
 
 #[test]
+fn unwind_rows_are_readelfs() {
+    let symbols = kernel();
+    let rows: Vec<_> = unwind_rows(&vmlinux()).into_iter().flatten().collect();
+    let rows = some(&rows, 5000);
+    assert!(rows.len() >= 5000);
+    for (at, cfa, rules) in rows {
+        let row = symbols.cfi_row(Addr(at)).unwrap_or_else(|| panic!("no row at {at:#x}"));
+        assert_eq!(as_readelf(at, &row), (at, cfa, rules));
+    }
+}
+
+#[test]
 fn every_member_is_at_gdbs_offset() {
     let symbols = kernel();
     let names = [
@@ -229,6 +241,124 @@ fn a_kernel_says_what_the_kernel_layer_asks() {
     assert_eq!(symbols.symbol_at(Addr(0)), None);
     assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
     assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
+}
+
+#[test]
+fn variables_in_scope_are_gdbs() {
+    let symbols = kernel();
+    let names = some(&symbols.complete_function("", 1_000_000), 260);
+    let addrs: Vec<u64> = (names.iter())
+        .filter_map(|name| symbols.find_functions(name).into_iter().find(|f| !f.inlined))
+        .filter_map(|found| symbols.function_at(found.entry))
+        .flat_map(|function| {
+            let (start, end) = function.ranges[0];
+            let size = end.since(start);
+            [start.0 + size / 3, start.0 + size * 2 / 3]
+        })
+        .collect();
+    let script = format!(
+        r#"
+for a in {addrs:?}:
+    out = []
+    arguments, locals = [], []
+    b = gdb.block_for_pc(a)
+    while b is not None and not b.is_static and not b.is_global:
+        for s in b:
+            optional = (gdb.SYMBOL_LOC_OPTIMIZED_OUT, gdb.SYMBOL_LOC_STATIC)
+            gone = '?' if s.addr_class in optional else ''
+            if s.is_argument:
+                arguments.append(str(s.type) + ' ' + s.name)
+            elif s.is_variable or s.addr_class == gdb.SYMBOL_LOC_CONST:
+                locals.append(gone + str(s.type) + ' ' + s.name)
+        if b.function is not None:
+            out.append('|'.join([str(b.function), ', '.join(sorted(arguments)), '; '.join(locals)]))
+            arguments, locals = [], []
+        b = b.superblock
+    print('@', ' < '.join(out))
+"#
+    );
+    let answers = gdb_python(&vmlinux(), &script);
+    assert_eq!(answers.len(), addrs.len());
+    let shown = |list: Vec<VariableDef>| -> Vec<String> {
+        let mut list: Vec<String> =
+            list.iter().map(|v| format!("{} {}", symbols.type_name(v.ty), v.name)).collect();
+        list.sort();
+        list
+    };
+    let mut differ = Vec::new();
+    let mut compared = 0;
+    for (addr, want) in addrs.iter().zip(&answers) {
+        let at = Addr(*addr);
+        let frames = symbols.frames_at(at);
+        // Assembly has no block in gdb and no variables here.
+        if want.is_empty() && symbols.function_at(at).is_some_and(|f| f.line.is_none()) {
+            continue;
+        }
+        let want: Vec<&str> = want.split(" < ").collect();
+        assert_eq!(frames.len(), want.len(), "{at}");
+        for (depth, want) in want.iter().enumerate() {
+            compared += 1;
+            let (function, want) = want.split_once('|').unwrap();
+            let (arguments, want) = want.split_once('|').unwrap();
+            let have = shown(symbols.arguments_at(at, depth)).join(", ");
+            if frames[depth].function != function || have != arguments {
+                differ.push(format!("{at} {function}:\n  here {have}\n  gdb  {arguments}"));
+            }
+            // gdb also lists what was optimized out of blocks that are not
+            // here at all, and statics of such blocks; the rest must be the
+            // same.
+            let have = shown(symbols.locals_at(at, depth));
+            let all: Vec<&str> = want.split("; ").filter(|name| !name.is_empty()).collect();
+            let missing = all.iter().any(|v| !v.starts_with('?') && !have.iter().any(|h| h == v));
+            let invented = have.iter().any(|h| !all.iter().any(|v| v.trim_start_matches('?') == h));
+            if missing || invented {
+                differ.push(format!("{at} {function}:\n  here {have:?}\n  gdb  {all:?}"));
+            }
+        }
+    }
+    assert!(compared > 200, "{compared}");
+    assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
+}
+
+#[test]
+fn break_line_is_where_gdb_puts_it() {
+    let symbols = kernel();
+    for file in ["fs/read_write.c", "kernel/fork.c"] {
+        let lines: Vec<u32> = symbols.lines_with_code(file).iter().copied().collect();
+        let lines = some(&lines, 150);
+        let script = format!(
+            r#"
+for line in {lines:?}:
+    b = gdb.Breakpoint(source='{file}', line=line)
+    print('@', *sorted(l.address for l in b.locations))
+    b.delete()
+"#
+        );
+        let answers = gdb_python(&vmlinux(), &script);
+        assert_eq!(answers.len(), lines.len());
+        let mut differ = Vec::new();
+        for (line, answer) in lines.iter().zip(&answers) {
+            let want: Vec<u64> = answer.split(' ').filter_map(|n| n.parse().ok()).collect();
+            let found = symbols.find_lines(file, *line).unwrap();
+            assert_eq!(found.line, *line);
+            let mut have: Vec<u64> = found.sites.iter().map(|site| site.0).collect();
+            have.sort();
+            // gdb drops a row without instructions at a switch to another
+            // file ("all we lose is the ability to set breakpoints at some
+            // lines which contain no instructions anyway", buildsym.c). The
+            // line of a call that was inlined right at its start is such a
+            // row; here it can be stopped at, before the inlined code.
+            let empty = |site: &u64| {
+                let row = symbols.row_at(Addr(*site)).unwrap();
+                row.line != *line || !row.file.name.ends_with(file)
+            };
+            let lost = |site: &&u64| !want.contains(site);
+            if have != want && !have.iter().filter(lost).all(empty) {
+                differ.push(format!("{file}:{line}: here {have:x?}, gdb {want:x?}"));
+            }
+        }
+        assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), lines.len(), differ.join("\n"));
+    }
 }
 
 /// A real module, with the sections where a guest might have them.

@@ -145,6 +145,14 @@ impl Sparse {
         self.pages.insert(addr.0 / PAGE, Page::Fault);
     }
 
+    /// Forgets all pages but those that have a byte of one of these spans.
+    pub fn keep_only(&mut self, spans: &[Span]) {
+        self.pages.retain(|page, _| {
+            let page = Span::new(Addr(page * PAGE), PAGE);
+            spans.iter().any(|span| page.contains(span.start) || span.contains(page.start))
+        });
+    }
+
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.pages.clear();
@@ -225,6 +233,18 @@ mod tests {
         memory.insert_fault(at.offset(2));
         assert_eq!(memory.u32(at), Err(Gap::Fault(Span::new(at, 4))));
         assert_eq!(memory.uint(at, 2), Ok(0x0201));
+    }
+
+    #[test]
+    fn only_wanted_pages_are_kept() {
+        let mut memory = Sparse::new();
+        memory.insert(Addr(0x1000), &[1]);
+        memory.insert(Addr(0x2000), &[2]);
+        memory.insert(Addr(0x3fff), &[3]);
+        memory.keep_only(&[Span::new(Addr(0x1ff0), 8), Span::new(Addr(0x3000), 0x2000)]);
+        assert!(memory.uint(Addr(0x1000), 1).is_ok());
+        assert!(memory.uint(Addr(0x2000), 1).is_err());
+        assert!(memory.uint(Addr(0x3fff), 1).is_ok());
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum Absent {
     Gap(Gap),
     /// The compiler kept it nowhere at this address.
     OptimizedOut,
+    /// Of its pieces some are kept and some are not.
+    PartlyOptimizedOut,
     /// It is somewhere that can't be followed, for this reason.
     Unavailable(&'static str),
 }
@@ -202,6 +204,7 @@ impl Context<'_> {
             };
         }
         let mut whole = Vec::new();
+        let mut gone = 0;
         for piece in pieces {
             let bits = piece.size_in_bits.unwrap_or(0);
             if bits % 8 != 0 || piece.bit_offset.unwrap_or(0) != 0 {
@@ -210,14 +213,18 @@ impl Context<'_> {
             if bits / 8 + whole.len() as u64 > MAX_BYTES {
                 return Err(Absent::Unavailable("too large to show"));
             }
-            let mut bytes = self.bytes_of(&piece.location, Some(bits / 8))?;
-            bytes.truncate((bits / 8) as usize);
-            if bytes.len() as u64 != bits / 8 {
-                return Err(Absent::OptimizedOut);
+            let size = (bits / 8) as usize;
+            match self.bytes_of(&piece.location, Some(bits / 8)) {
+                Ok(bytes) if bytes.len() >= size => whole.extend(&bytes[..size]),
+                Ok(_) | Err(Absent::OptimizedOut) => gone += 1,
+                Err(absent) => return Err(absent),
             }
-            whole.extend(bytes);
         }
-        if whole.is_empty() { Err(Absent::OptimizedOut) } else { Ok(Found::Bytes(whole)) }
+        match gone {
+            0 if !whole.is_empty() => Ok(Found::Bytes(whole)),
+            gone if gone == pieces.len() || whole.is_empty() => Err(Absent::OptimizedOut),
+            _ => Err(Absent::PartlyOptimizedOut),
+        }
     }
 
     fn bytes_of(
@@ -315,7 +322,8 @@ mod tests {
         // reg3 piece 4, memory at sp+8 piece 2
         let whole = find(&[0x53, 0x93, 4, 0x77, 8, 0x93, 2]);
         assert_eq!(whole, Ok(Found::Bytes(vec![0x88, 0x77, 0x66, 0x55, 1, 2])));
-        assert_eq!(find(&[0x53, 0x93, 4, 0x93, 2]), Err(Absent::OptimizedOut));
+        assert_eq!(find(&[0x53, 0x93, 4, 0x93, 2]), Err(Absent::PartlyOptimizedOut));
+        assert_eq!(find(&[0x50, 0x93, 4, 0x93, 2]), Err(Absent::OptimizedOut));
     }
 
     #[test]

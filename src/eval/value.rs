@@ -44,7 +44,7 @@ impl From<Absent> for Value {
         match absent {
             Absent::Gap(gap @ Gap::Missing(_)) => Value::Missing(gap),
             Absent::Gap(gap @ Gap::Fault(_)) => Value::Unavailable(gap.to_string()),
-            Absent::OptimizedOut => Value::OptimizedOut,
+            Absent::OptimizedOut | Absent::PartlyOptimizedOut => Value::OptimizedOut,
             Absent::Unavailable(why) => Value::Unavailable(why.to_string()),
         }
     }
@@ -55,6 +55,12 @@ impl Context<'_> {
     pub fn value(&self, ty: TypeRef, location: &Location, image: ImageId) -> Value {
         match self.find(location, image) {
             Ok(found) => self.value_at(ty, &found),
+            // Its members tell which of them are there.
+            Err(Absent::PartlyOptimizedOut)
+                if matches!(self.symbols.type_shape(ty), TypeShape::Struct { .. }) =>
+            {
+                known("{...}".to_string(), Vec::new())
+            }
             Err(absent) => absent.into(),
         }
     }

@@ -36,7 +36,7 @@ pub struct Section {
     /// Its name.
     pub name: String,
     /// Where it starts. For a module: in the made-up layout of
-    /// [`layout`](crate::image::layout); zero for what is not loaded.
+    /// [`layout`]; zero for what is not loaded.
     pub addr: FileAddr,
     /// Its size in memory, in bytes.
     pub size: u64,

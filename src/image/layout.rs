@@ -3,7 +3,7 @@
 //! In a `.ko` every section starts at zero. DWARF refers to code by section
 //! and offset, through relocations, so without a layout two functions of two
 //! sections would share an address. Here each loaded section gets its own
-//! page-aligned place from [`BASE`] on; relocations are applied against that.
+//! page-aligned place from `BASE` on; relocations are applied against that.
 //! The guest's own placement is a table from section to section on top.
 //!
 //! Only ET_REL is relocated. A vmlinux linked with `--emit-relocs` keeps

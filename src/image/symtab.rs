@@ -152,12 +152,16 @@ impl<'a> Symtab<'a> {
     /// it, among several at one address a function before data, a global
     /// before a local, a sized one before a label, and then the shortest
     /// name. `None` past the end of a sized symbol, unless a larger one
-    /// around it holds the address. Symbols without a size reach to the next.
+    /// around it holds the address. Symbols without a size reach to the next,
+    /// but not over more than a page.
     /// Per-CPU and absolute symbols name no address.
     pub fn at_addr(&self, addr: FileAddr) -> Option<Symbol<'a>> {
         /// Nested and padded symbols are few in a row; this only bounds the
         /// walk back over hostile tables.
         const WALK: usize = 64;
+        /// How far a symbol without a size reaches at most; only padding and
+        /// the rest of a section is further from the next symbol.
+        const REACH: u64 = 0x1000;
         let entries = &self.entries.by_addr;
         let end = entries.partition_point(|entry| entry.addr <= addr.0);
         let mut best: Option<&Entry> = None;
@@ -165,7 +169,8 @@ impl<'a> Symtab<'a> {
             if best.is_some_and(|best| best.addr != entry.addr) {
                 break;
             }
-            let inside = entry.size == 0 || addr.0 - entry.addr < entry.size;
+            let size = if entry.size == 0 { REACH } else { entry.size };
+            let inside = addr.0 - entry.addr < size;
             if !inside || entry.flags & (PER_CPU | ABSOLUTE) != 0 {
                 continue;
             }
@@ -187,9 +192,22 @@ impl<'a> Symtab<'a> {
 
     fn by_name(&self) -> &'a [u32] {
         self.entries.by_name.get_or_init(|| {
-            let mut order: Vec<u32> = (0..self.entries.by_addr.len() as u32).collect();
-            order.sort_by(|&a, &b| self.name_at(a).cmp(self.name_at(b)));
-            order
+            // The first eight bytes decide most comparisons, without a jump
+            // to the text of both names.
+            let keyed = |index: u32| {
+                let mut head = [0; 8];
+                let name = self.name_at(index).as_bytes();
+                let len = name.len().min(8);
+                head[..len].copy_from_slice(&name[..len]);
+                (u64::from_be_bytes(head), index)
+            };
+            let mut order: Vec<(u64, u32)> =
+                (0..self.entries.by_addr.len() as u32).map(keyed).collect();
+            order.sort_unstable_by(|a, b| {
+                let names = || self.name_at(a.1).cmp(self.name_at(b.1));
+                a.0.cmp(&b.0).then_with(names).then(a.1.cmp(&b.1))
+            });
+            order.into_iter().map(|(_, index)| index).collect()
         })
     }
 

@@ -101,6 +101,17 @@ pub fn stops(
     Ok(cpus().map(stop).collect())
 }
 
+/// The CPU that talks to us and its task, for a status line: four small
+/// reads, of which three depend on each other.
+pub fn current(symbols: &Symbols, memory: &dyn Memory) -> Result<(u32, Task), KernelError> {
+    let cpu = active(symbols, memory)?;
+    let stop = stops(symbols, memory, &[cpu])?.into_iter().next();
+    let addr = stop.and_then(|stop| stop.task).ok_or_else(|| {
+        KernelError::Implausible(format!("the guest does not say what CPU {cpu} was doing"))
+    })?;
+    Ok((cpu, task(symbols, memory, addr)?))
+}
+
 /// The task at `addr`. Two small reads: the numbers and the name are far
 /// apart in `struct task_struct`.
 pub fn task(symbols: &Symbols, memory: &dyn Memory, addr: Addr) -> Result<Task, KernelError> {

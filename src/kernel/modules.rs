@@ -1,15 +1,9 @@
-//! The modules of a stopped kernel: the list from the symbol `modules`, and
-//! the section addresses of one module from its `sect_attrs`.
-//!
-//! Listing costs one or two small reads a module. Sections cost far more
-//! (every name is a string of its own in the heap), so they are asked for
-//! module by module, and a caller that has the .ko passes the names it
-//! expects, which saves nearly all of the strings.
+//! The modules of a stopped kernel: the list from the symbol `modules`, for
+//! one or two small reads a module.
 //!
 //! Layouts, decided by which members there are: kernel/module.c of 4.2 has
 //! `module_core`, 4.5 to 6.3 `core_layout`, since 6.4 `mem[]`
-//! (include/linux/module.h); section attributes are kernel/module.c,
-//! kernel/module/sysfs.c `struct module_sect_attrs`.
+//! (include/linux/module.h).
 
 use crate::{
     base::{
@@ -22,12 +16,6 @@ use crate::{
 
 /// More modules than any kernel has loaded.
 pub const MAX_MODULES: usize = 4096;
-/// More sections than any module has; -ffunction-sections gives hundreds.
-pub const MAX_SECTIONS: u64 = 2048;
-/// More bytes than any section name; names are cut there.
-const MAX_SECTION_NAME: usize = 128;
-/// Most section names fit here, and a read of this size is cheap.
-const SHORT_NAME: usize = 32;
 
 /// Where a module is in its life (`enum module_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,15 +54,6 @@ pub struct List {
     pub problem: Option<KernelError>,
 }
 
-/// A section of a module, or an address by a name like one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Section {
-    /// `.text` and the like.
-    pub name: String,
-    /// Where it is loaded.
-    pub addr: Addr,
-}
-
 /// The layouts needed, looked up once.
 #[derive(Debug)]
 pub struct Layouts {
@@ -82,8 +61,6 @@ pub struct Layouts {
     state: (u64, u64),
     name: (u64, u64),
     extent: Extent,
-    sect_attrs: Option<u64>,
-    attrs: Option<Attrs>,
     states: [Option<i64>; 4],
 }
 
@@ -107,15 +84,6 @@ enum Extent {
     Unknown,
 }
 
-/// How `struct module_sect_attrs` is laid out.
-#[derive(Debug)]
-enum Attrs {
-    /// A count, and an array whose elements have a name and an address.
-    Counted { count: (u64, u64), array: u64, element: u64, name: u64, address: u64 },
-    /// No count: a NULL-terminated array of pointers to attributes.
-    Pointers { pointers: u64, name: u64, address: u64 },
-}
-
 impl Layouts {
     /// From the debug information of vmlinux.
     pub fn new(symbols: &Symbols) -> Result<Layouts, KernelError> {
@@ -128,8 +96,6 @@ impl Layouts {
             state: module.field("state")?,
             name: (name.0, name.1.clamp(1, 256)),
             extent,
-            sect_attrs: module.find("sect_attrs").map(|field| field.0),
-            attrs: Attrs::new(symbols),
             states: names.map(|name| symbols.enumerator(&format!("MODULE_STATE_{name}"))),
         })
     }
@@ -192,34 +158,6 @@ impl Extent {
             }
             Extent::Unknown => Ok(None),
         }
-    }
-}
-
-impl Attrs {
-    fn new(symbols: &Symbols) -> Option<Attrs> {
-        let all = Struct::new(symbols, "module_sect_attrs").ok()?;
-        let attribute = |name: &str| Struct::new(symbols, name).ok();
-        if let (Some(count), Some(array)) = (all.find("nsections"), all.find("attrs")) {
-            let one = attribute("module_sect_attr")?;
-            // `name` is 4.2's own member; later it is the sysfs attribute's.
-            let name = one.find("battr.attr.name").or_else(|| one.find("name"))?.0;
-            let address = one.find("address")?.0;
-            let element = one.size();
-            return (8..=512).contains(&element).then_some(Attrs::Counted {
-                count,
-                array: array.0,
-                element,
-                name,
-                address,
-            });
-        }
-        let one = attribute("bin_attribute")?;
-        let pointers = all.find("grp.bin_attrs").or_else(|| all.find("grp.bin_attrs_new"))?.0;
-        Some(Attrs::Pointers {
-            pointers,
-            name: one.find("attr.name")?.0,
-            address: one.find("private")?.0,
-        })
     }
 }
 
@@ -306,127 +244,8 @@ fn read_module(
     Ok((layouts.state(state).map(module), Addr(next)))
 }
 
-/// The section addresses of a module. Those of `.init*` are left out of a
-/// live one, whose init memory is gone while its attributes still name it.
-///
-/// `expected` are the names of the allocated, non-empty sections of the .ko in
-/// the order of its section headers, if it is at hand: the kernel keeps that
-/// order (`add_sect_attrs`), so when the count agrees only the first and the
-/// last name are read, to confirm it.
-pub fn sections(
-    memory: &dyn Memory,
-    layouts: &Layouts,
-    module: &Module,
-    expected: Option<&[String]>,
-) -> Result<Vec<Section>, KernelError> {
-    let no_attrs = || {
-        KernelError::NoType(
-            "section addresses of modules (CONFIG_KALLSYMS and CONFIG_SYSFS)".to_string(),
-        )
-    };
-    let (offset, attrs) = layouts.sect_attrs.zip(layouts.attrs.as_ref()).ok_or_else(no_attrs)?;
-    let base = Addr(memory.u64(module.addr.offset(offset))?);
-    if base.0 == 0 {
-        return Err(KernelError::Implausible(format!(
-            "module {} has no section addresses yet",
-            module.name
-        )));
-    }
-    let raw = attrs.read(memory, base, &module.name)?;
-    let names = names(memory, &raw, expected)?;
-    let is_init = |name: &str| name.starts_with(".init");
-    let live = module.state == State::Live;
-    Ok(names
-        .into_iter()
-        .zip(raw)
-        .map(|(name, (_, addr))| Section { name, addr })
-        .filter(|section| !(live && is_init(&section.name)))
-        .collect())
-}
-
-impl Attrs {
-    /// The pointer to the name, and the address, of every section.
-    fn read(
-        &self,
-        memory: &dyn Memory,
-        base: Addr,
-        module: &str,
-    ) -> Result<Vec<(Addr, Addr)>, KernelError> {
-        let absurd = |count: u64| {
-            KernelError::Implausible(format!("module {module} can't have {count} sections"))
-        };
-        match *self {
-            Attrs::Counted { count, array, element, name, address } => {
-                let count = memory.uint(base.offset(count.0), count.1.min(8) as usize)?;
-                if count > MAX_SECTIONS {
-                    return Err(absurd(count));
-                }
-                let bytes = memory.bytes(base.offset(array), (count * element) as usize)?;
-                let pointer = |i: u64, at: u64| Addr(number(&bytes, i * element + at, 8));
-                Ok((0..count).map(|i| (pointer(i, name), pointer(i, address))).collect())
-            }
-            Attrs::Pointers { pointers, name, address } => {
-                const AT_ONCE: u64 = 32;
-                let array = Addr(memory.u64(base.offset(pointers))?);
-                let mut found = Vec::new();
-                let mut missed = None;
-                'all: for chunk in 0..MAX_SECTIONS / AT_ONCE {
-                    let at = array.offset(chunk * AT_ONCE * 8);
-                    let bytes = memory.bytes(at, AT_ONCE as usize * 8)?;
-                    for i in 0..AT_ONCE {
-                        let attribute = Addr(number(&bytes, i * 8, 8));
-                        if attribute.0 == 0 {
-                            break 'all;
-                        }
-                        let name = memory.u64(attribute.offset(name));
-                        let address = memory.u64(attribute.offset(address));
-                        match (name, address) {
-                            (Ok(name), Ok(address)) => found.push((Addr(name), Addr(address))),
-                            (Err(gap), _) | (_, Err(gap)) => missed = missed.or(Some(gap)),
-                        }
-                    }
-                }
-                match missed {
-                    Some(gap) => Err(gap.into()),
-                    None if found.len() as u64 == MAX_SECTIONS => Err(absurd(MAX_SECTIONS)),
-                    None => Ok(found),
-                }
-            }
-        }
-    }
-}
-
-/// The section names, by reading every string, or by `expected` where the
-/// guest agrees with it.
-fn names(
-    memory: &dyn Memory,
-    raw: &[(Addr, Addr)],
-    expected: Option<&[String]>,
-) -> Result<Vec<String>, KernelError> {
-    if let Some(expected) = expected
-        && expected.len() == raw.len()
-        && let (Some(first), Some(last)) = (raw.first(), raw.last())
-    {
-        let first = section_name(memory, first.0);
-        let last = section_name(memory, last.0);
-        if expected.first() == Some(&first?) && expected.last() == Some(&last?) {
-            return Ok(expected.to_vec());
-        }
-    }
-    // All are tried, so that one run reports every miss.
-    let read: Vec<_> = raw.iter().map(|section| section_name(memory, section.0)).collect();
-    Ok(read.into_iter().collect::<Result<_, _>>()?)
-}
-
-fn section_name(memory: &dyn Memory, at: Addr) -> Result<String, Gap> {
-    let short = memory.c_string(at, SHORT_NAME)?;
-    let name =
-        if short.len() < SHORT_NAME { short } else { memory.c_string(at, MAX_SECTION_NAME)? };
-    Ok(crate::base::text::printable(&name))
-}
-
 /// A little-endian number of up to 8 bytes; 0 where the bytes end.
-fn number(bytes: &[u8], at: u64, len: u64) -> u64 {
+pub(super) fn number(bytes: &[u8], at: u64, len: u64) -> u64 {
     let bytes = bytes.get(at as usize..(at + len.min(8)) as usize).unwrap_or_default();
     bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
 }
@@ -447,14 +266,6 @@ mod tests {
             state: (0, 4),
             name: (24, 56),
             extent: Extent::Fields { base: (256, 8), size: (264, 4) },
-            sect_attrs: Some(320),
-            attrs: Some(Attrs::Counted {
-                count: (8, 4),
-                array: 16,
-                element: 72,
-                name: 0,
-                address: 64,
-            }),
             states: [Some(0), Some(1), Some(2), Some(3)],
         }
     }
@@ -466,23 +277,7 @@ mod tests {
         bytes[24..24 + name.len()].copy_from_slice(name);
         bytes[256..264].copy_from_slice(&at.0.to_le_bytes());
         bytes[264..268].copy_from_slice(&0x4000u32.to_le_bytes());
-        bytes[320..328].copy_from_slice(&at.offset(0x1000).0.to_le_bytes());
         memory.insert(at, &bytes);
-    }
-
-    fn with_sections(memory: &mut Sparse, at: Addr, sections: &[(&str, u64)]) {
-        let attrs = at.offset(0x1000);
-        memory.insert(attrs.offset(8), &(sections.len() as u64).to_le_bytes());
-        for (i, (name, address)) in (0..).zip(sections) {
-            let one = attrs.offset(16 + 72 * i);
-            let string = attrs.offset(0x2000 + 0x100 * i);
-            memory.insert(one, &[0; 72]);
-            memory.insert(one, &string.0.to_le_bytes());
-            memory.insert(one.offset(64), &address.to_le_bytes());
-            let mut text = name.as_bytes().to_vec();
-            text.resize(MAX_SECTION_NAME, 0);
-            memory.insert(string, &text);
-        }
     }
 
     fn two_modules() -> Sparse {
@@ -543,63 +338,6 @@ mod tests {
         assert!(matches!(list.problem, Some(KernelError::Gap(Gap::Fault(_)))));
     }
 
-    #[test]
-    fn sections_of_a_live_module_leave_out_init() {
-        let mut memory = two_modules();
-        let sections_in = [(".text", 0x1000), (".init.text", 0x2000), (".data", 0x3000)];
-        with_sections(&mut memory, FIRST, &sections_in);
-        let mut module = walk(&memory, &layouts(), HEAD).modules[0].clone();
-        let names = |found: Vec<Section>| found.into_iter().map(|s| s.name).collect::<Vec<_>>();
-        let coming = sections(&memory, &layouts(), &module, None).unwrap();
-        assert_eq!(coming[2], Section { name: ".data".into(), addr: Addr(0x3000) });
-        assert_eq!(names(coming), [".text", ".init.text", ".data"]);
-        module.state = State::Live;
-        assert_eq!(
-            names(sections(&memory, &layouts(), &module, None).unwrap()),
-            [".text", ".data"]
-        );
-    }
-
-    #[test]
-    fn expected_names_save_reads_but_only_when_the_guest_agrees() {
-        let mut memory = two_modules();
-        with_sections(&mut memory, FIRST, &[(".text", 0x1000), (".a", 0x2000), (".data", 0x3000)]);
-        let module = walk(&memory, &layouts(), HEAD).modules[0].clone();
-        let names = |expected: &[&str]| {
-            let expected: Vec<String> = expected.iter().map(|s| s.to_string()).collect();
-            let found = sections(&memory, &layouts(), &module, Some(&expected)).unwrap();
-            found.into_iter().map(|s| s.name).collect::<Vec<_>>()
-        };
-        // The middle name is taken from the caller: it was not read.
-        assert_eq!(names(&[".text", ".b", ".data"]), [".text", ".b", ".data"]);
-        assert_eq!(names(&[".text", ".b", ".bss"]), [".text", ".a", ".data"]);
-        assert_eq!(names(&[".text", ".data"]), [".text", ".a", ".data"]);
-    }
-
-    #[test]
-    fn every_missing_name_is_reported_at_once() {
-        let mut memory = two_modules();
-        with_sections(&mut memory, FIRST, &[(".text", 0x1000), (".a", 0x2000), (".data", 0x3000)]);
-        let module = walk(&memory, &layouts(), HEAD).modules[0].clone();
-        for i in 0..3u64 {
-            let wild = 0x10_0000 * (i + 1);
-            memory.insert(FIRST.offset(0x1000 + 16 + 72 * i), &wild.to_le_bytes());
-        }
-        let recorder = Recorder::new(&memory);
-        assert!(sections(&recorder, &layouts(), &module, None).unwrap_err().missing());
-        assert_eq!(recorder.into_misses().len(), 3);
-    }
-
-    #[test]
-    fn absurd_counts_are_refused() {
-        let mut memory = two_modules();
-        with_sections(&mut memory, FIRST, &[]);
-        memory.insert(FIRST.offset(0x1008), &u64::MAX.to_le_bytes());
-        let module = walk(&memory, &layouts(), HEAD).modules[0].clone();
-        let error = sections(&memory, &layouts(), &module, None).unwrap_err();
-        assert!(matches!(error, KernelError::Implausible(_)), "{error}");
-    }
-
     proptest! {
         #[test]
         fn any_memory_is_walked_to_an_end(noise in prop::collection::vec(any::<u8>(), 336), at in 0usize..300) {
@@ -607,9 +345,6 @@ mod tests {
             memory.insert(FIRST.offset(at as u64), &noise[..336 - at]);
             let list = walk(&memory, &layouts(), HEAD);
             prop_assert!(list.modules.len() <= 2);
-            for module in &list.modules {
-                let _ = sections(&memory, &layouts(), module, None);
-            }
         }
     }
 }

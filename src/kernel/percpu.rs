@@ -30,7 +30,10 @@ pub fn addr(
     name: &str,
     cpu: u32,
 ) -> Result<Addr, KernelError> {
-    let symbol = symbols.per_cpu_offset_symbol(name);
-    let symbol = symbol.ok_or_else(|| KernelError::NoSymbol(name.to_string()))?;
+    let one_cpu = symbols.symbol_addr("__per_cpu_offset").is_none();
+    let symbol = symbols
+        .per_cpu_offset_symbol(name)
+        .or_else(|| symbols.symbol_addr(name).filter(|_| one_cpu))
+        .ok_or_else(|| KernelError::NoSymbol(name.to_string()))?;
     Ok(symbol.offset(offset(symbols, memory, cpu)?))
 }

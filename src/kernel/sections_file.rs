@@ -4,7 +4,7 @@
 
 use crate::{
     base::addr::{Addr, parse_number},
-    kernel::modules::{MAX_SECTIONS, Section},
+    kernel::module_sections::{MAX_SECTIONS, Section},
 };
 use std::{fs, io::Read, path::Path};
 use thiserror::Error;

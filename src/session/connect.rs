@@ -51,10 +51,8 @@ impl Session {
                 return;
             }
         };
-        match self.recorder() {
-            Ok(Some(recorder)) => link.record(recorder),
-            Ok(None) => {}
-            Err(why) => self.say(Level::Warning, why),
+        if let Some(recorder) = self.recorder() {
+            link.record(recorder);
         }
         self.wire.attach(link);
         self.identified = false;
@@ -65,17 +63,28 @@ impl Session {
         self.find_out(Knock::new(Instant::now(), timing)).await;
     }
 
-    fn recorder(&mut self) -> Result<Option<Recorder>, String> {
-        // Only the first link makes the file; a later one would wipe it.
-        let Some(path) = self.options.record.take() else { return Ok(None) };
-        Recorder::create(&path)
-            .map(Some)
-            .map_err(|error| format!("--record {}: {error}", path.display()))
+    /// The record of the line: made at the first link, continued on later ones.
+    fn recorder(&mut self) -> Option<Recorder> {
+        if let Some(recorder) = self.recorder.take() {
+            return Some(recorder);
+        }
+        let path = self.options.record.take()?;
+        match Recorder::create(&path) {
+            Ok(recorder) => Some(recorder),
+            Err(error) => {
+                self.say(Level::Error, format!("--record {}: {error}", path.display()));
+                None
+            }
+        }
+    }
+
+    fn close_link(&mut self) {
+        self.recorder = self.wire.close().or(self.recorder.take());
     }
 
     /// No use in trying again.
     fn give_up(&mut self, why: String) {
-        self.wire.close();
+        self.close_link();
         self.say(Level::Error, why.clone());
         self.fail_waiters(&Failure::NoTarget(why.clone()));
         self.state = State::Lost { why };
@@ -171,8 +180,6 @@ impl Session {
                 Sign::KdbEntered(found) => entry = Some(found),
                 Sign::KdbPrompt { .. } | Sign::Waiting => stopped = true,
                 Sign::KdbPager => paged = true,
-                // A login or shell may print anything while the guest runs.
-                Sign::Stranger(_) => {}
                 other => self.say(Level::Warning, other.to_string()),
             }
         }
@@ -227,10 +234,10 @@ impl Session {
 
     /// The link broke: say so and try again.
     pub(super) fn link_lost(&mut self, why: String) {
-        if matches!(self.state, State::Lost { .. }) && !self.wire.is_open() {
+        if !self.wire.is_open() {
             return;
         }
-        self.wire.close();
+        self.close_link();
         let stopped = self.state.is_stopped();
         let note =
             if stopped { "; the guest stays stopped until a debugger comes back" } else { "" };

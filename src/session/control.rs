@@ -12,11 +12,12 @@ use super::{
     wire::WireEvent,
 };
 use crate::arch::Registers;
-use crate::base::addr::Addr;
+use crate::base::{addr::Addr, memory::Span};
 use crate::rsp::{
     command::{Command, Point, PointKind},
     reply::{Reply, StopReply},
 };
+use crate::target::registers;
 use std::time::{Duration, Instant};
 
 /// An instruction step that has not come back after this long has left the
@@ -134,8 +135,18 @@ impl Session {
         }
     }
 
-    /// The stop is over: nothing that was read counts any more.
+    /// The stop is over: nothing that was read counts any more, except that a
+    /// step of lines goes on with the code of its function as it read it.
     fn forget_stop(&mut self, what: &str) {
+        let stepping = self.journey.as_ref().map(|journey| &journey.plan);
+        if let (Some(Plan::Line { .. }), Some(mut snapshot)) = (stepping, self.snapshot.take())
+            && let Some(function) =
+                snapshot.registers.pc().and_then(|pc| self.guest_symbols().function_at(pc))
+        {
+            let span = |(start, end): &(Addr, Addr)| Span::new(*start, end.since(*start));
+            snapshot.memory.keep_only(&function.ranges.iter().map(span).collect::<Vec<_>>());
+            self.code_of_step = snapshot.memory;
+        }
         self.snapshot = None;
         self.panes.clear();
         self.state = State::Running { since: Instant::now(), what: what.to_string() };
@@ -274,7 +285,7 @@ impl Session {
             registers: Registers::unknown(self.arch()),
             thread: thread_of(&stop),
             signal,
-            memory: Default::default(),
+            memory: std::mem::take(&mut self.code_of_step),
         });
         // Only the pc at first: most stops on the way of a step need no more.
         let mut pc = Addr(self.register(self.arch().pc).await?);
@@ -364,12 +375,20 @@ impl Session {
         self.points.temporary.clear();
         self.breaking_in = false;
         let registers = match self.wire.ask(Command::ReadRegisters).await {
-            Ok(Reply::Registers(bytes)) => Registers::from_g(self.arch(), &bytes),
+            Ok(Reply::Registers(bytes)) => match registers::from_reply(self.arch(), &bytes) {
+                Ok(registers) => registers,
+                Err(error) => {
+                    self.say(Level::Warning, error.to_string());
+                    Registers::from_g(self.arch(), &bytes)
+                }
+            },
             Ok(_) => return Err(Failure::Other("the stub sent no registers".into())),
             Err(error) => return Err(self.lost(error)),
         };
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
         snapshot.registers = registers.clone();
+        // What is shown is read at this stop.
+        snapshot.memory.clear();
         self.generation = snapshot.generation;
         let signal = snapshot.signal;
         self.stop = Some(StopView {
@@ -399,7 +418,7 @@ impl Session {
         self.first_frame();
         self.publish_cost();
         self.touch_now();
-        self.look_at_task().await?;
+        self.look_at_task(&plan).await?;
         self.look_for_new_modules(&plan).await?;
         if let Some(Plan::Out { function: Some(function), .. }) = plan
             && self.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Finished)
@@ -417,8 +436,7 @@ impl Session {
 
     /// Sets the guest's pc (`P`, little-endian).
     async fn write_pc(&mut self, pc: Addr) -> Result<(), Failure> {
-        let number = self.arch().def(self.arch().pc).number as u8;
-        let command = Command::write_register(number, &pc.0.to_le_bytes())
+        let command = registers::write(self.arch(), self.arch().pc, pc.0)
             .map_err(|error| Failure::Other(error.to_string()))?;
         match self.wire.ask(command).await {
             Ok(_) => {

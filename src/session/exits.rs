@@ -39,6 +39,15 @@ impl Line {
         Some(Line { chain: chain(frames), with_inlined })
     }
 
+    /// How many bytes from `addr` on belong to the line without a gap, as far
+    /// as is worth reading at once.
+    pub fn reach(&self, symbols: &Symbols, addr: Addr) -> u64 {
+        const MOST: u64 = 160;
+        let rows = symbols.rows_of(addr, addr.offset(MOST));
+        let inside = rows.iter().take_while(|row| self.contains(symbols, row.start.max(addr)));
+        inside.last().map_or(0, |row| row.end.since(addr).min(MOST))
+    }
+
     /// How many functions deep the line is: 1 when it is in no inlined one.
     pub fn depth(&self) -> usize {
         self.chain.len()
@@ -100,14 +109,22 @@ pub struct Exits {
     /// Instructions whose target only the registers know, or that can't be
     /// decoded: from these on it takes instruction steps.
     pub unclear: BTreeSet<Addr>,
+    /// How many instructions of the line can be reached.
+    pub instructions: usize,
+    /// How many of them an instruction step must not be used for: calls, which
+    /// it would enter, what may not come back (`int`, `hlt`), and `pushf` and
+    /// `popf`, which leak the step flag.
+    pub delicate: usize,
 }
 
-/// Walks all code reachable from `pc` inside `inside`.
+/// Walks all code reachable from `pc` inside `inside`. `reach` is how many
+/// bytes from an address on belong to the line: they are asked for together.
 pub fn walk(
     memory: &dyn Memory,
     pc: Addr,
     stop_at_calls: bool,
     inside: impl Fn(Addr) -> bool,
+    reach: impl Fn(Addr) -> u64,
 ) -> Result<Exits, Gap> {
     let mut exits = Exits::default();
     let mut seen = BTreeSet::new();
@@ -132,10 +149,18 @@ pub fn walk(
                 continue;
             }
             Err(gap) => {
+                // Noted by whoever records misses; the answer is the same.
+                let _ = memory.bytes(at, reach(at) as usize + MAX_LEN);
                 missed = Some(gap);
                 continue;
             }
         };
+        exits.instructions += 1;
+        let by_flow = matches!(insn.flow, Flow::Call(_) | Flow::Leave | Flow::Return);
+        // pushf, popf (Intel SDM volume 2).
+        if by_flow || matches!(insn.bytes[..], [0x9c] | [0x9d]) {
+            exits.delicate += 1;
+        }
         match insn.flow {
             // An `int`, `ud2` (WARN), `hlt` or the like comes back, if it does, after it.
             Flow::Next | Flow::Leave => todo.push(insn.next()),
@@ -191,10 +216,10 @@ mod tests {
         // test; je +4 -> 8; call; (8) ret; the line is bytes 0..9
         let bytes = [0x85, 0xc0, 0x74, 0x05, 0xe8, 0, 0, 0, 0, 0xeb, 0x10, 0xc3];
         let inside = |a: Addr| a.0 < AT + bytes.len() as u64;
-        let exits = walk(&code(&bytes), Addr(AT), false, inside).unwrap();
+        let exits = walk(&code(&bytes), Addr(AT), false, inside, |_| 0).unwrap();
         assert_eq!(exits.places, BTreeSet::from([Addr(AT + 0x1b)]));
         assert!(!exits.returns && exits.unclear.is_empty() && exits.calls.is_empty());
-        let exits = walk(&code(&bytes), Addr(AT), true, inside).unwrap();
+        let exits = walk(&code(&bytes), Addr(AT), true, inside, |_| 0).unwrap();
         assert_eq!(exits.calls, BTreeSet::from([Addr(AT + 4)]));
         assert_eq!(exits.places, BTreeSet::from([Addr(AT + 0x1b)]));
     }
@@ -202,17 +227,18 @@ mod tests {
     #[test]
     fn returns_loops_and_jumps_by_register() {
         let back = [0xeb, 0xfe];
-        let exits = walk(&code(&back), Addr(AT), false, |_| true).unwrap();
-        assert_eq!(exits, Exits::default(), "a loop without a way out has none");
-        let exits = walk(&code(&[0xc3]), Addr(AT), false, |_| true).unwrap();
+        let exits = walk(&code(&back), Addr(AT), false, |_| true, |_| 0).unwrap();
+        assert!(exits.places.is_empty() && !exits.returns, "a loop without a way out has none");
+        assert_eq!(exits.instructions, 1);
+        let exits = walk(&code(&[0xc3]), Addr(AT), false, |_| true, |_| 0).unwrap();
         assert!(exits.returns);
-        let exits = walk(&code(&[0x90, 0xff, 0xe0]), Addr(AT), false, |_| true).unwrap();
+        let exits = walk(&code(&[0x90, 0xff, 0xe0]), Addr(AT), false, |_| true, |_| 0).unwrap();
         assert_eq!(exits.unclear, BTreeSet::from([Addr(AT + 1)]));
     }
 
     #[test]
     fn code_that_is_not_read_is_a_miss() {
         let memory = Sparse::new();
-        assert!(walk(&memory, Addr(AT), false, |_| true).is_err_and(|gap| gap.is_missing()));
+        assert!(walk(&memory, Addr(AT), false, |_| true, |_| 0).is_err_and(|gap| gap.is_missing()));
     }
 }

@@ -9,10 +9,14 @@ use crate::rsp::{command::Command, reply::Reply};
 use crate::symbols::placed::Symbols;
 use crate::target::reads::{WORTH_MERGING, plan_reads};
 
-/// A read is made at least this long, when the page allows it. What is next to
-/// a wanted word is often wanted next, and a packet costs about 30 bytes of
-/// framing, address and acks, so a few bytes more are nearly free.
-const LEAST: u64 = 32;
+/// A read of the stack is made at least this long, when the page allows it:
+/// what is next to a wanted word there is often wanted next, and a packet costs
+/// about 40 bytes of framing, address and acks.
+const LEAST_OF_STACK: u64 = 64;
+
+/// How much above the stack pointer counts as stack (THREAD_SIZE of x86_64 is
+/// 16 KiB; half of it is more than most stacks use).
+const STACK: u64 = 8 * 1024;
 
 /// A computation that still misses something after so many rounds walks in
 /// circles: lists in guest memory may loop.
@@ -60,7 +64,11 @@ impl Session {
 
     /// Reads the spans into the snapshot, merged and split as the stub allows.
     pub(super) async fn fetch(&mut self, misses: Vec<Span>) -> Result<(), Failure> {
-        let wide: Vec<Span> = misses.iter().map(widen).collect();
+        let sp = self.snapshot.as_ref().and_then(|snapshot| snapshot.registers.sp());
+        let is_stack = |span: &Span| sp.is_some_and(|sp| span.start.since(sp) < STACK);
+        let wide: Vec<Span> = (misses.iter())
+            .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
+            .collect();
         for read in plan_reads(&wide, WORTH_MERGING) {
             if let Some(bytes) = self.read(read).await? {
                 self.remember(read.start, &bytes);
@@ -116,12 +124,12 @@ impl Session {
     }
 }
 
-/// At least [`LEAST`] bytes, from an even place, in one page.
-fn widen(span: &Span) -> Span {
+/// At least `least` bytes, in whole words, in one page.
+fn widen(span: &Span, least: u64) -> Span {
     let start = span.start.0 & !7;
     let end = span.start.0.saturating_add(span.len);
     let page_end = (end - 1) / PAGE * PAGE + (PAGE - 1);
-    let wanted = end.max(start.saturating_add(LEAST)).div_ceil(8).saturating_mul(8);
+    let wanted = end.max(start.saturating_add(least)).div_ceil(8).saturating_mul(8);
     let end = wanted.min(page_end.saturating_add(1)).max(end);
     Span::new(Addr(start), end - start)
 }
@@ -137,7 +145,7 @@ mod tests {
     #[test]
     fn reads_are_widened_inside_the_page() {
         let widened = |start: u64, len: u64| {
-            let span = widen(&Span::new(Addr(start), len));
+            let span = widen(&Span::new(Addr(start), len), 32);
             (span.start.0, span.len)
         };
         assert_eq!(widened(0x1004, 4), (0x1000, 32));

@@ -1,6 +1,7 @@
 //! Who the guest is: its KASLR slide, whether the vmlinux is its own, and what
 //! runs on the CPU that stopped.
 
+use super::step::Plan;
 use super::{
     answer::Failure,
     request::Level,
@@ -30,8 +31,13 @@ impl Session {
         if self.target.matches == Match::Match {
             // The release and the CPUs are for the status line; a guest
             // without them is still a guest.
-            self.target.release = self.compute(version::release).await?.ok();
             self.target.banner = self.banner_of_file();
+            // `Linux version RELEASE (…` (init/version.c).
+            let release = self.target.banner.as_ref().and_then(|banner| banner.split(' ').nth(2));
+            self.target.release = match release {
+                Some(release) => Some(release.to_string()),
+                None => self.compute(version::release).await?.ok(),
+            };
             self.target.cpus =
                 self.compute(cpus::online).await?.ok().map(|online| online.len() as u32);
             if let Some(reason) = self.found_reason()
@@ -123,7 +129,7 @@ impl Session {
     }
 
     /// Which CPU stopped, and in which task.
-    pub(super) async fn look_at_task(&mut self) -> Result<(), Failure> {
+    pub(super) async fn look_at_task(&mut self, plan: &Option<Plan>) -> Result<(), Failure> {
         let mut thread = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
         if thread.is_none() {
             // `?` does not tell, unlike the stop packet.
@@ -137,19 +143,36 @@ impl Session {
                 snapshot.thread = thread;
             }
         }
-        let cpu = self.compute(cpus::active).await?.ok();
         let (pid, comm) = match thread.map(Who::from) {
-            Some(who @ Who::Task(pid)) => match who.id() {
-                Some(id) => (Some(i64::from(pid)), self.comm(id).await?),
-                None => (Some(i64::from(pid)), None),
-            },
+            Some(who @ Who::Task(pid)) => {
+                let pid = i64::from(pid);
+                // A step does not change a task's name.
+                let stepped = matches!(plan, Some(Plan::Line { .. } | Plan::Instruction { .. }));
+                let known = self.last_task.take().filter(|(last, _)| *last == pid && stepped);
+                let comm = match (known, who.id()) {
+                    (Some((_, comm)), _) => Some(comm),
+                    (None, Some(id)) => self.comm(id).await?,
+                    (None, None) => None,
+                };
+                self.last_task = comm.clone().map(|comm| (pid, comm));
+                (Some(pid), comm)
+            }
             // The idle task has pid 0 on every CPU, and the stub names it by
             // the CPU instead (`shadow_pid` in kernel/debug/gdbstub.c).
             Some(Who::Cpu(cpu)) => (Some(0), Some(format!("swapper/{cpu}"))),
             Some(Who::Current) | None => (None, None),
         };
         if let Some(stop) = &mut self.stop {
-            (stop.cpu, stop.pid, stop.comm) = (cpu, pid, comm);
+            (stop.pid, stop.comm) = (pid, comm);
+        }
+        self.look_at_cpu().await
+    }
+
+    /// Which CPU stopped.
+    pub(super) async fn look_at_cpu(&mut self) -> Result<(), Failure> {
+        let cpu = self.compute(cpus::active).await?.ok();
+        if let Some(stop) = &mut self.stop {
+            stop.cpu = cpu;
         }
         self.touch();
         Ok(())

@@ -425,7 +425,7 @@ impl Session {
         if self.need_stopped().is_ok() {
             self.find_slide().await?;
             self.first_frame();
-            self.look_at_task().await?;
+            self.look_at_task(&None).await?;
             self.look_for_new_modules(&None).await?;
             self.resolve_pending();
             self.reconcile().await?;

@@ -160,7 +160,8 @@ impl Session {
         let result = async {
             if !self.identified {
                 self.identify().await?;
-                self.look_at_task().await?;
+                // The task is known by its number; its CPU needs symbols.
+                self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;
             }
             self.first_frame();

@@ -8,10 +8,11 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
-use crate::base::{addr::Addr, memory::Span, text};
-use crate::image::{locate, notes};
+use crate::base::{addr::Addr, text};
+use crate::image::locate;
 use crate::kernel::{
-    modules::{self as guest, Layouts, Section},
+    module_sections::{self, Section},
+    modules::{self as guest, Layouts},
     sections_file,
 };
 use crate::symbols::{image::DebugImage, placed::Placement};
@@ -136,7 +137,7 @@ impl Session {
                 old.found = found;
                 continue;
             }
-            let module = self.place_module(found, &layouts).await?;
+            let module = self.place_module(found).await?;
             self.modules.push(module);
         }
         self.touch();
@@ -145,11 +146,14 @@ impl Session {
 
     /// Finds the .ko of a module, proves it, and puts its sections where the
     /// guest has them.
-    async fn place_module(
-        &mut self,
-        found: guest::Module,
-        layouts: &Arc<Layouts>,
-    ) -> Result<Module, Failure> {
+    async fn place_module(&mut self, found: guest::Module) -> Result<Module, Failure> {
+        let places = match module_sections::Layouts::new(&self.guest_symbols()) {
+            Ok(places) => Arc::new(places),
+            Err(error) => {
+                let symbols = Symbols::Failed(error.to_string());
+                return Ok(Module { found, sections: Vec::new(), symbols, path: None });
+            }
+        };
         let beside = self.options.vmlinux.clone().unwrap_or_default();
         let candidates = locate::find_module(&found.name, &self.options.module_paths, &beside);
         let mut module =
@@ -167,13 +171,12 @@ impl Session {
                     continue;
                 }
             };
-            let names: Vec<String> = (image.image().sections().iter())
-                .filter(|section| section.alloc && section.size > 0)
-                .map(|section| section.name.clone())
-                .collect();
-            let (layouts, guests) = (Arc::clone(layouts), module.found.clone());
+            let names = module_sections::expected_names(image.image());
+            let (places, guests) = (Arc::clone(&places), module.found.clone());
             let sections = self
-                .compute(move |_, memory| guest::sections(memory, &layouts, &guests, Some(&names)))
+                .compute(move |_, memory| {
+                    module_sections::sections(memory, &places, &guests, Some(&names))
+                })
                 .await?;
             let sections = match sections {
                 Ok(sections) => sections,
@@ -211,29 +214,20 @@ impl Session {
         image: &DebugImage,
         sections: &[Section],
     ) -> Result<Result<(), String>, Failure> {
-        const NOTE: &str = ".note.gnu.build-id";
-        let Some(file_id) = image.image().build_id().map(<[u8]>::to_vec) else {
+        let Some(file_id) = image.image().build_id() else {
             return Ok(Err("the file has no build-id to prove it by".into()));
         };
-        let size = image.image().sections().iter().find(|s| s.name == NOTE).map_or(36, |s| s.size);
-        let Some(note) = sections.iter().find(|section| section.name == NOTE) else {
-            return Ok(Err("the guest does not tell where the module's build-id is".into()));
-        };
-        let span = Span::new(note.addr, size.min(256));
-        let bytes =
-            self.compute(move |_, memory| memory.bytes(span.start, span.len as usize)).await?;
-        let guest_id = match &bytes {
-            Ok(bytes) => notes::build_id_of(bytes),
-            Err(gap) => return Ok(Err(gap.to_string())),
-        };
-        Ok(match guest_id {
-            Some(id) if id == file_id => Ok(()),
-            Some(id) => Err(format!(
+        let known = sections.to_vec();
+        let read = self.compute(move |_, memory| module_sections::build_id(memory, &known)).await?;
+        Ok(match read {
+            Ok(Some(id)) if id == file_id => Ok(()),
+            Ok(Some(id)) => Err(format!(
                 "its build-id is {}, the guest's is {}",
-                text::hex(&file_id),
-                text::hex(id)
+                text::hex(file_id),
+                text::hex(&id)
             )),
-            None => Err("there is no build-id where the guest should have it".into()),
+            Ok(None) => Err("the guest does not tell the module's build-id".into()),
+            Err(gap) => Err(gap.to_string()),
         })
     }
 

@@ -15,11 +15,16 @@ use super::{
     wire::{Wire, WireEvent},
 };
 use crate::arch::{Arch, Registers, x86_64::X86_64};
+use crate::base::memory::Sparse;
+use crate::link::record::Recorder;
+use crate::rsp::command::Command;
 use crate::source::Sources;
 use crate::symbols::placed::Symbols;
 use crate::target::console::Watcher;
+use futures_util::FutureExt;
 use std::{
     ops::ControlFlow,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,6 +33,9 @@ use tokio::sync::{mpsc, oneshot};
 /// A running guest is shown as running only after this long, so that a step
 /// does not flicker.
 const FLICKER: Duration = Duration::from_millis(120);
+
+/// How long the guest may take to answer when we give up on ourselves.
+const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
 /// The face's ends of a session.
 pub struct Started {
@@ -52,8 +60,9 @@ pub fn start(options: Options) -> std::io::Result<Started> {
     let thread = std::thread::Builder::new().name("session".into()).spawn(move || {
         runtime.block_on(async move {
             tokio::spawn(start_up(asker, options.startup.clone(), updates.clone()));
-            let (session, loads) = Session::new(options, code, updates);
-            session.run(asks, loads).await;
+            let (mut session, loads) = Session::new(options, code, updates);
+            let run = AssertUnwindSafe(session.run(asks, loads)).catch_unwind().await;
+            session.end(run.is_err()).await;
         });
     })?;
     Ok(Started { handle, updates: news, book, thread })
@@ -96,6 +105,8 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Code that a step of lines has read already.
+    pub(super) code_of_step: Sparse,
     /// How many inlined functions begin at the pc of the stop and are not shown
     /// as entered.
     pub(super) hidden: usize,
@@ -112,9 +123,13 @@ pub struct Session {
     pub(super) nudge_at: Option<Instant>,
     /// Reads what the guest prints.
     pub(super) watcher: Watcher,
+    /// The record of the line, while there is no link.
+    pub(super) recorder: Option<Recorder>,
     /// How many stops there were.
     pub(super) generation: u64,
     pub(super) previous: Option<Registers>,
+    /// The task of the last stop, by pid, and its name.
+    pub(super) last_task: Option<(i64, String)>,
     pub(super) cost_base: Cost,
     /// Whether the guest's identity was established on this link.
     pub(super) identified: bool,
@@ -151,6 +166,7 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            code_of_step: Sparse::new(),
             hidden: 0,
             stays_put: false,
             breaking_in: false,
@@ -159,8 +175,10 @@ impl Session {
             retry_at: None,
             nudge_at: None,
             watcher: Watcher::default(),
+            recorder: None,
             generation: 0,
             previous: None,
+            last_task: None,
             cost_base: Cost::default(),
             identified: false,
             dirty: true,
@@ -171,7 +189,7 @@ impl Session {
     }
 
     async fn run(
-        mut self,
+        &mut self,
         mut asks: mpsc::UnboundedReceiver<Ask>,
         mut loads: mpsc::UnboundedReceiver<Loaded>,
     ) {
@@ -209,9 +227,24 @@ impl Session {
                 () = std::future::ready(()), if more => self.pane_round().await,
             }
         }
+    }
+
+    /// The last act. After a failure of ours the guest is let go, if it still
+    /// answers: it must not stay stopped because of a mistake in here.
+    async fn end(&mut self, panicked: bool) {
+        let mut why = None;
+        if panicked {
+            let detach = self.wire.ask(Command::Detach);
+            let detached = tokio::time::timeout(LAST_PATIENCE, detach).await;
+            let how = match detached {
+                Ok(Ok(_)) => "the guest was let go and runs on",
+                _ => "the guest could not be let go; connect again to do that",
+            };
+            why = Some(format!("kgdb-tui failed inside, please report it; {how}"));
+        }
         self.wire.close();
         self.loader.cancel();
-        let _ = self.updates.send(Update::Ended(None));
+        let _ = self.updates.send(Update::Ended(why));
     }
 
     /// The next moment at which something is to be done without a cause.

@@ -23,6 +23,10 @@ use std::collections::BTreeSet;
 /// and lift one, two to step an instruction.
 const MOST_EXITS: usize = 6;
 
+/// A line of so few instructions is stepped: an instruction step costs half of
+/// planting, meeting and lifting a breakpoint.
+const CHEAP_TO_STEP: usize = 2;
+
 /// What the user wants of the guest's run.
 #[derive(Clone, Debug)]
 pub enum Plan {
@@ -183,11 +187,14 @@ impl Session {
         let wanted = line.clone();
         let walked = self
             .compute(move |symbols, memory| {
-                exits::walk(memory, pc, !over, |addr| wanted.contains(symbols, addr))
+                let inside = |addr| wanted.contains(symbols, addr);
+                exits::walk(memory, pc, !over, inside, |addr| wanted.reach(symbols, addr))
             })
             .await?;
-        let Ok(Exits { places, calls, returns, unclear }) = walked else { return Ok(Leg::Single) };
-        if unclear.contains(&pc) {
+        let Ok(exits) = walked else { return Ok(Leg::Single) };
+        let Exits { places, calls, returns, unclear, instructions, delicate } = exits;
+        let short = instructions <= CHEAP_TO_STEP && delicate == 0;
+        if unclear.contains(&pc) || short {
             return Ok(Leg::Single);
         }
         if calls.contains(&pc) {

@@ -2,7 +2,7 @@
 //! only place that waits for the wire.
 
 use super::view::Cost;
-use crate::link::{Link, error::LinkError};
+use crate::link::{Link, error::LinkError, record::Recorder};
 use crate::rsp::{
     client::{Client, Event, Mode, RequestError, SendError},
     command::Command,
@@ -91,9 +91,10 @@ impl Wire {
         self.link = Some(link);
     }
 
-    /// Closes the link.
-    pub fn close(&mut self) {
-        self.link = None;
+    /// Closes the link. The record of the line comes back, to go on with on
+    /// the next one.
+    pub fn close(&mut self) -> Option<Recorder> {
+        self.link.take().and_then(|mut link| link.take_recorder())
     }
 
     /// Whether there is a link.
@@ -148,8 +149,10 @@ impl Wire {
                     Event::Reply { id, reply, resent } if id == wanted => {
                         self.flush().await.map_err(WireError::Closed)?;
                         return match reply {
-                            // Sent twice, done twice: it is set as wanted.
-                            Err(ReplyError::Refused(error)) if resent && error.errno == EEXIST => {
+                            // Sent twice, done twice: it is as wanted.
+                            Err(ReplyError::Refused(error))
+                                if resent && [EEXIST, ENOENT].contains(&error.errno) =>
+                            {
                                 Ok(Reply::Done)
                             }
                             reply => Ok(reply?),
@@ -178,7 +181,6 @@ impl Wire {
                 return std::future::pending().await;
             }
             if let Err(why) = self.pump(None).await {
-                self.link = None;
                 return WireEvent::Closed(why);
             }
             while let Some(event) = self.client.poll() {
@@ -229,7 +231,13 @@ impl Wire {
         tokio::select! {
             biased;
             read = link.read(&mut buffer) => match read {
-                Ok(0) => return Err("the other end closed it".into()),
+                Ok(0) => {
+                    let words = link.last_words().await;
+                    return Err(match words {
+                        Some(words) => format!("the other end closed it: {words}"),
+                        None => "the other end closed it".into(),
+                    });
+                }
                 Ok(count) => self.client.receive(&buffer[..count], Instant::now()),
                 Err(error) => return Err(error.to_string()),
             },
@@ -268,3 +276,6 @@ impl Wire {
 
 /// Linux's errno for "exists": a `Z` packet for a site that is set already.
 const EEXIST: u8 = 17;
+
+/// Linux's errno for "no such entry": a `z` packet for a site that is not set.
+const ENOENT: u8 = 2;

@@ -35,8 +35,8 @@ impl Symbols {
         let return_pc = nest.addr.0.wrapping_add(1);
         let unit = &nest.unit;
         let mut site = None;
-        let sites = [gimli::DW_TAG_call_site, gimli::DW_TAG_GNU_call_site];
-        unit.walk(die(&nest.blocks[0]), &sites, &mut |entry| {
+        let calls = [gimli::DW_TAG_call_site, gimli::DW_TAG_GNU_call_site];
+        unit.walk(die(&nest.blocks[0]), &calls, &mut |entry| {
             if site.is_none() && returns_to(unit, entry) == Some(return_pc) {
                 site = Some(die(entry));
             }

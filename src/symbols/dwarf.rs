@@ -51,7 +51,7 @@ pub(super) fn view(image: &Image) -> gimli::Dwarf<Slice<'_>> {
 
 /// A unit opened for a question.
 pub(super) struct Unit<'a> {
-    pub dwarf: gimli::Dwarf<Slice<'a>>,
+    pub dwarf: Arc<gimli::Dwarf<Slice<'a>>>,
     pub unit: gimli::Unit<Slice<'a>>,
     /// Its number among the units of the image.
     pub number: u32,
@@ -62,7 +62,7 @@ impl<'a> Unit<'a> {
     /// header can't be parsed.
     pub fn open(image: &'a DebugImage, number: u32) -> Option<Unit<'a>> {
         let head = image.loaded()?.heads.get(number as usize)?;
-        let dwarf = view(image.image());
+        let dwarf = Arc::new(view(image.image()));
         let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(head.offset)).ok()?;
         let parse = || dwarf.abbreviations(&header).unwrap_or_default();
         let abbreviations = head.abbreviations.get_or_init(parse).clone();

@@ -7,22 +7,14 @@ use crate::{
         SymbolsError,
         answer::{CodeLines, Layout},
         cfi::Frames,
-        dwarf::{self, Head, Slice, Unit},
-        index::{Index, Names},
-        lines::{Files, UnitFiles},
+        load::{self, Loaded},
     },
-};
-use rayon::iter::{
-    IndexedParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _,
 };
 use rustc_hash::FxHashMap;
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
 };
 
 /// An ELF file and, once loaded, its DWARF.
@@ -37,38 +29,6 @@ pub struct DebugImage {
 
 /// A layout, or that there is none.
 type CachedLayout = Option<Arc<Layout>>;
-
-/// What loading makes.
-pub(super) struct Loaded {
-    /// Every unit, in the order of the file.
-    pub heads: Vec<Head>,
-    /// Code by address: which unit.
-    pub unit_ranges: Vec<UnitRange>,
-    /// Functions out of line by address.
-    pub functions: Vec<FunctionRange>,
-    /// Names.
-    pub index: Index,
-    /// Source files.
-    pub files: Files,
-    comp_dirs: Vec<String>,
-}
-
-/// Code that a unit has.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct UnitRange {
-    pub start: u64,
-    pub end: u64,
-    pub unit: u32,
-}
-
-/// One range of a function out of line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FunctionRange {
-    pub start: u64,
-    pub end: u64,
-    pub unit: u32,
-    pub die: u32,
-}
 
 impl DebugImage {
     /// Opens a file without looking at its debug info.
@@ -96,7 +56,7 @@ impl DebugImage {
         if self.loaded.get().is_some() {
             return Ok(());
         }
-        let loaded = load(&self.image, progress, cancel)?;
+        let loaded = load::load(&self.image, progress, cancel)?;
         // When two threads loaded at once, either result is right.
         let _ = self.loaded.set(loaded);
         progress(1.0);
@@ -172,126 +132,8 @@ impl DebugImage {
     }
 }
 
-impl Loaded {
-    /// The function out of line that holds `addr`.
-    pub fn function_at(&self, addr: FileAddr) -> Option<FunctionRange> {
-        let after = self.functions.partition_point(|range| range.start <= addr.0);
-        let mut near = self.functions[..after].iter().rev().take(8);
-        near.find(|range| addr.0 < range.end).copied()
-    }
-}
-
 impl std::fmt::Debug for DebugImage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "DebugImage({}, dwarf: {})", self.image.path().display(), self.dwarf_ready())
-    }
-}
-
-fn load(
-    image: &Image,
-    progress: &(dyn Fn(f32) + Sync),
-    cancel: &AtomicBool,
-) -> Result<Loaded, SymbolsError> {
-    if !image.has_dwarf() {
-        return Err(SymbolsError::NoDwarf(image.path().to_owned()));
-    }
-    let dwarf = dwarf::view(image);
-    let damaged = |why: gimli::Error| SymbolsError::Damaged {
-        path: image.path().to_owned(),
-        why: why.to_string(),
-    };
-    let mut headers = Vec::new();
-    let mut units = dwarf.debug_info.units();
-    loop {
-        match units.next() {
-            Ok(Some(header)) => headers.push(header),
-            Ok(None) => break,
-            // Units before the damage are good.
-            Err(why) if headers.is_empty() => return Err(damaged(why)),
-            Err(_) => break,
-        }
-    }
-    let done = AtomicUsize::new(0);
-    let total = headers.len().max(1);
-    let read = |(number, header): (usize, &gimli::UnitHeader<Slice<'_>>)| {
-        if cancel.load(Ordering::Relaxed) {
-            return None;
-        }
-        let count = done.fetch_add(1, Ordering::Relaxed) + 1;
-        if count.is_multiple_of(64) {
-            progress(0.9 * count as f32 / total as f32);
-        }
-        Some(read_unit(image, *header, number as u32))
-    };
-    let parts: Option<Vec<UnitPart>> = headers.par_iter().enumerate().map(read).collect();
-    let parts = parts.ok_or(SymbolsError::Cancelled)?;
-    let loaded = merge(image, parts);
-    if cancel.load(Ordering::Relaxed) {
-        return Err(SymbolsError::Cancelled);
-    }
-    Ok(loaded)
-}
-
-/// What one unit adds. A unit that can't be parsed adds nothing, but keeps
-/// its number.
-struct UnitPart {
-    head: Head,
-    comp_dir: Option<String>,
-    ranges: Vec<UnitRange>,
-    names: Names,
-    files: UnitFiles,
-}
-
-fn read_unit(image: &Image, header: gimli::UnitHeader<Slice<'_>>, number: u32) -> UnitPart {
-    let dwarf = dwarf::view(image);
-    let offset = header.debug_info_offset().map_or(0, |offset| offset.0);
-    let abbreviations = dwarf.abbreviations(&header).unwrap_or_default();
-    let head = Head { offset, abbreviations: OnceLock::new(), rows: OnceLock::new() };
-    let mut part = UnitPart {
-        head,
-        comp_dir: None,
-        ranges: Vec::new(),
-        names: Names::default(),
-        files: UnitFiles::default(),
-    };
-    let unit = gimli::Unit::new_with_abbreviations(&dwarf, header, abbreviations);
-    let Ok(unit) = unit else { return part };
-    let unit = Unit { dwarf, unit, number };
-    part.comp_dir = unit.unit.comp_dir.map(|dir| dir.to_string_lossy().into_owned());
-    part.names = Names::read(&unit);
-    part.files = UnitFiles::read(&unit);
-    if let Some(root) = unit.entry(unit.unit.header.root_offset().0 as u32) {
-        let range = |(start, end)| UnitRange { start, end, unit: number };
-        part.ranges.extend(unit.ranges(&root).into_iter().map(range));
-    }
-    part
-}
-
-fn merge(image: &Image, parts: Vec<UnitPart>) -> Loaded {
-    let mut heads = Vec::with_capacity(parts.len());
-    let (mut unit_ranges, mut functions) = (Vec::new(), Vec::new());
-    let (mut names, mut files) = (Vec::new(), Vec::new());
-    let mut dirs: FxHashMap<String, usize> = FxHashMap::default();
-    for part in parts {
-        heads.push(part.head);
-        unit_ranges.extend(part.ranges);
-        functions.extend(part.names.functions);
-        names.push(part.names.entries);
-        files.push(part.files);
-        if let Some(dir) = part.comp_dir {
-            *dirs.entry(dir).or_default() += 1;
-        }
-    }
-    unit_ranges.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
-    functions.sort_by_key(|range: &FunctionRange| (range.start, std::cmp::Reverse(range.end)));
-    let mut dirs: Vec<(String, usize)> = dirs.into_iter().collect();
-    dirs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
-    Loaded {
-        heads,
-        unit_ranges,
-        functions,
-        index: Index::build(image, names),
-        files: Files::build(files),
-        comp_dirs: dirs.into_iter().map(|(dir, _)| dir).collect(),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     image::file::Image,
     symbols::{
         dwarf::{Slice, Unit, Value},
-        image::FunctionRange,
+        load::FunctionRange,
     },
 };
 use gimli::{Abbreviation, AttributeValue, DwTag, EntriesRaw, Section as _, UnitOffset};
@@ -40,6 +40,13 @@ pub(super) enum Kind {
     Enumerator,
 }
 
+impl Kind {
+    /// Whether every one of a name counts, not just the first description.
+    fn many(self) -> bool {
+        matches!(self, Kind::Function | Kind::Inline | Kind::Variable)
+    }
+}
+
 /// One name.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct NameEntry {
@@ -55,11 +62,12 @@ struct NameRef(u32);
 
 const IN_INFO: u32 = 1 << 31;
 
-/// The names one unit has.
+/// The names that some units have.
 #[derive(Default)]
 pub(super) struct Names {
     pub entries: Vec<NameEntry>,
     pub functions: Vec<FunctionRange>,
+    seen: FxHashSet<(Kind, NameRef)>,
 }
 
 /// The attributes of one entry that matter here.
@@ -77,12 +85,18 @@ struct Facts<'a> {
 }
 
 impl Names {
-    /// Walks the entries right below the unit's own, and enumerators.
-    pub fn read(unit: &Unit<'_>) -> Names {
-        let mut names = Names::default();
-        // What was read before damage is good.
-        let _ = names.scan(unit);
-        names
+    /// Walks the entries right below a unit's own, and enumerators. What was
+    /// read before damage is good.
+    pub fn read(&mut self, unit: &Unit<'_>) {
+        let _ = self.scan(unit);
+    }
+
+    /// Adds a name. The linker merges equal strings, so equal names have
+    /// equal offsets; where it did not, a duplicate does no harm.
+    fn add(&mut self, entry: NameEntry) {
+        if entry.kind.many() || self.seen.insert((entry.kind, entry.name)) {
+            self.entries.push(entry);
+        }
     }
 
     fn scan(&mut self, unit: &Unit<'_>) -> gimli::Result<()> {
@@ -130,7 +144,7 @@ impl Names {
             _ => return,
         };
         if let Some(name) = name_of(unit, facts) {
-            self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+            self.add(NameEntry { name, unit: unit.number, die, kind });
         }
     }
 
@@ -141,7 +155,7 @@ impl Names {
         }
         if let Some(name) = name_of(unit, facts) {
             let kind = if ranges.is_empty() { Kind::Inline } else { Kind::Function };
-            self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+            self.add(NameEntry { name, unit: unit.number, die, kind });
         }
         let unit = unit.number;
         let range = |(start, end)| FunctionRange { start, end, unit, die };
@@ -162,7 +176,7 @@ impl Names {
                 && let (Some(name), Ok(die)) = (name_of(unit, &facts), u32::try_from(offset.0))
             {
                 let kind = Kind::Enumerator;
-                self.entries.push(NameEntry { name, unit: unit.number, die, kind });
+                self.add(NameEntry { name, unit: unit.number, die, kind });
             }
         }
         Ok(())
@@ -282,10 +296,7 @@ impl Index {
         let mut seen = FxHashSet::default();
         let mut keyed = Vec::new();
         for entry in parts.into_iter().flatten() {
-            // The linker merges equal strings, so equal names have equal
-            // offsets; where it did not, a duplicate does no harm.
-            let many = matches!(entry.kind, Kind::Function | Kind::Inline | Kind::Variable);
-            if many || seen.insert((entry.kind, entry.name)) {
+            if entry.kind.many() || seen.insert((entry.kind, entry.name)) {
                 keyed.push((texts.head(entry.name), entry));
             }
         }

@@ -23,6 +23,10 @@ pub(super) struct Row {
     pub line: u32,
     pub column: u16,
     pub is_stmt: bool,
+    /// It goes on with the row before it: the same line, cut in pieces by
+    /// discriminators or columns. Not a place of its own to stop at (gdb
+    /// drops such rows: `record_line_p` in gdb/dwarf2/read.c).
+    pub again: bool,
 }
 
 /// The rows of one unit: sequences of ascending addresses.
@@ -48,22 +52,34 @@ impl Rows {
         let Some(program) = unit.unit.line_program.clone() else { return out };
         let mut rows = program.rows();
         let mut first = 0;
+        // Of the rows of one line in a row: whether there was a discriminator,
+        // and whether there was a statement.
+        let (mut pieces, mut stmt) = (false, false);
         while let Ok(Some((_, row))) = rows.next_row() {
             if row.end_sequence() {
                 out.close(first, row.address());
                 first = out.rows.len();
+                (pieces, stmt) = (false, false);
                 continue;
             }
             let small = |value: u64| u32::try_from(value).unwrap_or(0);
+            let line = small(row.line().map_or(0, u64::from));
+            let last = out.rows[first..].last();
+            let same_line = last.is_some_and(|last| last.line == line);
+            let same_file = last.is_some_and(|last| last.file == small(row.file_index()));
+            pieces = row.discriminator() != 0 || pieces && same_line;
+            let after_stmt = stmt && same_line && same_file;
+            stmt = row.is_stmt() || after_stmt;
             out.rows.push(Row {
                 addr: row.address(),
                 file: small(row.file_index()),
-                line: small(row.line().map_or(0, u64::from)),
+                line,
                 column: match row.column() {
                     ColumnType::LeftEdge => 0,
                     ColumnType::Column(column) => u16::try_from(column.get()).unwrap_or(0),
                 },
                 is_stmt: row.is_stmt(),
+                again: pieces && after_stmt,
             });
         }
         // A sequence without an end is damage.
@@ -173,50 +189,46 @@ pub(super) fn tidy(path: &str) -> String {
     format!("{root}{}", parts.join("/"))
 }
 
-/// The source files one unit names, by index.
-#[derive(Default)]
-pub(super) struct UnitFiles {
-    unit: u32,
-    paths: Vec<(u32, String)>,
-}
-
-impl UnitFiles {
-    /// Reads the file table of a unit's line program.
-    pub fn read(unit: &Unit<'_>) -> UnitFiles {
-        let mut out = UnitFiles { unit: unit.number, paths: Vec::new() };
-        let Some(program) = &unit.unit.line_program else { return out };
-        let header = program.header();
-        let first = if header.version() >= 5 { 0 } else { 1 };
-        for index in first..first + header.file_names().len() as u64 {
-            if let Some(file) = source_file(unit, index) {
-                out.paths.push((index as u32, file.name));
-            }
-        }
-        out
-    }
-}
-
 /// Every source file of an image, and which units name it.
 #[derive(Default)]
 pub(super) struct Files {
-    /// Sorted.
+    /// While reading.
+    by_name: FxHashMap<String, Vec<Use>>,
+    /// Sorted, once everything is read.
     names: Vec<String>,
     /// By name: where its uses start in `uses`; one more at the end.
     starts: Vec<u32>,
-    /// (unit, index in that unit's file table).
-    uses: Vec<(u32, u32)>,
+    uses: Vec<Use>,
 }
 
+/// A unit, and the index of a file in that unit's table.
+type Use = (u32, u32);
+
 impl Files {
-    /// Merges the tables of all units.
-    pub fn build(parts: Vec<UnitFiles>) -> Files {
-        let mut by_name: FxHashMap<String, Vec<(u32, u32)>> = FxHashMap::default();
-        for part in parts {
-            for (index, path) in part.paths {
-                by_name.entry(path).or_default().push((part.unit, index));
+    /// Reads the file table of a unit's line program.
+    pub fn read(&mut self, unit: &Unit<'_>) {
+        let Some(program) = &unit.unit.line_program else { return };
+        let header = program.header();
+        // Files count from 1 before DWARF 5.
+        let first = if header.version() >= 5 { 0 } else { 1 };
+        for index in first..first + header.file_names().len() as u64 {
+            if let Some(file) = source_file(unit, index) {
+                let entry = (unit.number, index as u32);
+                self.by_name.entry(file.name).or_default().push(entry);
             }
         }
-        let mut sorted: Vec<(String, Vec<(u32, u32)>)> = by_name.into_iter().collect();
+    }
+
+    /// Adds what another has read.
+    pub fn merge(&mut self, other: Files) {
+        for (name, uses) in other.by_name {
+            self.by_name.entry(name).or_default().extend(uses);
+        }
+    }
+
+    /// Ends reading: the table that is asked.
+    pub fn sorted(self) -> Files {
+        let mut sorted: Vec<(String, Vec<Use>)> = self.by_name.into_iter().collect();
         sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut files = Files::default();
         for (name, uses) in sorted {
@@ -225,6 +237,7 @@ impl Files {
             files.uses.extend(uses);
         }
         files.starts.push(files.uses.len() as u32);
+        files.uses.shrink_to_fit();
         files
     }
 
@@ -330,7 +343,7 @@ mod tests {
     }
 
     fn row(addr: u64, line: u32, is_stmt: bool) -> Row {
-        Row { addr, file: 1, line, column: 0, is_stmt }
+        Row { addr, file: 1, line, column: 0, is_stmt, again: false }
     }
 
     #[test]

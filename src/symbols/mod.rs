@@ -25,6 +25,8 @@ pub mod placed;
 
 pub mod image;
 
+mod load;
+
 mod dwarf;
 
 mod index;

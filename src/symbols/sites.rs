@@ -219,7 +219,7 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
             true => placed.image.rows(&unit),
             false => Arc::new(Rows::read(&unit)),
         };
-        let wanted = |row: &&Row| row.is_stmt && files.contains(&row.file);
+        let wanted = |row: &&Row| row.is_stmt && !row.again && files.contains(&row.file);
         rows.all().iter().filter(wanted).map(|row| (*number, *row)).collect()
     };
     let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();

@@ -175,7 +175,16 @@ impl<'a> Typed<'a> {
                     let inner = if inner.is_empty() { String::new() } else { format!(" {inner}") };
                     self.declare(target, &format!(" {word}{inner}"), hops + 1)
                 }
-                Some(word) => format!("{word} {}", self.declare(target, inner, hops + 1)),
+                Some(word) => {
+                    // A constant array of constants says it twice.
+                    let text = self.declare(target, inner, hops + 1);
+                    let twice = text.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
+                    match text.strip_prefix("const ") {
+                        _ if twice => text,
+                        Some(rest) => format!("const {word} {rest}"),
+                        None => format!("{word} {text}"),
+                    }
+                }
                 None => join(&self.tagged(&entry)),
             },
         }
@@ -205,6 +214,10 @@ impl<'a> Typed<'a> {
             gimli::DW_TAG_structure_type => "struct",
             gimli::DW_TAG_union_type => "union",
             gimli::DW_TAG_enumeration_type => "enum",
+            gimli::DW_TAG_base_type => {
+                let name = self.unit.name(entry).unwrap_or_else(|| "?".to_owned());
+                return in_c(&name).map_or(name, str::to_owned);
+            }
             _ => return self.unit.name(entry).unwrap_or_else(|| "?".to_owned()),
         };
         let name = entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
@@ -376,6 +389,20 @@ impl Symbols {
         let found: &NameEntry = kinds.iter().find_map(of)?;
         Some(TypeRef { image: placed.id, unit: found.unit, die: found.die })
     }
+}
+
+/// How people write an integer type that GCC names by its words in the order
+/// of the grammar.
+fn in_c(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "long int" => "long",
+        "long unsigned int" => "unsigned long",
+        "long long int" => "long long",
+        "long long unsigned int" => "unsigned long long",
+        "short int" => "short",
+        "short unsigned int" => "unsigned short",
+        _ => return None,
+    })
 }
 
 /// The name compilers give a base type that C lets people spell in many ways.

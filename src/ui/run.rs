@@ -45,7 +45,7 @@ impl Screen for Term {
     }
 
     fn forget(&mut self) -> io::Result<()> {
-        self.screen().clear()
+        Term::forget(self)
     }
 
     fn suspend(&mut self) -> io::Result<()> {

@@ -5,7 +5,10 @@ use crossterm::{
     cursor,
     event::{DisableBracketedPaste, EnableBracketedPaste},
     execute,
-    terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode},
+    terminal::{
+        Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode,
+        enable_raw_mode,
+    },
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
 use rustix::process::{Signal, kill_current_process_group};
@@ -51,7 +54,16 @@ impl Term {
     /// Takes the terminal over again after something else had it.
     pub fn retake(&mut self) -> io::Result<()> {
         take()?;
-        self.screen.clear()
+        self.forget()
+    }
+
+    /// Empties the screen; all of it is drawn next time. `Terminal::clear`
+    /// would ask the terminal for the cursor's place and wait for the answer
+    /// among the keys, up to two seconds where there is none.
+    pub fn forget(&mut self) -> io::Result<()> {
+        execute!(stdout(), Clear(ClearType::All))?;
+        self.screen = Terminal::new(CrosstermBackend::new(stdout()))?;
+        Ok(())
     }
 }
 

@@ -16,6 +16,7 @@ use crate::session::view::{StopReason, View};
 use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
 use std::{sync::Arc, time::Instant};
+use unicode_width::UnicodeWidthStr;
 
 /// Takes in one message at a time `now`.
 pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
@@ -172,9 +173,12 @@ fn show_answer(app: &mut App, line: &str, answer: &Answer) {
         Answer::Breakpoints { breakpoints } => breakpoints.len() == 1,
         _ => false,
     };
+    // A line that does not fit is several.
+    let wide = text.width() + 2 > usize::from(app.size.0);
     match text.lines().count() {
         0 => {}
-        2 if one => {
+        1 if wide && !is_stop => open_output(app, line, &text),
+        2 if one && !wide => {
             let rows: Vec<&str> = text.lines().map(str::trim).collect();
             app.message = Some((Level::Info, printable(&rows.join(": "))));
         }
@@ -182,10 +186,15 @@ fn show_answer(app: &mut App, line: &str, answer: &Answer) {
         _ if is_stop => {
             app.message = Some((Level::Info, printable(text.lines().next().unwrap_or(""))));
         }
-        _ if matches!(app.popup, Popup::None | Popup::Output(_) | Popup::Help(_)) => {
-            app.popup = Popup::Output(Output::new(line, &text));
-        }
-        _ => app.message = Some((Level::Info, format!("'{line}' is answered in the log"))),
+        _ => open_output(app, line, &text),
+    }
+}
+
+fn open_output(app: &mut App, line: &str, text: &str) {
+    if matches!(app.popup, Popup::None | Popup::Output(_) | Popup::Help(_)) {
+        app.popup = Popup::Output(Output::new(line, text));
+    } else {
+        app.message = Some((Level::Info, format!("'{}' is answered in the log", printable(line))));
     }
 }
 

@@ -75,22 +75,6 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     let focused = slot.tabs.contains(&app.focus());
     let rule = app.theme.style(if focused { Role::Focused } else { Role::Border });
     let dim = app.theme.style(Role::Dim);
-    let mut pen = Pen::new(buffer, slot.area, 0);
-    pen.put("─", rule);
-    let titles: usize = slot.tabs.iter().map(|pane| pane.title().len() + 5).sum();
-    let short = titles > usize::from(slot.area.width);
-    for (index, pane) in slot.tabs.iter().enumerate() {
-        let role = match (*pane == slot.pane, *pane == app.focus()) {
-            (true, true) => Role::Focused,
-            (true, false) => Role::Strong,
-            _ => Role::Dim,
-        };
-        let name = if short { pane.short() } else { pane.title() };
-        let gap = if index == 0 { " " } else { "│ " };
-        pen.put(gap, if index == 0 { rule } else { dim });
-        pen.put(&pane.digit().to_string(), app.theme.style(Role::Key)).put(" ", rule);
-        pen.put(name, app.theme.style(role)).put(" ", rule);
-    }
     let running = app.stop().is_some() && !app.state().is_stopped();
     let (text, note, warn) = match slot.pane {
         PaneId::Source => {
@@ -105,6 +89,22 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
         }
         _ => Default::default(),
     };
+    let mut pen = Pen::new(buffer, slot.area, 0);
+    pen.put("─", rule);
+    let titles: usize = slot.tabs.iter().map(|pane| pane.title().len() + 5).sum();
+    let short = titles + note.width() + 4 > usize::from(slot.area.width) && slot.tabs.len() > 1;
+    for (index, pane) in slot.tabs.iter().enumerate() {
+        let role = match (*pane == slot.pane, *pane == app.focus()) {
+            (true, true) => Role::Focused,
+            (true, false) => Role::Strong,
+            _ => Role::Dim,
+        };
+        let name = if short { pane.short() } else { pane.title() };
+        let gap = if index == 0 { " " } else { "│ " };
+        pen.put(gap, if index == 0 { rule } else { dim });
+        pen.put(&pane.digit().to_string(), app.theme.style(Role::Key)).put(" ", rule);
+        pen.put(name, app.theme.style(role)).put(" ", rule);
+    }
     // The path matters more than how it was found, of which a word must be seen.
     let note = clip(&note, pen.room().saturating_sub(text.width() + 5).max(12));
     let text = clip_start(&text, pen.room().saturating_sub(note.width() + 5));

@@ -44,8 +44,20 @@ fn words(app: &App) -> Option<Words> {
             vec![why.clone(), "It is tried again until it is back.".to_string()],
         ),
     };
-    let text = text.iter().flat_map(|t| t.lines()).map(printable).filter(|t| !t.is_empty());
+    let apart: Vec<String> = text.iter().map(|words| commands_apart(words)).collect();
+    let text = apart.iter().flat_map(|t| t.lines()).map(printable).filter(|t| !t.is_empty());
     Some(Words { heading: printable(&heading), text: text.collect() })
+}
+
+/// What is to be typed stands on a line of its own, whole, so that it can be
+/// copied: `… as root: echo g > …` becomes two lines.
+fn commands_apart(words: &str) -> String {
+    let typed = ["socat ", "echo g "];
+    let begins = typed.iter().filter_map(|word| words.find(&format!(": {word}"))).min();
+    match begins {
+        Some(at) => format!("{}:\n$ {}", &words[..at], &words[at + 2..]),
+        None => words.to_string(),
+    }
 }
 
 /// What to do where nothing listens: the relay's own command line.
@@ -53,7 +65,9 @@ fn connecting(why: &str, at: &str) -> Vec<String> {
     let mut text = vec![why.to_string()];
     let port = at.rsplit_once(':').map(|(_, port)| port);
     let is_tcp = !at.contains("unix:") && !at.contains("serial:") && !at.contains("exec:");
-    if let Some(port) = port.filter(|port| is_tcp && port.parse::<u16>().is_ok()) {
+    if why.contains("socat ") {
+        // It says itself what to start.
+    } else if let Some(port) = port.filter(|port| is_tcp && port.parse::<u16>().is_ok()) {
         text.push("A relay makes the guest's serial port reachable, for example:".into());
         text.push(format!("$ socat -d -d /tmp/com_guest tcp-listen:{port}"));
     }

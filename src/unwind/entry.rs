@@ -27,6 +27,27 @@ pub(super) enum Entry {
     Boot,
 }
 
+/// Entry points of exceptions before 5.8, by their whole names.
+const OLD_EXCEPTIONS: &[&str] = &[
+    "alignment_check",
+    "async_page_fault",
+    "bounds",
+    "coprocessor_error",
+    "debug",
+    "divide_error",
+    "error_entry",
+    "general_protection",
+    "int3",
+    "invalid_op",
+    "machine_check",
+    "nmi",
+    "overflow",
+    "page_fault",
+    "segment_not_present",
+    "simd_coprocessor_error",
+    "stack_segment",
+];
+
 /// What the code at `at`, for which there is no unwind rule, is.
 pub(super) fn classify(symbols: &Symbols, at: Addr) -> Option<Entry> {
     let name = symbols.symbol_at(at)?.name;
@@ -55,8 +76,11 @@ pub(super) fn classify(symbols: &Symbols, at: Addr) -> Option<Entry> {
     if starts(&["asm_exc_", "asm_int80"]) {
         return Some(Entry::Entered(FrameKind::Exception));
     }
-    // Before 5.8 the names are those of the vectors: apic_timer_interrupt,
-    // ret_from_intr, page_fault, error_entry.
+    // Before 5.8 the names are those of the vectors, and these are outside the
+    // entry text, in .kprobes.text (entry_64.S, `idtentry`).
+    if OLD_EXCEPTIONS.contains(&name.as_str()) {
+        return Some(Entry::Entered(FrameKind::Exception));
+    }
     let is_interrupt = name.ends_with("_interrupt") || name.starts_with("ret_from_intr");
     let kind = if is_interrupt { FrameKind::Interrupt } else { FrameKind::Exception };
     in_entry_text.then_some(Entry::Entered(kind))
@@ -72,9 +96,11 @@ pub(super) fn entered_from(
 ) -> Result<Registers, End> {
     let sp = in_entry.sp().ok_or(End::LostRegister)?;
     let layout = symbols.struct_layout("pt_regs").ok_or(End::NoCfi(at))?;
-    let direct = PtRegs::read(&layout, memory, sp, in_entry)?;
-    if direct.is_plausible(symbols) {
-        return Ok(direct.registers);
+    match PtRegs::read(&layout, memory, sp, in_entry) {
+        Ok(direct) if direct.is_plausible(symbols) => return Ok(direct.registers),
+        Err(missing @ End::Missing(_)) => return Err(missing),
+        // At the end of an interrupt stack there may be no room for one.
+        _ => {}
     }
     let pointer = Addr(memory.u64(sp).map_err(End::of)?);
     if pointer.0 >> 63 == 0 || !pointer.0.is_multiple_of(8) {

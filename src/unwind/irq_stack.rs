@@ -51,8 +51,14 @@ pub(super) fn leave(
 /// The per-CPU variable that holds the top: of its own, or a member of
 /// `pcpu_hot` (6.2 to 6.14).
 fn top_variable(symbols: &Symbols) -> Option<Addr> {
-    symbols.per_cpu_offset_symbol("hardirq_stack_ptr").or_else(|| {
-        let hot = symbols.per_cpu_offset_symbol("pcpu_hot")?;
+    // A kernel for one CPU has it as a plain variable.
+    let one_cpu = symbols.symbol_addr("__per_cpu_offset").is_none();
+    let named = |name: &str| {
+        let plain = || symbols.symbol_addr(name).filter(|_| one_cpu);
+        symbols.per_cpu_offset_symbol(name).or_else(plain)
+    };
+    named("hardirq_stack_ptr").or_else(|| {
+        let hot = named("pcpu_hot")?;
         let member = symbols.struct_layout("pcpu_hot")?.member("hardirq_stack_ptr")?;
         Some(hot.offset(member.offset))
     })

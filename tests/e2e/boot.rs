@@ -1,7 +1,9 @@
 //! From the first moments of a kernel on: waiting at boot, modules that come
 //! later, and a machine that restarts.
 
-use crate::facts::{address, alive, functions, reaches_the_entry, run, setup, start_stopped, type_line, values};
+use crate::facts::{
+    address, alive, functions, reaches_the_entry, run, setup, start_stopped, type_line, values,
+};
 use crate::support::guest::boot;
 use kgdb_tui::demo::guest::{BOOT_PATIENCE, Boot, Hgfs, Link, Mode};
 use serde_json::Value;

@@ -1,6 +1,8 @@
 //! Files that are not what they should be, and questions that need no guest.
 
-use crate::facts::{LINKED_AT, address, alive, functions, line_of, reaches_the_entry, setup, start_stopped};
+use crate::facts::{
+    LINKED_AT, address, alive, functions, line_of, reaches_the_entry, setup, start_stopped,
+};
 use crate::support::{
     batch::Setup,
     guest::{LockedGuest, boot, built},
@@ -68,7 +70,10 @@ fn a_vmlinux_that_does_not_fit() {
     assert_eq!((&stop["function"], &stop["file"]), (&Value::Null, &Value::Null), "{stop}");
     let target = batch.ok("info target");
     assert_eq!(target["matches"], "mismatch");
-    assert_eq!((&target["build_id"], &target["vmlinux_build_id"]), (&right_id.as_str().into(), &wrong_id.as_str().into()));
+    assert_eq!(
+        (&target["build_id"], &target["vmlinux_build_id"]),
+        (&right_id.as_str().into(), &wrong_id.as_str().into())
+    );
     let bt = batch.next();
     if bt.error.is_none() {
         assert!(functions(&bt.result).iter().all(|(name, _)| *name == "??"), "{}", bt.result);

@@ -2,8 +2,8 @@
 //! with the kernel at its own address and at a random one.
 
 use crate::facts::{
-    READ_STACK, address, alive, frame, functions, line_of, number, reaches_the_entry, run, setup, slide,
-    start_stopped, type_line, values, variable,
+    READ_STACK, address, alive, frame, functions, line_of, number, reaches_the_entry, run, setup,
+    slide, start_stopped, type_line, values, variable,
 };
 use crate::support::guest::{LockedGuest, boot, built};
 use kgdb_tui::demo::guest::{Boot, Hgfs, Link, Mode};
@@ -164,7 +164,10 @@ fn a_session(link: Link, kaslr: bool) {
     assert_eq!(breaks["breakpoints"][0]["state"], "armed");
     assert!((text..text + 0x1000).contains(&site));
     let breaks = batch.ok(&break_by_line);
-    assert_eq!((&breaks["breakpoints"][0]["line"], &breaks["breakpoints"][0]["function"]), (&open_line.into(), &"HgfsOpenFile".into()));
+    assert_eq!(
+        (&breaks["breakpoints"][0]["line"], &breaks["breakpoints"][0]["function"]),
+        (&open_line.into(), &"HgfsOpenFile".into())
+    );
     type_line(&mut guest, READ);
     let stop = batch.stop("continue");
     assert_eq!((&stop["breakpoint"], &stop["function"]), (&3.into(), &"HgfsOpenFile".into()));
@@ -245,7 +248,10 @@ fn a_session(link: Link, kaslr: bool) {
     assert_eq!(left["breakpoints"].as_array().unwrap().len(), 1);
     batch.ok("disable 3");
     let breaks = batch.ok("info breakpoints");
-    assert_eq!((&breaks["breakpoints"][0]["state"], &breaks["breakpoints"][0]["hits"]), (&"disabled".into(), &1.into()));
+    assert_eq!(
+        (&breaks["breakpoints"][0]["state"], &breaks["breakpoints"][0]["hits"]),
+        (&"disabled".into(), &1.into())
+    );
     let link = batch.ok("info link");
     assert_eq!((&link["bad_checksums"], &link["resends"]), (&0.into(), &0.into()), "{link}");
     batch.ok("detach");
@@ -272,12 +278,8 @@ fn over_a_unix_socket_at_a_random_address() {
 /// One port for log, shell and kgdb; BREAK stops it.
 #[test]
 fn over_telnet_with_break() {
-    let mut guest = boot(&Boot {
-        mode: Mode::Shared,
-        link: Link::Telnet,
-        hgfs: Hgfs::Busy,
-        ..Boot::default()
-    });
+    let mut guest =
+        boot(&Boot { mode: Mode::Shared, link: Link::Telnet, hgfs: Hgfs::Busy, ..Boot::default() });
     let commands = [
         "interrupt",
         "info target",

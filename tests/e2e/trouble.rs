@@ -1,7 +1,9 @@
 //! What goes wrong in real life: crashes on either side, links that break,
 //! other things than a kernel at the other end.
 
-use crate::facts::{alive, frame, functions, reaches_the_entry, run, setup, start_stopped, type_line, values};
+use crate::facts::{
+    alive, frame, functions, reaches_the_entry, run, setup, start_stopped, type_line, values,
+};
 use crate::support::{
     batch::Setup,
     guest::{boot, built},

@@ -16,6 +16,7 @@ use std::{
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -36,7 +37,11 @@ pub struct Guest {
     dir: tempfile::TempDir,
     shell: UnixStream,
     wire: RefCell<Wire>,
+    _turn: MutexGuard<'static, ()>,
 }
+
+/// One guest at a time: each emulates two CPUs.
+static TURN: Mutex<()> = Mutex::new(());
 
 struct Wire {
     stream: UnixStream,
@@ -67,6 +72,8 @@ fn connect(path: &Path) -> UnixStream {
 impl Guest {
     /// Boots with `words` on the command line, up to the shell.
     pub fn boot(words: &str) -> Guest {
+        // A test that failed with its guest does not stop the others.
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let guest = guest_dir();
         let dir = tempfile::tempdir().unwrap();
         let mut qemu = Command::new("qemu-system-x86_64");
@@ -89,7 +96,7 @@ impl Guest {
         stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
         let wire =
             Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
-        let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire) };
+        let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire), _turn: turn };
         if words.contains("kgdbwait") {
             guest.shell_until("KGDB: Waiting for connection");
             sleep(Duration::from_millis(300));

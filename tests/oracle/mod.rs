@@ -1,5 +1,6 @@
 //! Other tools as witnesses. A test without its tool fails.
 
+use kgdb_tui::symbols::answer::{CfaRule, CfiRow, RegRule};
 use std::{path::Path, process::Command};
 
 /// Runs a tool and gives what it printed.
@@ -55,4 +56,58 @@ pub fn addr2line(path: &Path, addrs: &[u64]) -> Vec<Vec<(String, String)>> {
     }
     assert_eq!(answers.len(), addrs.len());
     answers
+}
+
+/// One row of readelf's unwind table: from where on, the CFA, and the rules
+/// of the registers that have one, by name.
+pub type UnwindRow = (u64, String, Vec<(String, String)>);
+
+/// Every unwind row of a file, by function.
+pub fn unwind_rows(path: &Path) -> Vec<Vec<UnwindRow>> {
+    let out = run("readelf", &["-W", "--debug-dump=frames-interp", path.to_str().unwrap()]);
+    let mut functions = Vec::new();
+    let mut columns: Vec<String> = Vec::new();
+    let mut inside = false;
+    for line in out.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if line.contains(" FDE ") || line.contains(" CIE ") {
+            inside = line.contains(" FDE ");
+            if inside {
+                functions.push(Vec::new());
+            }
+        } else if words.first() == Some(&"LOC") {
+            columns = words[2..].iter().map(|&word| word.to_owned()).collect();
+        } else if inside && words.len() == columns.len() + 2 {
+            let Ok(at) = u64::from_str_radix(words[0], 16) else { continue };
+            let rules = columns.iter().cloned().zip(words[2..].iter().map(|&w| w.to_owned()));
+            // `u` only fills the column of a register that has a rule elsewhere.
+            let rules = rules.filter(|(_, rule)| rule != "u").collect();
+            functions.last_mut().unwrap().push((at, words[1].to_owned(), rules));
+        }
+    }
+    functions
+}
+
+/// A row of ours as readelf writes it.
+pub fn as_readelf(at: u64, row: &CfiRow) -> UnwindRow {
+    const NAMES: [&str; 17] = [
+        "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12",
+        "r13", "r14", "r15", "ra",
+    ];
+    let name = |dwarf: u16| NAMES[usize::from(dwarf)].to_owned();
+    let cfa = match &row.cfa {
+        CfaRule::Register { dwarf, offset } => format!("{}{offset:+}", name(*dwarf)),
+        CfaRule::Expression(_) => "exp".to_owned(),
+    };
+    let rule = |rule: &RegRule| match rule {
+        RegRule::Undefined => "u".to_owned(),
+        RegRule::SameValue => "s".to_owned(),
+        RegRule::Offset(offset) => format!("c{offset:+}"),
+        RegRule::ValOffset(offset) => format!("v{offset:+}"),
+        RegRule::Register(other) => name(*other),
+        RegRule::Expression(_) => "exp".to_owned(),
+        RegRule::ValExpression(_) => "vexp".to_owned(),
+    };
+    let rules = row.rules.iter().map(|(dwarf, r)| (name(*dwarf), rule(r)));
+    (at, cfa, rules.filter(|(_, rule)| rule != "u").collect())
 }

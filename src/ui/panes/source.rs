@@ -380,13 +380,18 @@ impl Source {
         let mut last = None;
         for (index, insn) in self.code.iter().enumerate() {
             let place = book.find(&format!("*{}", insn.addr)).ok();
-            let place = place.map(|(file, _, line)| (file, line));
             if place.is_some() && place != last {
                 match &place {
-                    Some((at, line)) if at == shown && text.line(*line as usize).is_some() => {
+                    Some((at, _, line)) if at == shown && text.line(*line as usize).is_some() => {
                         rows.push(Row::Line(*line));
                     }
-                    Some((at, line)) => rows.push(Row::Place(format!("{at}:{line}"))),
+                    Some((at, path, line)) => {
+                        let other = path.as_deref().and_then(|path| book.text(path).ok());
+                        let text = other.as_deref().and_then(|text| text.line(*line as usize));
+                        let text = text.map_or("", str::trim);
+                        let name = at.rsplit('/').next().unwrap_or(at);
+                        rows.push(Row::Place(format!("{name}:{line}  {text}")));
+                    }
                     None => {}
                 }
                 last = place;

@@ -4,7 +4,6 @@
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::{Role, Theme};
-use crate::ui::list::List;
 use crate::ui::pen::Pen;
 use ratatui::{
     buffer::Buffer,
@@ -12,14 +11,14 @@ use ratatui::{
     style::Style,
     widgets::{Block, BorderType, Clear, Widget},
 };
+use unicode_width::UnicodeWidthChar;
 
 /// The text and how far it is scrolled.
 #[derive(Debug)]
 pub struct Output {
     title: String,
     lines: Vec<String>,
-    /// Scroll position; `top` moves, there is no cursor.
-    list: List,
+    top: usize,
 }
 
 impl Output {
@@ -27,40 +26,42 @@ impl Output {
     pub fn new(title: &str, text: &str) -> Output {
         let expand = |line: &str| printable(&line.replace('\t', "        "));
         let lines = text.lines().map(expand).collect();
-        Output { title: printable(title), lines, list: List::default() }
+        Output { title: printable(title), lines, top: 0 }
     }
 
-    /// Where it goes on a screen of this size: as high as it needs, at most
-    /// two thirds.
-    fn area(&self, screen: Rect) -> Rect {
+    /// Where it goes on a screen of this size (as high as it needs, at most
+    /// two thirds), and the rows it then has.
+    fn place(&self, screen: Rect) -> (Rect, Vec<String>) {
+        let width = usize::from(screen.width.saturating_sub(4)).max(8);
+        let rows: Vec<String> = self.lines.iter().flat_map(|line| fold(line, width)).collect();
         let most = (screen.height * 2 / 3).max(screen.height.min(12));
-        let height = (self.lines.len() as u16).saturating_add(2).min(most);
-        Rect { y: screen.bottom() - height, height, ..screen }
+        let height = u16::try_from(rows.len()).unwrap_or(most).saturating_add(2).min(most);
+        (Rect { y: screen.bottom() - height, height, ..screen }, rows)
     }
 
     /// Moves; `false` when the action is no movement.
     pub fn act(&mut self, action: Action, screen: Rect) -> bool {
-        let height = usize::from(self.area(screen).height.saturating_sub(2));
-        let last = self.lines.len().saturating_sub(height);
+        let (area, rows) = self.place(screen);
+        let height = usize::from(area.height.saturating_sub(2));
+        let last = rows.len().saturating_sub(height);
         let page = height.saturating_sub(1).max(1);
-        let top = &mut self.list.top;
-        match action {
-            Action::Up => *top = top.saturating_sub(1),
-            Action::Down => *top = (*top + 1).min(last),
-            Action::PageUp => *top = top.saturating_sub(page),
-            Action::PageDown => *top = (*top + page).min(last),
-            Action::Home => *top = 0,
-            Action::End => *top = last,
-            Action::Left => self.list.left = self.list.left.saturating_sub(8),
-            Action::Right => self.list.left = (self.list.left + 8).min(4096),
+        self.top = match action {
+            Action::Up => self.top.saturating_sub(1),
+            Action::Down => self.top + 1,
+            Action::PageUp => self.top.saturating_sub(page),
+            Action::PageDown => self.top + page,
+            Action::Home => 0,
+            Action::End => last,
+            Action::Left | Action::Right => self.top,
             _ => return false,
         }
+        .min(last);
         true
     }
 
     /// Draws it over the bottom of `screen`.
     pub fn draw(&self, buffer: &mut Buffer, screen: Rect, theme: Theme) {
-        let area = self.area(screen);
+        let (area, rows) = self.place(screen);
         Clear.render(area, buffer);
         let block = Block::bordered()
             .border_type(BorderType::Rounded)
@@ -69,14 +70,12 @@ impl Output {
         let inside = block.inner(area);
         block.render(area, buffer);
         let height = usize::from(inside.height);
-        for (row, line) in self.lines.iter().skip(self.list.top).take(height).enumerate() {
-            let shown: String = line.chars().skip(self.list.left).collect();
-            Pen::new(buffer, inside, row as u16)
-                .put(" ", Style::new())
-                .put(&shown, theme.style(Role::Text));
+        for (row, line) in rows.iter().skip(self.top).take(height).enumerate() {
+            let mut pen = Pen::new(buffer, inside, row as u16);
+            pen.put(" ", Style::new()).put(line, theme.style(Role::Text));
         }
-        let hidden = self.lines.len().saturating_sub(self.list.top + height);
-        let words = match (hidden, self.list.top) {
+        let hidden = rows.len().saturating_sub(self.top + height);
+        let words = match (hidden, self.top) {
             (0, 0) => " Esc closes ".to_string(),
             (0, _) => " end · Esc closes ".to_string(),
             _ => format!(" {hidden} more · PgDn · Esc closes "),
@@ -85,5 +84,36 @@ impl Output {
             let edge = Rect { x: area.x + 2, width: area.width.saturating_sub(4), ..area };
             Pen::new(buffer, edge, area.height - 1).right(&words, theme.style(Role::Dim));
         }
+    }
+}
+
+/// A line in rows of at most `width` columns; what goes on is indented, so
+/// that the columns of the first rows stay readable.
+fn fold(line: &str, width: usize) -> Vec<String> {
+    const INDENT: &str = "    ";
+    let mut rows = vec![String::new()];
+    let mut used = 0;
+    for c in line.chars() {
+        let columns = c.width().unwrap_or(0);
+        if used + columns > width {
+            rows.push(INDENT.to_string());
+            used = INDENT.len();
+        }
+        if let Some(row) = rows.last_mut() {
+            row.push(c);
+        }
+        used += columns;
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fold;
+
+    #[test]
+    fn long_lines_go_on_indented() {
+        assert_eq!(fold("", 8), [""]);
+        assert_eq!(fold("a b c d e f", 8), ["a b c d ", "    e f"]);
     }
 }

@@ -51,7 +51,7 @@ fn no_size_panics() {
 #[test]
 fn waiting_says_what_to_do() {
     let mut bench = Bench::new(100, 24);
-    let why = "connect to localhost:9999: Connection refused (os error 111)".to_string();
+    let why = "nothing listens on localhost:9999".to_string();
     let mut view = fixture::view(State::Connecting { why }, None);
     view.symbols = SymbolsView::Loading(0.43);
     view.target.matches = Match::Unknown;
@@ -62,7 +62,9 @@ fn waiting_says_what_to_do() {
 
     view.state = State::Running {
         since: bench.start,
-        what: "It ran before we came. In the guest type:\n$ echo g > /proc/sysrq-trigger".into(),
+        what: "no answer: the kernel runs; to stop it, type in the guest as root: \
+               echo g > /proc/sysrq-trigger"
+            .into(),
     };
     view.symbols = SymbolsView::Ready;
     bench.at = Duration::from_millis(3_200);

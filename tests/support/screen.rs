@@ -1,0 +1,205 @@
+//! A program in a pseudo-terminal, with its screen as a terminal would show
+//! it: keys in, cells out. The size is set before the program starts, because
+//! crossterm asks for it once at the start.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use portable_pty::{Child, CommandBuilder, ExitStatus, MasterPty, PtySize, native_pty_system};
+use std::{
+    ffi::OsStr,
+    io::{Read, Write},
+    num::NonZeroU16,
+    sync::{Arc, Mutex, MutexGuard},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A running program and its screen.
+pub struct Screen {
+    parser: Arc<Mutex<vt100::Parser>>,
+    writer: Box<dyn Write + Send>,
+    master: Box<dyn MasterPty + Send>,
+    child: Box<dyn Child + Send + Sync>,
+}
+
+/// How often the screen is looked at while waiting for something.
+const LOOK: Duration = Duration::from_millis(20);
+
+impl Screen {
+    /// Starts a program on a terminal of `columns` by `rows`.
+    pub fn spawn<S: AsRef<OsStr>>(program: S, args: &[S], columns: u16, rows: u16) -> Screen {
+        let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
+        let mut command = CommandBuilder::new(program);
+        command.args(args);
+        command.env("TERM", "xterm-256color");
+        command.env_remove("NO_COLOR");
+        command.cwd(std::env::current_dir().unwrap());
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let (rows, columns) = (positive(rows), positive(columns));
+        let parser = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let shown = parser.clone();
+        thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // The end is an error on Linux: the slave's side was closed.
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                shown.lock().unwrap().process(&bytes[..count]);
+            }
+        });
+        let writer = pair.master.take_writer().unwrap();
+        Screen { parser, writer, master: pair.master, child }
+    }
+
+    /// Waits until the screen has `text` in one row.
+    ///
+    /// # Panics
+    /// When it does not within `timeout`; the screen is in the message.
+    #[track_caller]
+    pub fn wait_for(&self, text: &str, timeout: Duration) {
+        self.wait_until(&format!("'{text}'"), timeout, |screen| screen.contains(text));
+    }
+
+    /// Waits until the screen has `text` no more.
+    #[track_caller]
+    pub fn wait_gone(&self, text: &str, timeout: Duration) {
+        self.wait_until(&format!("no '{text}'"), timeout, |screen| !screen.contains(text));
+    }
+
+    /// Waits until the rows as text are as wanted.
+    #[track_caller]
+    pub fn wait_until(&self, what: &str, timeout: Duration, wanted: impl Fn(&str) -> bool) {
+        let end = Instant::now() + timeout;
+        while !wanted(&self.contents()) {
+            let late = Instant::now() >= end;
+            assert!(!late, "{what} was waited for {timeout:?}; the screen:\n{}", self.contents());
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Types text as it is; `\x1b` is Esc, `\r` is Enter, `\x03` is Ctrl-C.
+    pub fn types(&mut self, text: &str) {
+        self.writer.write_all(text.as_bytes()).unwrap();
+        self.writer.flush().unwrap();
+    }
+
+    /// Presses keys by name, separated by spaces: `n`, `F5`, `Ctrl-C`, `Tab`.
+    pub fn keys(&mut self, keys: &str) {
+        for key in keys.split(' ') {
+            self.types(&bytes_of(key));
+        }
+    }
+
+    /// The rows as text.
+    pub fn contents(&self) -> String {
+        self.shown().screen().contents()
+    }
+
+    /// One cell, both counted from 0: its text, and whether it is bold.
+    pub fn cell(&self, row: u16, column: u16) -> (String, bool) {
+        let parser = self.shown();
+        let cell = parser.screen().cell(row, column).unwrap();
+        (cell.contents().to_string(), cell.bold())
+    }
+
+    /// Whether the alternate screen is on.
+    pub fn is_full_screen(&self) -> bool {
+        self.shown().screen().alternate_screen()
+    }
+
+    /// Whether the cursor is hidden.
+    pub fn hides_cursor(&self) -> bool {
+        self.shown().screen().hide_cursor()
+    }
+
+    /// Gives the terminal another size, as a window manager does.
+    pub fn resize(&mut self, columns: u16, rows: u16) {
+        self.shown().screen_mut().set_size(positive(rows), positive(columns));
+        self.master.resize(size(columns, rows)).unwrap();
+    }
+
+    /// The program's process id.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// Sends the program a signal by its name (`TERM`, `CONT`).
+    pub fn signal(&self, name: &str) {
+        let pid = self.pid().to_string();
+        let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the program's end.
+    ///
+    /// # Panics
+    /// When it does not end within `timeout`.
+    #[track_caller]
+    pub fn wait_end(&mut self, timeout: Duration) -> ExitStatus {
+        let end = Instant::now() + timeout;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                // What it wrote last may still be on the way.
+                thread::sleep(LOOK * 2);
+                return status;
+            }
+            let late = Instant::now() >= end;
+            assert!(!late, "the program did not end; the screen:\n{}", self.contents());
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, vt100::Parser> {
+        self.parser.lock().unwrap()
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // A test that failed must not leave its program behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn size(columns: u16, rows: u16) -> PtySize {
+    PtySize { rows, cols: columns, pixel_width: 0, pixel_height: 0 }
+}
+
+fn positive(number: u16) -> NonZeroU16 {
+    NonZeroU16::new(number).unwrap()
+}
+
+/// What xterm sends for a key.
+fn bytes_of(key: &str) -> String {
+    let control = key.strip_prefix("Ctrl-").and_then(|letter| letter.bytes().next());
+    if let Some(letter) = control {
+        return char::from(letter.to_ascii_uppercase() & 0x1f).to_string();
+    }
+    let sequence = match key {
+        "Enter" => "\r",
+        "Esc" => "\x1b",
+        "Tab" => "\t",
+        "Shift-Tab" => "\x1b[Z",
+        "Backspace" => "\x7f",
+        "Space" => " ",
+        "Up" => "\x1b[A",
+        "Down" => "\x1b[B",
+        "PgUp" => "\x1b[5~",
+        "PgDn" => "\x1b[6~",
+        "Home" => "\x1b[H",
+        "End" => "\x1b[F",
+        "F1" => "\x1bOP",
+        "F5" => "\x1b[15~",
+        "F6" => "\x1b[17~",
+        "F7" => "\x1b[18~",
+        "F8" => "\x1b[19~",
+        "F9" => "\x1b[20~",
+        "F10" => "\x1b[21~",
+        "F11" => "\x1b[23~",
+        "Shift-F11" => "\x1b[23;2~",
+        letter => letter,
+    };
+    sequence.to_string()
+}
