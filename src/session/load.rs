@@ -5,6 +5,7 @@ use super::{request::Level, run::Session, view::SymbolsView};
 use crate::base::text;
 use crate::symbols::{image::DebugImage, placed::Placement};
 use std::{
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -73,7 +74,13 @@ impl Loader {
         // A thread that can't be started is news as well.
         let started = thread.spawn({
             let (news, path) = (news.clone(), path.clone());
-            move || work(&path, &news, &cancel)
+            move || {
+                let work = AssertUnwindSafe(|| work(&path, &news, &cancel));
+                if panic::catch_unwind(work).is_err() {
+                    let why = format!("reading {} failed inside; please report it", path.display());
+                    let _ = news.send(Loaded::Failed(path, why));
+                }
+            }
         });
         if let Err(error) = started {
             let _ = news.send(Loaded::Failed(path, format!("no thread for loading it: {error}")));

@@ -16,6 +16,7 @@ use std::{
     io::{self, Stdout, stdout},
     panic,
     sync::Once,
+    thread,
 };
 
 /// The terminal while it is ours. Dropping it gives it back.
@@ -85,14 +86,20 @@ fn give_back() {
 }
 
 /// A panic's message must reach the user's screen, not the alternate one that
-/// vanishes. Set before the terminal is taken.
+/// vanishes. Set before the terminal is taken. Other threads do not own the
+/// terminal: who started them says what became of them, on the screen.
 fn restore_on_panic() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = panic::take_hook();
+        let owner = thread::current().id();
         panic::set_hook(Box::new(move |info| {
-            give_back();
-            before(info);
+            if thread::current().id() == owner {
+                give_back();
+                before(info);
+            } else {
+                tracing::error!("{info}");
+            }
         }));
     });
 }
