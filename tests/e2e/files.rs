@@ -11,7 +11,7 @@ use kgdb_tui::demo::{
     build::COMPILED_IN,
     guest::{Boot, Hgfs, Link},
 };
-use object::{Object, ObjectSection};
+use object::Object;
 use serde_json::Value;
 use std::{
     fs,

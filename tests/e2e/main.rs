@@ -11,5 +11,7 @@ mod support {
 mod boot;
 mod facts;
 mod files;
+mod gdb;
+mod oracle;
 mod spine;
 mod trouble;

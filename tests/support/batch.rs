@@ -231,17 +231,6 @@ impl Batch {
         result["stop"].clone()
     }
 
-    /// Skips answers, which must be good, up to the one to `command`.
-    #[track_caller]
-    pub fn skip_to(&mut self, command: &str) -> Value {
-        loop {
-            let line = self.next();
-            line.ok();
-            if line.command == command {
-                return line.result;
-            }
-        }
-    }
 
     /// What came on standard error until now.
     pub fn said(&self) -> String {

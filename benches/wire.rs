@@ -1,0 +1,155 @@
+//! What a session costs on the serial line, beside gdb's: packets and bytes for
+//! one scenario, and the time of a `next`, on the test guest behind socat.
+//!
+//! `cargo bench --bench wire` builds the guest when it is missing. gdb is left
+//! out when it is not installed.
+
+#![allow(clippy::unwrap_used, reason = "a measurement that cannot go on has failed")]
+
+use kgdb_tui::demo::{
+    build::Built,
+    guest::{Boot, Guest, Hgfs},
+};
+use serde_json::Value;
+use std::{path::Path, process::Command};
+
+#[path = "../tests/support/guest.rs"]
+mod guest;
+
+/// Where the guest is stopped: sent for each read of /proc/hgfs, which somebody
+/// does every second.
+const BREAK: &str = "break HgfsSendRequest";
+
+/// After attaching, in the words of both debuggers; `THREADS` differs.
+const SCENARIO: &[&str] = &[
+    "bt", BREAK, "continue", "bt", "info locals", "next", "next", "next", "step", "bt",
+    "info locals", "stepi", "THREADS",
+];
+
+/// Packets and bytes, and the seconds of each `next`.
+#[derive(Default)]
+struct Cost {
+    packets: u64,
+    sent: u64,
+    received: u64,
+    nexts: Vec<f64>,
+}
+
+impl Cost {
+    fn print(&self, name: &str) {
+        let times: Vec<_> = self.nexts.iter().map(|s| format!("{:.0} ms", s * 1000.0)).collect();
+        println!(
+            "{name:<10} {:>5} packets {:>7} bytes ({} sent, {} received)   next: {}",
+            self.packets,
+            self.sent + self.received,
+            self.sent,
+            self.received,
+            times.join(", ")
+        );
+    }
+}
+
+/// Runs the scenario with this program; its own meter counts every byte.
+fn ours(built: &Built, address: &str) -> Cost {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kgdb-tui"));
+    command.args(["--batch", "--json", "--connect", address, "--vmlinux"]);
+    command.arg(&built.vmlinux).arg("--module-path").arg(&built.modules);
+    command.args(["-ex", "wait 60"]);
+    for words in SCENARIO {
+        let words = if *words == "THREADS" { "info cpus" } else { words };
+        command.args(["-ex", words]);
+    }
+    command.args(["-ex", "info link", "-ex", "detach"]);
+    let output = command.output().unwrap();
+    let mut cost = Cost::default();
+    let text = String::from_utf8_lossy(&output.stdout);
+    for line in text.lines() {
+        let line: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(line["ok"], true, "{line}");
+        if line["command"] == "next" {
+            cost.nexts.push(line["seconds"].as_f64().unwrap());
+        }
+        if line["command"] == "info link" {
+            let number = |key: &str| line["result"][key].as_u64().unwrap();
+            (cost.packets, cost.sent, cost.received) =
+                (number("packets"), number("tx"), number("rx"));
+        }
+    }
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    cost
+}
+
+/// Runs it with gdb, whose log of the line is counted.
+fn gdbs(built: &Built, address: &str, sections: &str, log: &Path) -> Option<Cost> {
+    let mut command = Command::new("gdb");
+    command.args(["-batch", "-nx", "-ex", "set pagination off"]).arg(&built.vmlinux);
+    let mut load = format!("add-symbol-file {}", built.modules.join("hgfs.ko").display());
+    for (name, addr) in sections.lines().filter_map(|line| line.split_once(' ')) {
+        if [".text", ".data", ".bss", ".rodata"].contains(&name) {
+            load += &format!(" -s {name} {}", addr.trim());
+        }
+    }
+    command.args(["-ex", &load, "-ex", "python import time"]);
+    command.args(["-ex", &format!("set remotelogfile {}", log.display())]);
+    command.args(["-ex", &format!("target remote {address}")]);
+    for words in SCENARIO {
+        let words = if *words == "THREADS" { "info threads" } else { words };
+        if words == "next" {
+            command.args(["-ex", "python began = time.time()", "-ex", words]);
+            command.args(["-ex", "python print('took', time.time() - began)"]);
+        } else {
+            command.args(["-ex", words]);
+        }
+    }
+    // What comes after is no part of the scenario.
+    command.args(["-ex", "python print('scenario done')", "-ex", "delete", "-ex", "detach"]);
+    let output = command.output().ok()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let took = |line: &str| line.strip_prefix("took ").and_then(|time| time.parse().ok());
+    let mut cost = Cost { nexts: said.lines().filter_map(took).collect(), ..Cost::default() };
+    assert!(said.contains("scenario done"), "{said}");
+    // Lines `w DATA` and `r DATA`; what gdb read a byte at a time is in pieces.
+    for line in std::fs::read_to_string(log).unwrap().lines() {
+        match line.split_at_checked(2) {
+            Some(("w ", data)) => {
+                cost.sent += data.len() as u64;
+                cost.packets += data.matches('$').count() as u64;
+            }
+            Some(("r ", data)) => cost.received += data.len() as u64,
+            _ => {}
+        }
+    }
+    Some(cost)
+}
+
+/// Stops the guest from its shell.
+fn stop(guest: &mut Guest) {
+    guest.relay().unwrap().wait_listening().unwrap();
+    guest.shell().unwrap().break_in().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
+fn main() {
+    let built = guest::built();
+    // gdb can't follow KASLR.
+    let mut guest = guest::boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, ..Boot::default() });
+    let listing =
+        "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
+    let sections = guest.shell().unwrap().run(listing).unwrap().text;
+    let address = guest.address().to_owned();
+
+    println!("attach, {}", SCENARIO.join(", ").replace("THREADS", "info threads/cpus"));
+    stop(&mut guest);
+    let ours = ours(&built, &address);
+    ours.print("kgdb-tui");
+    stop(&mut guest);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    match gdbs(&built, &address, &sections, log.path()) {
+        Some(gdbs) => {
+            gdbs.print("gdb");
+            let all = |cost: &Cost| (cost.sent + cost.received) as f64;
+            println!("gdb sends and receives {:.1} times as much", all(&gdbs) / all(&ours));
+        }
+        None => println!("gdb is not installed"),
+    }
+}

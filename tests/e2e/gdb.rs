@@ -1,0 +1,102 @@
+//! gdb on the same guest, as a witness.
+
+use crate::facts::number;
+use crate::support::guest::built;
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    time::Duration,
+};
+
+/// gdb needs long for a step, and longer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A gdb that has loaded the kernel's and the module's symbols.
+pub struct Gdb {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Gdb {
+    /// Starts it; `sections` are lines of `NAME ADDRESS` of the demo module.
+    /// gdb knows nothing of KASLR, so the kernel must be where it was linked.
+    pub fn start(sections: &str) -> Gdb {
+        let mut child = Command::new("gdb")
+            .args(["-q", "-nx", "-x"])
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/gdb.py"))
+            .arg(built().vmlinux)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|why| panic!("gdb is needed for this test (apt install gdb): {why}"));
+        let stdout = child.stdout.take().unwrap();
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let stdin = child.stdin.take().unwrap();
+        let mut gdb = Gdb { child, stdin, lines };
+        let mut load = format!("add-symbol-file {}", built().modules.join("hgfs.ko").display());
+        for (name, addr) in sections.lines().filter_map(|line| line.split_once(' ')) {
+            if [".text", ".data", ".bss", ".rodata", ".text.unlikely"].contains(&name) {
+                load += &format!(" -s {name} {:#x}", number(addr.trim()));
+            }
+        }
+        gdb.ask(&["set confirm off", "set pagination off", "set width 0", &load]);
+        gdb
+    }
+
+    /// Gives commands; what the script printed until they were done.
+    pub fn ask(&mut self, commands: &[&str]) -> Vec<Value> {
+        for command in commands {
+            writeln!(self.stdin, "{command}").unwrap();
+        }
+        writeln!(self.stdin, "python say('done')").unwrap();
+        self.stdin.flush().unwrap();
+        let mut said = Vec::new();
+        let mut other = String::new();
+        loop {
+            let line = self
+                .lines
+                .recv_timeout(PATIENCE)
+                .unwrap_or_else(|why| panic!("{commands:?} in gdb: {why}; it said: {other}"));
+            // The prompt comes before it, since standard input is no terminal.
+            let Some((_, json)) = line.split_once("@ ") else {
+                other += &line;
+                other.push('\n');
+                continue;
+            };
+            let value: Value = serde_json::from_str(json).unwrap();
+            if value == "done" {
+                return said;
+            }
+            said.push(value);
+        }
+    }
+
+    /// What it shows of the stopped guest on a unix socket, which stays stopped.
+    pub fn look(&mut self, socket: &Path) -> Value {
+        let target = format!("target remote {}", socket.display());
+        let mut said = self.ask(&[&target, "python dump()", "disconnect"]);
+        assert_eq!(said.len(), 1);
+        said.remove(0)
+    }
+}
+
+impl Drop for Gdb {
+    fn drop(&mut self) {
+        // Not by `quit`, which would make the guest run.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
