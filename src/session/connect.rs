@@ -219,6 +219,7 @@ impl Session {
         self.journey = None;
         self.breaking_in = false;
         self.identified = false;
+        self.early = Default::default();
         self.target.matches = Match::Unknown;
         self.target.slide = None;
         self.panes.clear();

@@ -223,6 +223,9 @@ impl Session {
         }
         for addr in plant {
             let point = self.point(addr);
+            if self.is_early().await? {
+                self.early.sites.insert(addr);
+            }
             match self.wire.ask(Command::Insert(point)).await {
                 Ok(_) => self.points.planted(addr),
                 Err(error) => match error.errno() {
@@ -297,6 +300,10 @@ impl Session {
             self.write_pc(pc).await?;
         }
         tracing::debug!(%pc, ?stop, "stopped");
+        if self.put_back(&stop).await? {
+            return self.resume().await;
+        }
+        self.repair_early(pc).await?;
         let reason = match self.reason(pc, signal, &stop).await? {
             Next::Go(leg) => {
                 if let Some(journey) = &mut self.journey {
@@ -435,7 +442,7 @@ impl Session {
     }
 
     /// Sets the guest's pc (`P`, little-endian).
-    async fn write_pc(&mut self, pc: Addr) -> Result<(), Failure> {
+    pub(super) async fn write_pc(&mut self, pc: Addr) -> Result<(), Failure> {
         let command = registers::write(self.arch(), self.arch().pc, pc.0)
             .map_err(|error| Failure::Other(error.to_string()))?;
         match self.wire.ask(command).await {

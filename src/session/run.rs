@@ -8,6 +8,7 @@ use super::{
     modules::Module,
     options::Options,
     panes::Panes,
+    repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
     snapshot::Snapshot,
     step::Journey,
@@ -105,6 +106,8 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Breakpoints planted at boot.
+    pub(super) early: Early,
     /// Code that a step of lines has read already.
     pub(super) code_of_step: Sparse,
     /// How many inlined functions begin at the pc of the stop and are not shown
@@ -166,6 +169,7 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            early: Early::default(),
             code_of_step: Sparse::new(),
             hidden: 0,
             stays_put: false,
