@@ -22,8 +22,19 @@ const BREAK: &str = "break HgfsSendRequest";
 
 /// After attaching, in the words of both debuggers; `THREADS` differs.
 const SCENARIO: &[&str] = &[
-    "bt", BREAK, "continue", "bt", "info locals", "next", "next", "next", "step", "bt",
-    "info locals", "stepi", "THREADS",
+    "bt",
+    BREAK,
+    "continue",
+    "bt",
+    "info locals",
+    "next",
+    "next",
+    "next",
+    "step",
+    "bt",
+    "info locals",
+    "stepi",
+    "THREADS",
 ];
 
 /// Packets and bytes, and the seconds of each `next`.

@@ -24,6 +24,7 @@ mod inspect;
 mod load;
 mod modules;
 mod panes;
+mod relics;
 mod resolve;
 mod snapshot;
 mod step;

@@ -17,7 +17,8 @@ fn guest() -> LockedGuest {
 }
 
 fn gdb(guest: &mut LockedGuest) -> Gdb {
-    let listing = "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
+    let listing =
+        "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
     let sections = run(guest, listing);
     Gdb::start(&sections)
 }
@@ -185,9 +186,8 @@ fn stops_look_as_in_gdb() {
 
 /// The line of each step, with its function.
 fn landings(steps: &[Value]) -> Vec<String> {
-    let word = |step: &Value| {
-        format!("{}:{}", step["function"].as_str().unwrap_or("??"), step["line"])
-    };
+    let word =
+        |step: &Value| format!("{}:{}", step["function"].as_str().unwrap_or("??"), step["line"]);
     steps.iter().map(word).collect()
 }
 

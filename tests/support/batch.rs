@@ -231,7 +231,6 @@ impl Batch {
         result["stop"].clone()
     }
 
-
     /// What came on standard error until now.
     pub fn said(&self) -> String {
         self.said.lock().expect("nobody panics in there").clone()
