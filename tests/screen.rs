@@ -10,11 +10,15 @@ use support::screen::Screen;
 
 const SOON: Duration = Duration::from_secs(20);
 
+/// A port that was free a moment ago, and that nothing listens on.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("some port is free");
+    listener.local_addr().expect("a bound socket has an address").port()
+}
+
 /// The program on a terminal, with an address where nothing listens.
 fn start(columns: u16, rows: u16) -> Screen {
-    // A port that was free a moment ago and is not listened on.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let address = format!("127.0.0.1:{port}");
+    let address = format!("127.0.0.1:{}", free_port());
     let program = env!("CARGO_BIN_EXE_kgdb-tui");
     let screen = Screen::spawn(program, &["--connect", &address], columns, rows);
     screen.wait_for(&format!("Waiting for {address}"), SOON);
@@ -62,7 +66,7 @@ fn a_signal_to_end_gives_the_terminal_back() {
 
 #[test]
 fn under_a_shell_the_shell_gets_the_terminal() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let program = env!("CARGO_BIN_EXE_kgdb-tui");
     let mut screen = Screen::spawn("bash", &["--norc", "--noprofile", "-i"], 80, 24);
     screen.types(&format!("PS1='shell% '; {program} --connect 127.0.0.1:{port}\r"));

@@ -6,7 +6,7 @@
 mod oracle;
 
 use kgdb_tui::{
-    base::addr::Addr,
+    base::addr::{Addr, FileAddr},
     image::{file::Image, locate},
     symbols::{
         answer::{FunctionMatch, Layout, VariableDef},
@@ -237,7 +237,11 @@ fn a_kernel_says_what_the_kernel_layer_asks() {
     let entry = symbols.symbol_addr("entry_SYSCALL_64").unwrap();
     assert_eq!(symbols.describe(entry).as_deref(), Some("entry_SYSCALL_64"));
     assert_eq!(symbols.cfi_row(entry), None);
-    assert_eq!(symbols.find_functions("entry_SYSCALL_64").len(), 1);
+    let found = symbols.find_functions("entry_SYSCALL_64");
+    assert_eq!(found.len(), 1);
+    // Its lines are known all the same.
+    assert!(found[0].file.as_ref().is_some_and(|file| file.name.ends_with("/entry_64.S")));
+    assert_eq!(symbols.frames_at(entry)[0].line, found[0].line);
     assert_eq!(symbols.symbol_at(Addr(0)), None);
     assert_eq!(symbols.symbol_at(Addr(0x1000)), None);
     assert_eq!(symbols.symbol_at(Addr(u64::MAX)), None);
@@ -370,6 +374,18 @@ fn a_module_breaks_where_gdb_breaks_it() {
         .expect("fuse.ko beside the vmlinux or below");
     let image = DebugImage::open(&path).unwrap();
     image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    // Relocated tables point into the module's code: ORC's offsets count from
+    // where they are.
+    let elf = image.image();
+    let table = elf.section_data(".orc_unwind_ip").expect("the guest has ORC");
+    let start = elf.section(".orc_unwind_ip").unwrap().addr.0;
+    assert!(table.len() > 4000);
+    for (i, word) in table.chunks_exact(4).enumerate() {
+        let offset = i64::from(i32::from_le_bytes(word.try_into().unwrap()));
+        let at = (start + 4 * i as u64).wrapping_add_signed(offset);
+        let section = elf.section_at(FileAddr(at)).or_else(|| elf.section_at(FileAddr(at - 1)));
+        assert!(section.is_some_and(|section| section.exec), "{i}: {at:#x}");
+    }
     let loaded =
         image.image().sections().iter().filter(|section| section.alloc && section.size > 0);
     let mut next = 0xffff_ffff_c012_3000;

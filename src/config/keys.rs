@@ -159,6 +159,8 @@ pub enum Action {
     Back,
     /// Open what the cursor is on: frame, breakpoint.
     Open,
+    /// Show the whole of what the cursor is on, where the pane cuts it.
+    ShowWhole,
     /// Enable or disable the breakpoint the cursor is on.
     EnableBreakpoint,
     /// Take the breakpoint the cursor is on away.
@@ -204,6 +206,8 @@ pub enum Scope {
     Source,
     /// In the stack pane.
     Stack,
+    /// In the variables pane.
+    Variables,
     /// In the breakpoints pane.
     Breakpoints,
 }
@@ -236,10 +240,10 @@ const fn bind(
 use Action::{
     Back, Command, CommandLine, CycleCode, DeleteBreakpoint, Down, EnableBreakpoint, End, Escape,
     Focus, GoTo, Help, Home, Leave, Left, NextMatch, NextPane, Open, PageDown, PageUp,
-    PreviousMatch, PreviousPane, Redraw, Right, RunToCursor, Search, ShowPc, Suspend,
+    PreviousMatch, PreviousPane, Redraw, Right, RunToCursor, Search, ShowPc, ShowWhole, Suspend,
     TemporaryBreakpoint, ToggleBreakpoint, Up, Zoom,
 };
-use Scope::{Breakpoints, Everywhere, Searching, Source, Stack};
+use Scope::{Breakpoints, Everywhere, Searching, Source, Stack, Variables};
 
 /// The default keys. Every function key has a letter twin, because terminals
 /// and window managers take F1, F10 and F11 for themselves.
@@ -313,6 +317,7 @@ pub const DEFAULT: &[Binding] = &[
     bind(Searching, &["N"], PreviousMatch, "previous", "match before"),
     bind(Source, &["Enter"], ShowPc, "pc", "back to the selected frame's line"),
     bind(Stack, &["Enter"], Open, "select", "select this frame"),
+    bind(Variables, &["Enter"], ShowWhole, "whole", "show the whole value"),
     bind(Breakpoints, &["Enter"], Open, "go there", "show where the breakpoint is"),
     bind(Breakpoints, &["Space"], EnableBreakpoint, "on/off", "enable or disable it"),
     bind(Breakpoints, &["d", "Del"], DeleteBreakpoint, "delete", "take it away"),
@@ -350,10 +355,13 @@ impl Keymap {
         keys.map(|(key, _)| key.to_string()).collect::<Vec<_>>().join("/")
     }
 
-    /// The hint row's word for an action.
-    pub fn hint(&self, action: Action) -> &'static str {
-        let row = self.rows.iter().find(|(_, b)| b.action == action);
-        row.map_or("", |(_, binding)| binding.hint)
+    /// The hint row's word for an action where `scopes` hold; one action may
+    /// have another word in another pane.
+    pub fn hint(&self, action: Action, scopes: &[Scope]) -> &'static str {
+        let found = scopes.iter().find_map(|scope| {
+            self.rows.iter().find(|(_, b)| b.action == action && b.scope == *scope)
+        });
+        found.map_or("", |(_, binding)| binding.hint)
     }
 
     /// The bindings of one scope, in the order of the table.

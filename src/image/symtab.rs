@@ -152,8 +152,8 @@ impl<'a> Symtab<'a> {
     /// it, among several at one address a function before data, a global
     /// before a local, a sized one before a label, and then the shortest
     /// name. `None` past the end of a sized symbol, unless a larger one
-    /// around it holds the address. Symbols without a size reach to the next,
-    /// but not over more than a page.
+    /// around it holds the address. Symbols without a size reach to the next
+    /// one or the end of the one around them, but not over more than a page.
     /// Per-CPU and absolute symbols name no address.
     pub fn at_addr(&self, addr: FileAddr) -> Option<Symbol<'a>> {
         /// Nested and padded symbols are few in a row; this only bounds the
@@ -164,17 +164,21 @@ impl<'a> Symtab<'a> {
         const REACH: u64 = 0x1000;
         let entries = &self.entries.by_addr;
         let end = entries.partition_point(|entry| entry.addr <= addr.0);
+        let moves = |entry: &&Entry| entry.flags & (PER_CPU | ABSOLUTE) == 0;
+        let near = || entries[..end].iter().rev().take(WALK).filter(moves);
+        // A label inside a symbol with a size ends with it.
+        let ends = near().map(|entry| entry.addr.saturating_add(entry.size));
+        let ended = ends.filter(|&end| end <= addr.0).max().unwrap_or(0);
+        let inside = |entry: &Entry| match entry.size {
+            0 => entry.addr >= ended && addr.0 - entry.addr < REACH,
+            size => addr.0 - entry.addr < size,
+        };
         let mut best: Option<&Entry> = None;
-        for entry in entries[..end].iter().rev().take(WALK) {
+        for entry in near() {
             if best.is_some_and(|best| best.addr != entry.addr) {
                 break;
             }
-            let size = if entry.size == 0 { REACH } else { entry.size };
-            let inside = addr.0 - entry.addr < size;
-            if !inside || entry.flags & (PER_CPU | ABSOLUTE) != 0 {
-                continue;
-            }
-            if best.is_none_or(|best| self.rank(entry) > self.rank(best)) {
+            if inside(entry) && best.is_none_or(|best| self.rank(entry) > self.rank(best)) {
                 best = Some(entry);
             }
         }
@@ -239,5 +243,68 @@ impl<'a> Symtab<'a> {
             global: entry.flags & GLOBAL != 0,
             place,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table of (address, size, name, flags); names are packed in one text.
+    fn table(symbols: &[(u64, u64, &str, u8)]) -> (Entries, Vec<u8>) {
+        let mut file = Vec::new();
+        let mut by_addr = Vec::new();
+        for &(addr, size, name, flags) in symbols {
+            let name_at = (file.len() as u32, name.len() as u16);
+            file.extend(name.as_bytes());
+            by_addr.push(Entry { addr, size, name: name_at, section: 1, flags });
+        }
+        by_addr.sort_by_key(|entry| entry.addr);
+        (Entries { by_addr, by_name: OnceLock::new() }, file)
+    }
+
+    #[test]
+    fn an_address_is_named_by_the_best_symbol_that_reaches_it() {
+        let (entries, file) = table(&[
+            (0x100, 0x40, "__pfx_sys_read", FUNCTION),
+            (0x100, 0x40, "sys_read", FUNCTION | GLOBAL),
+            (0x100, 0, "label", GLOBAL),
+            (0x120, 4, "inner", 0),
+            (0x200, 0, "open_ended", 0),
+            (0x5000, 8, "data", GLOBAL),
+            (0x130, 9, "per_cpu", PER_CPU | GLOBAL),
+            (0x138, 9, "number", ABSOLUTE | GLOBAL),
+        ]);
+        let table = Symtab::new(&entries, &file);
+        let name = |addr| table.at_addr(FileAddr(addr)).map(|symbol| symbol.name);
+        assert_eq!(name(0xff), None);
+        assert_eq!(name(0x100), Some("sys_read"), "a global function");
+        assert_eq!(name(0x121), Some("inner"));
+        assert_eq!(name(0x124), Some("sys_read"), "around the inner one");
+        assert_eq!(name(0x13f), Some("sys_read"), "not a number or an offset");
+        assert_eq!(name(0x140), None, "past its end");
+        assert_eq!(name(0x210), Some("open_ended"));
+        assert_eq!(name(0x1200), None, "no symbol reaches that far");
+        assert_eq!(name(0x5008), None);
+        assert_eq!(table.at_addr(FileAddr(u64::MAX)), None);
+    }
+
+    #[test]
+    fn names_are_found_whole_and_by_their_start() {
+        let (entries, file) = table(&[
+            (3, 0, "vfs_read_long_name_b", 0),
+            (1, 0, "vfs_read_long_name_a", 0),
+            (2, 0, "vfs_read", 0),
+            (4, 0, "vfs_read", PER_CPU),
+            (5, 0, "", 0),
+        ]);
+        let table = Symtab::new(&entries, &file);
+        let named: Vec<Symbol<'_>> = table.named("vfs_read").collect();
+        assert_eq!(named.iter().map(|s| s.addr.0).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(named[1].place, Place::PerCpu);
+        let prefixed: Vec<&str> = table.prefixed("vfs_read_").map(|s| s.name).collect();
+        assert_eq!(prefixed, ["vfs_read_long_name_a", "vfs_read_long_name_b"]);
+        assert_eq!(table.named("vfs").count(), 0);
+        assert_eq!(table.prefixed("w").count(), 0);
     }
 }

@@ -6,15 +6,15 @@ use crate::{
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
+        cache::Cache,
         cfi::Frames,
         load::{self, Loaded},
+        names::Inlined,
     },
 };
-use rustc_hash::FxHashMap;
 use std::{
-    collections::BTreeSet,
     path::Path,
-    sync::{Arc, Mutex, OnceLock, atomic::AtomicBool},
+    sync::{Arc, OnceLock, atomic::AtomicBool},
 };
 
 /// An ELF file and, once loaded, its DWARF.
@@ -22,13 +22,13 @@ pub struct DebugImage {
     image: Image,
     loaded: OnceLock<Loaded>,
     frames: OnceLock<Frames>,
-    /// By unit and entry.
-    layouts: Mutex<FxHashMap<(u32, u32), CachedLayout>>,
-    lines: Mutex<FxHashMap<String, CodeLines>>,
+    /// Layouts by unit and entry; some types have none.
+    pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
+    /// Lines with code by file.
+    pub(super) lines: Cache<String, CodeLines>,
+    /// Inlined instances by function.
+    pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
 }
-
-/// A layout, or that there is none.
-type CachedLayout = Option<Arc<Layout>>;
 
 impl DebugImage {
     /// Opens a file without looking at its debug info.
@@ -37,13 +37,15 @@ impl DebugImage {
             image: Image::open(path)?,
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
-            layouts: Mutex::default(),
-            lines: Mutex::default(),
+            layouts: Cache::new(),
+            lines: Cache::new(),
+            inlined: Cache::new(),
         }))
     }
 
     /// Reads the debug info; takes a while, so call it on a thread.
-    /// `progress` gets values from 0 to 1; setting `cancel` ends it early.
+    /// `progress` gets values from 0 to 1, from several threads and therefore
+    /// not always in order; setting `cancel` ends it early.
     ///
     /// # Errors
     /// There is no DWARF, its headers are damaged, or `cancel` was set; the
@@ -86,35 +88,6 @@ impl DebugImage {
     /// The call frame descriptions; needs no loading.
     pub(super) fn frames(&self) -> &Frames {
         self.frames.get_or_init(|| Frames::read(&self.image))
-    }
-
-    /// The layout of the type at `die` of `unit`, made once.
-    pub(super) fn cached_layout(
-        &self,
-        key: (u32, u32),
-        make: impl FnOnce() -> Option<Arc<Layout>>,
-    ) -> Option<Arc<Layout>> {
-        let lock = || self.layouts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = lock().get(&key) {
-            return known.clone();
-        }
-        let layout = make();
-        lock().insert(key, layout.clone());
-        layout
-    }
-
-    /// The lines of a file that have code, found once.
-    pub(super) fn code_lines(&self, file: &str, find: impl FnOnce() -> BTreeSet<u32>) -> CodeLines {
-        if !self.dwarf_ready() {
-            return CodeLines::default();
-        }
-        let lock = || self.lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(known) = lock().get(file) {
-            return known.clone();
-        }
-        let lines = Arc::new(find());
-        lock().insert(file.to_owned(), lines.clone());
-        lines
     }
 
     /// The unit whose code holds `addr`.

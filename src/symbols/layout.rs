@@ -27,7 +27,7 @@ impl Symbols {
     /// qualifiers.
     pub fn layout_of(&self, ty: TypeRef) -> Option<Arc<Layout>> {
         let placed = self.image(ty.image)?;
-        placed.image.cached_layout((ty.unit, ty.die), || {
+        placed.image.layouts.get((ty.unit, ty.die), || {
             let typed = Typed::open(self, ty)?;
             let entry = typed.plain(ty.die)?;
             let mut budget = MAX_MEMBERS;
@@ -79,7 +79,7 @@ impl<'a> Typed<'a> {
             offset,
             size,
             bits,
-            type_name: self.declare(ty.die, "", 0),
+            type_name: self.written(ty.die),
             ty,
             element,
             inner: inner.map(Arc::new),

@@ -300,7 +300,7 @@ impl DebugImage {
 }
 
 /// The rows of the unit at `start`, up to `end`, as answers.
-fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
+pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
     let open = || Unit::open(&placed.image, placed.image.unit_at(start)?);
     let Some(unit) = open() else { return Vec::new() };
     let rows = placed.image.rows(&unit);

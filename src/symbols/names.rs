@@ -4,17 +4,21 @@ use crate::{
     base::addr::FileAddr,
     image::symtab::Symbol,
     symbols::{
-        answer::FunctionMatch,
+        answer::{FunctionMatch, SourceFile},
         dwarf::{Below, Unit, die},
         funcs::declared,
         image::DebugImage,
         index::{Kind, NameEntry},
+        lines::unit_rows,
         placed::{Placed, Symbols},
         prologue,
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Places of one name at most: `kmalloc` is inlined some 3,000 times.
 const MAX_MATCHES: usize = 20_000;
@@ -111,28 +115,33 @@ fn is_function(entry: &NameEntry) -> bool {
     matches!(entry.kind, Kind::Function | Kind::Inline)
 }
 
+/// An inlined instance, wherever its image is placed.
+pub(super) struct Inlined {
+    entry: FileAddr,
+    file: Option<SourceFile>,
+    line: Option<u32>,
+}
+
 fn functions_in(placed: &Placed, name: &str) -> Vec<FunctionMatch> {
     let mut out = Vec::new();
     if let Some(loaded) = placed.image.loaded() {
         let named = loaded.index.named(placed.image.image(), name);
-        // The units of inlined instances: an instance refers to the abstract
-        // function in its own unit.
-        let mut abstracts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-        for entry in named {
-            match entry.kind {
-                Kind::Function => {
-                    out.extend(out_of_line(placed, entry.unit, entry.die, name));
-                }
-                Kind::Inline => {
-                    abstracts.entry(entry.unit).or_default().insert(entry.die);
-                }
-                _ => {}
-            }
+        let functions = named.iter().filter(|entry| entry.kind == Kind::Function);
+        out.extend(functions.filter_map(|f| out_of_line(placed, f.unit, f.die, name)));
+        let find = || Arc::new(inlined_in(&placed.image, named));
+        let inlined = placed.image.inlined.get(name.to_owned(), find);
+        for instance in inlined.iter() {
+            let Some(at) = placed.runtime(instance.entry) else { continue };
+            out.push(FunctionMatch {
+                name: name.to_owned(),
+                entry: at,
+                after_prologue: at,
+                file: instance.file.clone(),
+                line: instance.line,
+                module: placed.module(),
+                inlined: true,
+            });
         }
-        let abstracts: Vec<(u32, BTreeSet<u32>)> = abstracts.into_iter().collect();
-        let inlined: Vec<Vec<FunctionMatch>> =
-            abstracts.par_iter().map(|(unit, dies)| instances(placed, *unit, dies, name)).collect();
-        out.extend(inlined.into_iter().flatten());
     }
     out.extend(by_symbol(placed, name, &out));
     out.dedup_by(|a, b| a.entry == b.entry && a.inlined == b.inlined);
@@ -159,9 +168,23 @@ fn out_of_line(placed: &Placed, unit: u32, die: u32, name: &str) -> Option<Funct
     })
 }
 
+/// Every inlined instance of the functions described at `named`. An instance
+/// refers to the abstract function in its own unit, so only units that have
+/// one are looked through.
+fn inlined_in(image: &DebugImage, named: &[NameEntry]) -> Vec<Inlined> {
+    let mut abstracts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for entry in named.iter().filter(|entry| entry.kind == Kind::Inline) {
+        abstracts.entry(entry.unit).or_default().insert(entry.die);
+    }
+    let abstracts: Vec<(u32, BTreeSet<u32>)> = abstracts.into_iter().collect();
+    let parts: Vec<Vec<Inlined>> =
+        abstracts.par_iter().map(|(unit, dies)| instances(image, *unit, dies)).collect();
+    parts.into_iter().flatten().collect()
+}
+
 /// The inlined instances in one unit of the abstract functions at `dies`.
-fn instances(placed: &Placed, unit: u32, dies: &BTreeSet<u32>, name: &str) -> Vec<FunctionMatch> {
-    let Some(unit) = Unit::open(&placed.image, unit) else { return Vec::new() };
+fn instances(image: &DebugImage, unit: u32, dies: &BTreeSet<u32>) -> Vec<Inlined> {
+    let Some(unit) = Unit::open(image, unit) else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
     let root = unit.unit.header.root_offset().0 as u32;
     unit.walk(root, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
@@ -175,20 +198,11 @@ fn instances(placed: &Placed, unit: u32, dies: &BTreeSet<u32>, name: &str) -> Ve
     let mut where_declared = BTreeMap::new();
     for entry in found {
         let ranges = unit.ranges(&entry);
-        let at = unit.entry_pc(&entry, &ranges).and_then(|at| placed.runtime(FileAddr(at)));
-        let Some(at) = at else { continue };
+        let Some(at) = unit.entry_pc(&entry, &ranges) else { continue };
         let Some(origin) = unit.origin(&entry) else { continue };
         let (file, line) =
             where_declared.entry(die(&origin)).or_insert_with(|| declared(&unit, &origin)).clone();
-        out.push(FunctionMatch {
-            name: name.to_owned(),
-            entry: at,
-            after_prologue: at,
-            file,
-            line,
-            module: placed.module(),
-            inlined: true,
-        });
+        out.push(Inlined { entry: FileAddr(at), file, line });
     }
     out
 }
@@ -217,6 +231,9 @@ fn by_symbol(placed: &Placed, name: &str, have: &[FunctionMatch]) -> Vec<Functio
         };
         if let Some(described) = described(&placed.image, placed, symbol.addr) {
             found = FunctionMatch { name: found.name, entry: at, ..described };
+        } else if let Some(row) = unit_rows(placed, symbol.addr, symbol.addr.0 + 1).pop() {
+            // Assembly has lines though it has no functions.
+            found = FunctionMatch { file: Some(row.file), line: Some(row.line), ..found };
         }
         out.push(found);
     }

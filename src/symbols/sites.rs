@@ -70,10 +70,11 @@ impl Symbols {
     pub fn lines_with_code(&self, file: &str) -> CodeLines {
         let mut lines = BTreeSet::new();
         for name in self.files_ending_in(file) {
-            for placed in self.images() {
-                let of_image = placed.image.code_lines(&name, || {
+            for placed in self.images().filter(|placed| placed.image.dwarf_ready()) {
+                let of_image = placed.image.lines.get(name.clone(), || {
                     let rows = rows_of_file(placed, &name);
-                    rows.iter().map(|(_, row)| row.line).filter(|&line| line != 0).collect()
+                    let lines = rows.iter().map(|(_, row)| row.line).filter(|&line| line != 0);
+                    Arc::new(lines.collect())
                 });
                 lines.extend(of_image.iter().copied());
             }

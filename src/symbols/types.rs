@@ -7,9 +7,13 @@ use crate::symbols::{
     placed::{Placed, Symbols},
 };
 use gimli::{AttributeValue, DwTag};
+use std::cell::Cell;
 
 /// Enumerators of one type at most; the kernel's largest has some 1,000.
 const MAX_ENUMERATORS: usize = 20_000;
+
+/// Entries that make one name at most.
+const MAX_WORDS: usize = 500;
 
 impl TypeRef {
     /// `void` of an image.
@@ -33,12 +37,15 @@ pub(super) struct Typed<'a> {
     pub symbols: &'a Symbols,
     pub placed: &'a Placed,
     pub unit: Unit<'a>,
+    /// How many more entries the name being made may take.
+    words: Cell<usize>,
 }
 
 impl<'a> Typed<'a> {
     pub fn open(symbols: &'a Symbols, ty: TypeRef) -> Option<Typed<'a>> {
         let placed = symbols.image(ty.image)?;
-        Some(Typed { symbols, placed, unit: Unit::open(&placed.image, ty.unit)? })
+        let unit = Unit::open(&placed.image, ty.unit)?;
+        Some(Typed { symbols, placed, unit, words: Cell::new(MAX_WORDS) })
     }
 
     /// The type an entry has; none is `void`.
@@ -130,8 +137,14 @@ impl<'a> Typed<'a> {
         subranges.iter().map(count).collect()
     }
 
+    /// The type as C writes it.
+    pub fn written(&self, die: u32) -> String {
+        self.words.set(MAX_WORDS);
+        self.declare(die, "", 0)
+    }
+
     /// A declaration of `inner` (a declarator, or nothing) with this type.
-    pub fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
+    fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
         let join = |base: &str| match inner {
             "" => base.to_owned(),
             inner => format!("{base} {inner}"),
@@ -139,7 +152,11 @@ impl<'a> Typed<'a> {
         if die == 0 {
             return join("void");
         }
-        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS) else {
+        // Functions whose parameters are functions branch, so depth alone is
+        // no bound on a hostile file.
+        let left = self.words.get().saturating_sub(1);
+        self.words.set(left);
+        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS && left > 0) else {
             return join("?");
         };
         let target = self.type_of(&entry).die;
@@ -204,7 +221,7 @@ impl<'a> Typed<'a> {
         };
         match children.is_empty() {
             true => "void".to_owned(),
-            false => children.iter().map(text).collect::<Vec<_>>().join(", "),
+            false => children.iter().take(MAX_WORDS).map(text).collect::<Vec<_>>().join(", "),
         }
     }
 
@@ -342,7 +359,7 @@ impl Symbols {
         if ty.is_void() {
             return "void".to_owned();
         }
-        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.declare(ty.die, "", 0))
+        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.written(ty.die))
     }
 
     /// What a type is, without typedefs and qualifiers.

@@ -6,7 +6,7 @@ use super::layout::{PANES, PaneId};
 use super::message::{Effect, Exit, Purpose};
 use super::panes::breakpoints::Outcome;
 use super::panes::source::Spot;
-use super::popups::{Popup, command::CommandLine, help, leave::Leaving, prompt};
+use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
 use crate::base::text::printable;
 use crate::command::{Parsed, parse::parse};
 use crate::config::keys::Action;
@@ -172,7 +172,9 @@ fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
             app.log.list.act(action);
         }
         PaneId::Variables => {
-            app.variables.list.act(action);
+            if let Some(whole) = app.variables.act(action, view) {
+                app.popup = Popup::Output(Output::new("Variable", &whole));
+            }
         }
         PaneId::Registers => {
             app.registers.list.act(action);

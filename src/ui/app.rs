@@ -122,6 +122,7 @@ impl App {
             PaneId::Source if self.source.search.is_some() => &[Scope::Searching, Scope::Source],
             PaneId::Source => &[Scope::Source],
             PaneId::Stack => &[Scope::Stack],
+            PaneId::Variables => &[Scope::Variables],
             PaneId::Breakpoints => &[Scope::Breakpoints],
             _ => &[],
         };

@@ -19,6 +19,8 @@ use tokio::time;
 
 /// Two drawings are at least this far apart.
 const FRAME: Duration = Duration::from_millis(33);
+/// How long the session may take to leave when the program must end.
+const LEAVING: Duration = Duration::from_secs(20);
 /// How often times on the screen grow while the guest runs.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -80,7 +82,7 @@ impl Signals {
 
 /// What woke the loop.
 enum Wake {
-    Message(Message),
+    Message(Box<Message>),
     Input(Option<io::Result<Event>>),
     Resumed,
     Draw,
@@ -104,6 +106,9 @@ where
     let mut events = Some(input());
     let mut waiting = Waiting::new();
     let (mut dirty, mut drawn) = (true, None::<Instant>);
+    // Set when the terminal is gone; the guest is still to be left.
+    let mut blind = false;
+    let mut end_by = None::<Instant>;
     let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
     update(&mut app, Message::Resize(columns, rows), Instant::now());
     loop {
@@ -111,25 +116,37 @@ where
         let tick = matches!(app.state(), State::Running { .. } | State::BreakingIn { .. });
         let wake = tokio::select! {
             biased;
-            _ = signals.terminate.recv() => Wake::Message(Message::Terminate),
-            _ = signals.hang_up.recv() => Wake::Message(Message::Terminate),
+            _ = signals.terminate.recv() => Wake::Message(Box::new(Message::Terminate)),
+            _ = signals.hang_up.recv() => Wake::Message(Box::new(Message::Terminate)),
             _ = signals.resumed.recv() => Wake::Resumed,
             event = next(&mut events) => Wake::Input(event),
             // Whatever comes in a flood, the screen shows it in time.
-            _ = time::sleep_until(due.into()), if dirty => Wake::Draw,
+            _ = time::sleep_until(due.into()), if dirty && !blind => Wake::Draw,
+            _ = at(end_by), if end_by.is_some() => return Ok(Exit::Impatient),
             Some((purpose, answer)) = waiting.next() => {
-                Wake::Message(Message::Answer(purpose, answer))
+                Wake::Message(Box::new(Message::Answer(purpose, answer)))
             }
-            news = updates.recv() => Wake::Message(Message::Update(
+            news = updates.recv() => Wake::Message(Box::new(Message::Update(
                 news.unwrap_or(Update::Ended(Some("the session ended without a word".into()))),
-            )),
-            _ = time::sleep(TICK), if tick && !dirty => Wake::Message(Message::Tick),
+            ))),
+            _ = time::sleep(TICK), if tick && !dirty => Wake::Message(Box::new(Message::Tick)),
         };
         let message = match wake {
             Wake::Draw => {
-                screen.draw(&app).map_err(UiError::Terminal)?;
                 (dirty, drawn) = (false, Some(Instant::now()));
-                continue;
+                match screen.draw(&app) {
+                    Ok(()) => continue,
+                    // A hang-up may be seen here first.
+                    Err(error) => {
+                        tracing::error!(%error, "drawing; leaving the guest");
+                        blind = true;
+                        drop(events.take());
+                        if app.must_end {
+                            continue;
+                        }
+                        Message::Terminate
+                    }
+                }
             }
             Wake::Resumed => {
                 drop(events.take());
@@ -137,17 +154,20 @@ where
                 events = Some(input());
                 Message::Resumed
             }
-            Wake::Message(message) => message,
+            Wake::Message(message) => *message,
             Wake::Input(Some(Ok(event))) => match from_event(event) {
                 Some(message) => message,
                 None => continue,
             },
             // The terminal is gone: leave the guest as a hang-up would.
             Wake::Input(Some(Err(_)) | None) => {
-                events = None;
+                drop(events.take());
                 Message::Terminate
             }
         };
+        if matches!(message, Message::Terminate) {
+            end_by.get_or_insert(Instant::now() + LEAVING);
+        }
         dirty = true;
         for effect in update(&mut app, message, Instant::now()) {
             match effect {
@@ -166,6 +186,13 @@ where
                 Effect::Exit(exit) => return Ok(exit),
             }
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => time::sleep_until(time.into()).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -63,7 +63,10 @@ pub fn draw_status(app: &App, buffer: &mut Buffer, area: Rect) {
 fn facts(app: &App, view: &View, short: bool) -> Vec<Fact> {
     let tiny = app.size.0 < 80;
     [
-        why(app, view).map(|piece| (0, piece)),
+        why(app, view).map(|(text, role)| {
+            const SHORT: usize = 24;
+            (0, (if short { clip(&text, SHORT) } else { text }, role))
+        }),
         place(app).filter(|_| tiny).map(|piece| (0, piece)),
         who(view).map(|piece| (2, piece)),
         Some((1, identity(view))),
@@ -233,12 +236,13 @@ fn standing(app: &App) -> Option<(Level, String)> {
 /// Draws the keys that matter now.
 pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
     let mut pen = Pen::new(buffer, area, 0);
+    let scopes = app.scopes();
     for action in wanted_hints(app) {
         // Terminals take function keys for themselves: their twin is shown too.
         let first = app.keymap.keys(action, 1);
         let twin = first.len() > 1 && first.starts_with('F');
         let keys = if twin { app.keymap.keys(action, 2) } else { first };
-        let hint = app.keymap.hint(action);
+        let hint = app.keymap.hint(action, &scopes);
         if pen.room() < keys.width() + hint.width() + 3 {
             break;
         }
@@ -250,7 +254,7 @@ pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
 fn wanted_hints(app: &App) -> Vec<Action> {
     use Action::{
         Command, CommandLine, CycleCode, DeleteBreakpoint, EnableBreakpoint, Escape, Help, Leave,
-        NextMatch, Open, PreviousMatch, Search, ToggleBreakpoint, Zoom,
+        NextMatch, Open, PreviousMatch, Search, ShowWhole, ToggleBreakpoint, Zoom,
     };
     match &app.popup {
         Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) => return Vec::new(),
@@ -268,6 +272,7 @@ fn wanted_hints(app: &App) -> Vec<Action> {
     }
     match app.focus() {
         PaneId::Stack => hints.push(Open),
+        PaneId::Variables => hints.push(ShowWhole),
         PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, DeleteBreakpoint]),
         _ => {}
     }

@@ -117,16 +117,6 @@ impl Console {
         }
     }
 
-    /// How many lines there are.
-    pub fn len(&self) -> usize {
-        self.lines.len()
-    }
-
-    /// Whether the guest has printed nothing.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
     /// Draws the lines.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, look: &Look<'_>) {
         if self.lines.is_empty() {

@@ -50,16 +50,6 @@ impl Log {
         self.list.fit(self.rows.len(), self.list.height);
     }
 
-    /// How many rows there are.
-    pub fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    /// Whether nothing was said yet.
-    pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
     /// Draws the log.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, look: &Look<'_>) {
         if self.rows.is_empty() {

@@ -2,6 +2,7 @@
 
 use super::Look;
 use crate::base::text::printable;
+use crate::config::keys::Action;
 use crate::config::theme::Role;
 use crate::session::view::{StopView, SymbolsView, VariableView, View};
 use crate::ui::list::List;
@@ -44,6 +45,17 @@ impl Variables {
             self.before = std::mem::take(&mut self.now);
         }
         self.now = now;
+    }
+
+    /// Does what a key asks; gives a text to be shown where it asks for that.
+    pub fn act(&mut self, action: Action, view: Option<&View>) -> Option<String> {
+        if self.list.act(action) || action != Action::ShowWhole {
+            return None;
+        }
+        let variables = view?.stop.as_ref()?.variables.as_deref()?;
+        let variable = at_row(variables, self.list.cursor)?;
+        let (value, _) = shown_value(variable);
+        Some(format!("{} {} = {value}", variable.type_name, variable.name))
     }
 
     fn changed(&self, variable: &VariableView) -> bool {
@@ -93,13 +105,8 @@ impl Variables {
             (false, true) => "›",
             (false, false) => " ",
         };
-        let (value, role) = match (&variable.value, &variable.unavailable) {
-            (Some(value), _) if changed => (printable(value), Role::Changed),
-            (Some(value), _) => (printable(value), Role::Text),
-            (None, _) if variable.optimized_out => ("<optimized out>".into(), Role::Dim),
-            (None, Some(why)) => (format!("<{}>", printable(why)), Role::Dim),
-            (None, None) => ("…".into(), Role::Dim),
-        };
+        let (value, role) = shown_value(variable);
+        let role = if changed { Role::Changed } else { role };
         let mut pen = Pen::new(buffer, area, row);
         pen.put(sign, look.style(if changed { Role::Changed } else { Role::Dim }));
         pen.column(&printable(&variable.name), width, look.style(Role::Strong));
@@ -109,6 +116,16 @@ impl Variables {
         if pen.room() > type_name.width() + 2 {
             pen.right(&type_name, look.style(Role::Type));
         }
+    }
+}
+
+/// The value in one line, or why there is none.
+fn shown_value(variable: &VariableView) -> (String, Role) {
+    match (&variable.value, &variable.unavailable) {
+        (Some(value), _) => (printable(value), Role::Text),
+        (None, _) if variable.optimized_out => ("<optimized out>".into(), Role::Dim),
+        (None, Some(why)) => (format!("<{}>", printable(why)), Role::Dim),
+        (None, None) => ("…".into(), Role::Dim),
     }
 }
 

@@ -49,7 +49,7 @@ fn both_twins_run_the_guest() {
         ("d ]", Request::FrameBy(-1)),
     ] {
         for key in keys.split(' ') {
-            assert_eq!(asks(bench.keys(key)), [request.clone()], "{key}");
+            assert_eq!(asks(bench.keys(key)), std::slice::from_ref(&request), "{key}");
             bench.send(ended_by(StopReason::Breakpoint(1)));
         }
     }
@@ -238,10 +238,20 @@ fn lists_have_their_own_keys() {
     assert_eq!(asks(bench.keys("7 Space")), [Request::Enable(false, vec![1])]);
     assert_eq!(asks(bench.keys("Down Space")), [Request::Enable(true, vec![2])]);
     assert_eq!(asks(bench.keys("d")), [Request::Delete(vec![2])]);
+    assert!(bench.text().contains(" Enter go there  Space on/off  d delete "));
     bench.keys("Enter");
     assert_eq!(bench.app.focus(), PaneId::Source);
     assert_eq!(asks(bench.keys("b")), [Request::Toggle("hgfs/request.c:43".into())]);
     assert_eq!(asks(bench.keys("Backspace b")), [Request::Toggle("hgfs/request.c:35".into())]);
+}
+
+#[test]
+fn a_cut_value_can_be_seen_whole() {
+    let mut bench = stopped();
+    assert_eq!(bench.keys("5 Down Down Down Enter"), []);
+    let whole = "struct HgfsQueue * queue = 0xffffffffc0004a40 <hgfs_queue>";
+    assert!(bench.text().contains(whole), "{}", bench.text());
+    assert_eq!(asks(bench.keys("Esc n")), [Request::Step(Step::LineOver, 1)]);
 }
 
 #[test]

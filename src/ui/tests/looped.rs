@@ -18,12 +18,17 @@ struct Paper {
     forgotten: usize,
     suspended: usize,
     live_streams: Rc<RefCell<usize>>,
+    /// From this drawing on the terminal is gone.
+    breaks_at: Option<usize>,
 }
 
 impl Screen for Paper {
     fn draw(&mut self, app: &App) -> io::Result<()> {
         self.drawn += 1;
         assert_eq!(app.size, (80, 24));
+        if self.breaks_at.is_some_and(|at| self.drawn >= at) {
+            return Err(io::Error::other("the terminal is gone"));
+        }
         Ok(())
     }
     fn forget(&mut self) -> io::Result<()> {
@@ -81,11 +86,17 @@ impl World {
 
 /// Runs the loop beside `script`; gives how it ended, and the paper.
 fn play<F: Future<Output = ()>>(script: impl FnOnce(World) -> F) -> (Exit, Paper) {
+    play_on(Paper::default(), script)
+}
+
+fn play_on<F: Future<Output = ()>>(
+    mut paper: Paper,
+    script: impl FnOnce(World) -> F,
+) -> (Exit, Paper) {
     let (keys, pressed) = mpsc::unbounded_channel();
     let (updates, news) = mpsc::unbounded_channel();
     let (handle, asks) = Handle::new();
     let pressed = Arc::new(Mutex::new(pressed));
-    let mut paper = Paper::default();
     let live = paper.live_streams.clone();
     let input = move || {
         *live.borrow_mut() += 1;
@@ -174,4 +185,20 @@ fn a_terminal_that_goes_away_leaves_the_guest() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     });
     assert_eq!(exit, Exit::Left(Leave::Detach));
+}
+
+#[test]
+fn a_screen_that_cannot_be_drawn_leaves_the_guest() {
+    let paper = Paper { breaks_at: Some(2), ..Paper::default() };
+    let (exit, paper) = play_on(paper, |mut world| async move {
+        // The first drawing is the empty screen.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        world.updates.send(stopped_view()).unwrap();
+        let ask = world.asked().await;
+        assert_eq!(ask.request, Request::Leave(Leave::Detach));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        ask.reply.send(Ok(Answer::Done {})).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    });
+    assert_eq!((exit, paper.drawn), (Exit::Left(Leave::Detach), 2));
 }
