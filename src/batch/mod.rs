@@ -14,6 +14,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How a batch runs.
@@ -63,7 +64,11 @@ struct Wire {
 pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::io::Result<Status> {
     let Started { handle, mut updates, .. } = started;
     let mut status = Status::Good;
-    let ready = wait_until_ready(batch, &mut updates).await;
+    let mut orders = Orders::new()?;
+    let ready = tokio::select! {
+        ready = wait_until_ready(batch, &mut updates) => ready,
+        order = orders.next() => Err(format!("ended by {order}")),
+    };
     // Messages that come during the commands are printed as they come.
     let printer = tokio::spawn(async move {
         while let Some(update) = updates.recv().await {
@@ -77,21 +82,62 @@ pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::i
         let mut runner = Runner { batch, handle: &handle, wire: Wire::default(), out };
         runner.wire = runner.spent().await;
         for command in &batch.commands {
-            match runner.one(command).await? {
+            let outcome = tokio::select! {
+                outcome = runner.one(command) => outcome?,
+                order = orders.next() => {
+                    eprintln!("kgdb-tui: ended by {order} during: {command}");
+                    status = status.max(Status::Failed);
+                    break;
+                }
+            };
+            match outcome {
                 Outcome::Next(outcome) => status = status.max(outcome),
                 Outcome::Quit => break,
             }
         }
     }
     let how = if batch.leave_stopped { Leave::Stopped } else { Leave::Detach };
-    // A receiver without an answer means that `detach` ended the session.
-    if let Ok(Err(failure)) = handle.send(Request::Leave(how)).await {
-        eprintln!("kgdb-tui: leaving the guest: {failure}");
-        status = status.max(status_of(&failure));
+    tokio::select! {
+        // A receiver without an answer means that `detach` ended the session.
+        left = handle.send(Request::Leave(how)) => if let Ok(Err(failure)) = left {
+            eprintln!("kgdb-tui: leaving the guest: {failure}");
+            status = status.max(status_of(&failure));
+        },
+        // Someone is impatient.
+        order = orders.next() => {
+            eprintln!("kgdb-tui: {order} while leaving the guest, which is left as it is");
+            status = status.max(Status::Failed);
+        }
     }
     drop(handle);
     printer.abort();
     Ok(status)
+}
+
+/// Signals that tell a program to end. The guest is let go of first.
+struct Orders {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Orders {
+    fn new() -> std::io::Result<Orders> {
+        Ok(Orders {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// The name of the next one.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.hang_up.recv() => "SIGHUP",
+        }
+    }
 }
 
 enum Outcome {

@@ -7,6 +7,7 @@
 //! layout comes from members in debug information, never from a version.
 //! Guest memory may hold anything: every walk and every size is bounded.
 
+pub mod breaks;
 pub mod cpus;
 pub mod early;
 pub mod module_sections;

@@ -58,6 +58,8 @@ pub struct Points {
     used: BTreeSet<Addr>,
     /// Sites that a step wants.
     pub temporary: BTreeSet<Addr>,
+    /// Sites the stub had when the link was lost.
+    lost: BTreeSet<Addr>,
 }
 
 impl Points {
@@ -110,6 +112,17 @@ impl Points {
     /// The stub gave a breakpoint up.
     pub fn lifted(&mut self, addr: Addr) {
         self.planted.remove(&addr);
+    }
+
+    /// The link is lost, and nobody knows what becomes of the sites.
+    pub fn link_lost(&mut self) {
+        self.lost.append(&mut self.planted);
+        self.used.clear();
+    }
+
+    /// Whether there was a breakpoint when the link was lost.
+    pub fn was_planted(&self, addr: Addr) -> bool {
+        self.lost.contains(&addr)
     }
 
     /// The stub's table is empty now: after `?`, `D`, a reboot.

@@ -245,7 +245,7 @@ impl Session {
         let text = format!("the link is lost: {why}{note}; trying again");
         self.say(Level::Error, text.clone());
         self.fail_waiters(&Failure::NoTarget(format!("the link is lost: {why}")));
-        self.points.table_emptied();
+        self.points.link_lost();
         self.forget_guest();
         self.state = State::Lost { why: text };
         self.retry_at = Some(Instant::now() + RETRY);

@@ -418,21 +418,30 @@ impl Session {
             cost: Default::default(),
         });
         self.state = State::Stopped;
-        if !self.identified {
+        let first = !self.identified;
+        if first {
             self.touch_now();
             self.identify().await?;
+            self.mend_pc().await?;
         }
         self.first_frame();
         self.publish_cost();
         self.touch_now();
         self.look_at_task(&plan).await?;
         self.look_for_new_modules(&plan).await?;
+        if self.stop.as_ref().is_some_and(|stop| stop.frames.iter().all(|f| f.function.is_none())) {
+            // In a module that was not known before.
+            self.first_frame();
+        }
         if let Some(Plan::Out { function: Some(function), .. }) = plan
             && self.stop.as_ref().is_some_and(|stop| stop.reason == StopReason::Finished)
         {
             self.read_returned(function).await?;
         }
         self.resolve_pending();
+        if first {
+            self.name_found_breakpoint();
+        }
         self.reconcile().await?;
         self.panes.restart(self.options.eager);
         self.publish_cost();

@@ -167,6 +167,7 @@ impl Session {
         let result = async {
             if !self.identified {
                 self.identify().await?;
+                self.mend_pc().await?;
                 // The task is known by its number; its CPU needs symbols.
                 self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;

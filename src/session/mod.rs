@@ -25,6 +25,7 @@ mod load;
 mod modules;
 mod panes;
 mod repair;
+mod relics;
 mod resolve;
 mod snapshot;
 mod step;

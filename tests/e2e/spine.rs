@@ -218,7 +218,7 @@ fn a_session(link: Link, kaslr: bool) {
     assert_eq!(stop["comm"], "cat");
 
     let list = batch.ok("list HgfsOpenFile");
-    assert_eq!(list["line"], open_line - 6);
+    assert_eq!(list["line"], open_line - 5);
     let code = batch.ok("disassemble");
     let code = code["instructions"].as_array().unwrap();
     assert_eq!(code.iter().filter(|insn| insn["current"] == true).count(), 1);
