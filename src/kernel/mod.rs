@@ -9,7 +9,6 @@
 
 pub mod breaks;
 pub mod cpus;
-pub mod early;
 pub mod module_sections;
 pub mod modules;
 pub mod percpu;

@@ -4,7 +4,7 @@
 use super::{answer::Failure, request::Level, run::Session, wire::WireEvent};
 use crate::arch::Registers;
 use crate::base::addr::Addr;
-use crate::kernel::early;
+use crate::kernel::breaks;
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -28,7 +28,7 @@ impl Session {
     pub(super) async fn is_early(&mut self) -> Result<bool, Failure> {
         if !self.early.over {
             // Without symbols nothing is known, and nothing was planted by name.
-            self.early.over = self.compute(early::text_is_readonly).await?.unwrap_or(true);
+            self.early.over = self.compute(breaks::text_is_readonly).await?.unwrap_or(true);
         }
         Ok(!self.early.over)
     }
@@ -51,13 +51,13 @@ impl Session {
             return Ok(());
         }
         for &site in &stale {
-            let found = self.compute(move |s, m| early::correction(s, m, site)).await?;
-            let correction = match found {
-                Ok(Some(correction)) => correction,
-                Ok(None) => continue,
-                Err(error) => return Err(Failure::Other(error.to_string())),
-            };
-            for (addr, bytes) in correction.writes {
+            let found = self
+                .compute(move |symbols, memory| match breaks::entry(symbols, memory, site)? {
+                    Some(entry) => breaks::correction(symbols, entry),
+                    None => Ok(Vec::new()),
+                })
+                .await?;
+            for (addr, bytes) in found.map_err(|error| Failure::Other(error.to_string()))? {
                 let command = Command::write_memory(addr, &bytes)
                     .map_err(|error| Failure::Other(error.to_string()))?;
                 if let Err(error) = self.wire.ask(command).await {
@@ -65,7 +65,7 @@ impl Session {
                 }
             }
         }
-        let trap = self.compute(early::entry_trap).await?;
+        let trap = self.compute(breaks::entry_trap).await?;
         let Ok(Some(trap)) = trap else {
             return Err(Failure::Other(
                 "the kernel can't take out a breakpoint that was planted at boot, and has no kgdb_breakpoint to repair that".into(),
@@ -125,7 +125,7 @@ impl Session {
             return Ok(false);
         }
         let now = Addr(self.register(self.arch().pc).await?);
-        let trap = self.compute(early::entry_trap).await?;
+        let trap = self.compute(breaks::entry_trap).await?;
         // The stub reports the address after a compiled-in int3.
         if !matches!(trap, Ok(Some(trap)) if trap.offset(1) == now) {
             return Ok(false);
