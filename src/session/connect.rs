@@ -261,6 +261,12 @@ impl Session {
                 self.need_stopped()?;
             }
         }
+        if std::mem::take(&mut self.damaged_stop) {
+            self.wire.client().nudge();
+            self.state = State::BreakingIn { what: "asked the stub to repeat its stop".into() };
+            self.touch_now();
+            return Ok(());
+        }
         self.breaking_in = true;
         let what = if let Some(command) = self.options.break_in.clone() {
             self.run_command(&command);

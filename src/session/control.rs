@@ -381,6 +381,7 @@ impl Session {
         let plan = self.journey.take().map(|journey| journey.plan);
         self.points.temporary.clear();
         self.breaking_in = false;
+        self.damaged_stop = false;
         let registers = match self.wire.ask(Command::ReadRegisters).await {
             Ok(Reply::Registers(bytes)) => match registers::from_reply(self.arch(), &bytes) {
                 Ok(registers) => registers,
