@@ -162,6 +162,9 @@ pub fn build_id(memory: &dyn Memory, sections: &[Section]) -> Result<Option<Vec<
     Ok(build_id_of(&bytes).map(<[u8]>::to_vec))
 }
 
+/// A section as the kernel has it: the pointer to its name, and its address.
+type Raw = (Addr, Addr);
+
 impl Attrs {
     /// The pointer to the name, and the address, of every section. When there
     /// are as many as `expected`, only the first and the last name are
@@ -173,7 +176,7 @@ impl Attrs {
         base: Addr,
         module: &str,
         expected: Option<usize>,
-    ) -> Result<Vec<(Addr, Addr)>, KernelError> {
+    ) -> Result<Vec<Raw>, KernelError> {
         let absurd = |count: u64| {
             KernelError::Implausible(format!("module {module} can't have {count} sections"))
         };
@@ -232,7 +235,7 @@ impl Attrs {
 /// first and the last name.
 fn are_expected(
     memory: &dyn Memory,
-    raw: &[(Addr, Addr)],
+    raw: &[Raw],
     expected: &[String],
 ) -> Result<bool, KernelError> {
     if expected.len() != raw.len() {
@@ -249,7 +252,7 @@ fn named(
     attrs: &Attrs,
     base: Addr,
     module: &str,
-) -> Result<(Vec<(Addr, Addr)>, Vec<String>), KernelError> {
+) -> Result<(Vec<Raw>, Vec<String>), KernelError> {
     let raw = attrs.read(memory, base, module, None)?;
     // All are tried, so that one run reports every miss.
     let read: Vec<_> = raw.iter().map(|section| section_name(memory, section.0)).collect();

@@ -223,6 +223,9 @@ impl Session {
         }
         for addr in plant {
             let point = self.point(addr);
+            if self.is_early().await? {
+                self.early.sites.insert(addr);
+            }
             match self.wire.ask(Command::Insert(point)).await {
                 Ok(_) => self.points.planted(addr),
                 Err(error) => match error.errno() {
@@ -297,6 +300,10 @@ impl Session {
             self.write_pc(pc).await?;
         }
         tracing::debug!(%pc, ?stop, "stopped");
+        if self.put_back(&stop).await? {
+            return self.resume().await;
+        }
+        self.repair_early(pc).await?;
         let reason = match self.reason(pc, signal, &stop).await? {
             Next::Go(leg) => {
                 if let Some(journey) = &mut self.journey {
@@ -374,6 +381,7 @@ impl Session {
         let plan = self.journey.take().map(|journey| journey.plan);
         self.points.temporary.clear();
         self.breaking_in = false;
+        self.damaged_stop = false;
         let registers = match self.wire.ask(Command::ReadRegisters).await {
             Ok(Reply::Registers(bytes)) => match registers::from_reply(self.arch(), &bytes) {
                 Ok(registers) => registers,

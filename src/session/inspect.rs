@@ -9,6 +9,7 @@ use super::{
     run::Session,
     view::{CodeBook, FramesEnd, State},
 };
+use crate::arch::insn::Insn;
 use crate::base::{addr::Addr, text};
 use crate::rsp::command::Command;
 use crate::symbols::placed::Symbols;
@@ -329,19 +330,21 @@ impl Session {
             Some(symbol) if symbol.size > 0 => (symbol.start, symbol.size.min(MOST_BYTES)),
             _ => (at, 64),
         };
-        let current = self.selected_pc().ok();
         let insns = self.instructions(start, len, usize::MAX).await?;
-        let instructions = insns
-            .into_iter()
-            .map(|insn| InsnAnswer {
-                address: insn.addr,
-                symbol: symbols.describe(insn.addr),
-                bytes: text::hex(&insn.bytes),
-                current: current == Some(insn.addr),
-                text: insn.text,
-            })
-            .collect();
-        Ok(Answer::Code { instructions })
+        Ok(self.code_answer(insns))
+    }
+
+    fn code_answer(&self, insns: Vec<Insn>) -> Answer {
+        let symbols = self.guest_symbols();
+        let current = self.selected_pc().ok();
+        let answer = |insn: Insn| InsnAnswer {
+            address: insn.addr,
+            symbol: symbols.describe(insn.addr),
+            bytes: text::hex(&insn.bytes),
+            current: current == Some(insn.addr),
+            text: insn.text,
+        };
+        Answer::Code { instructions: insns.into_iter().map(answer).collect() }
     }
 
     async fn examine(
@@ -355,19 +358,7 @@ impl Session {
         let at = self.address(address)?;
         if format == 'i' {
             let insns = self.instructions(at, u64::from(count) * 15, count as usize).await?;
-            let symbols = self.guest_symbols();
-            let current = self.selected_pc().ok();
-            let instructions = insns
-                .into_iter()
-                .map(|insn| InsnAnswer {
-                    address: insn.addr,
-                    symbol: symbols.describe(insn.addr),
-                    bytes: text::hex(&insn.bytes),
-                    current: current == Some(insn.addr),
-                    text: insn.text,
-                })
-                .collect();
-            return Ok(Answer::Code { instructions });
+            return Ok(self.code_answer(insns));
         }
         if format == 's' {
             let read = self.compute(move |_, memory| memory.c_string(at, LONGEST_TEXT)).await?;

@@ -25,6 +25,7 @@ mod load;
 mod modules;
 mod panes;
 mod relics;
+mod repair;
 mod resolve;
 mod snapshot;
 mod step;

@@ -36,9 +36,9 @@ impl Session {
         }
         let known = self.points.was_planted(skid)
             || self
-                .compute(move |symbols, memory| breaks::table_has(symbols, memory, skid))
+                .compute(move |symbols, memory| breaks::entry(symbols, memory, skid))
                 .await?
-                .unwrap_or(false);
+                .is_ok_and(|entry| entry.is_some());
         if !known {
             return Ok(());
         }

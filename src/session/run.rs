@@ -8,6 +8,7 @@ use super::{
     modules::Module,
     options::Options,
     panes::Panes,
+    repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
     snapshot::Snapshot,
     step::Journey,
@@ -105,6 +106,10 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Whether something like a stop came damaged.
+    pub(super) damaged_stop: bool,
+    /// Breakpoints planted at boot.
+    pub(super) early: Early,
     /// Code that a step of lines has read already.
     pub(super) code_of_step: Sparse,
     /// How many inlined functions begin at the pc of the stop and are not shown
@@ -166,6 +171,8 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            damaged_stop: false,
+            early: Early::default(),
             code_of_step: Sparse::new(),
             hidden: 0,
             stays_put: false,
@@ -290,11 +297,13 @@ impl Session {
                 self.touch();
             }
             WireEvent::DamagedStop => {
+                // A `-` would make the stub repeat it, but on a running kernel's
+                // console anybody can print such a thing: the user decides.
+                self.damaged_stop = true;
                 self.say(
                     Level::Warning,
-                    "something like a stop of the guest came damaged; asking to repeat it".into(),
+                    "something like a stop of the guest came damaged; interrupt (F6) asks the stub to repeat it".into(),
                 );
-                self.wire.client().nudge();
             }
         }
     }

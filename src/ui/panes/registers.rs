@@ -89,7 +89,8 @@ fn value(stop: &StopView, def: &RegisterDef) -> (Option<u64>, bool) {
 
 fn draw_register(pen: &mut Pen<'_>, stop: &StopView, def: &RegisterDef, look: &Look<'_>) {
     let (value, changed) = value(stop, def);
-    let digits = def.size * 2;
+    // The small ones are segment selectors, of sixteen bits.
+    let digits = if def.size == 8 { 16 } else { 4 };
     let role = if changed { Role::Changed } else { Role::Text };
     pen.put(" ", Style::new()).column(def.name, 3, look.style(Role::Dim));
     if def.name.len() > 3 {
