@@ -401,6 +401,19 @@ impl Session {
         if !passing && (exits::begins_statement(&row, pc) || (entered_function && !over)) {
             return self.line_done(journey, begun).await;
         }
+        if !passing
+            && row.start == pc
+            && !row.is_stmt
+            && line.is_within_function(&symbols, pc)
+            && let Plan::Line { line, .. } = &mut journey.plan
+        {
+            // The compiler does not want a stop here. The line's statement may
+            // begin further on, so this is no new line yet (gdb's
+            // process_event_stop_test does the same).
+            line.go_through(&row);
+            let line = line.clone();
+            return self.line_leg(over, &line, cfa).await.map(Next::Go);
+        }
         // In the middle of another line (a return to the caller, a jump):
         // go on to where a line begins, as gdb does.
         self.onto_line(journey, if passing { inside } else { begun }).await
