@@ -15,6 +15,7 @@ use kgdb_tui::{
 };
 use std::{
     fs,
+    io::Write,
     panic::{self, AssertUnwindSafe},
     process::ExitCode,
     sync::Mutex,
@@ -81,6 +82,12 @@ fn wait_for(thread: &JoinHandle<()>) {
     }
 }
 
+/// Says something after the screen is gone. The terminal may be gone as well
+/// (SIGHUP), and then there is nobody to say it to.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "kgdb-tui: {text}");
+}
+
 /// Says how the guest was left, and makes the exit status of it.
 fn tell(exit: &Exit) -> ExitCode {
     let text = match exit {
@@ -93,11 +100,11 @@ fn tell(exit: &Exit) -> ExitCode {
         Exit::Impatient => "left without waiting for the guest",
         Exit::Ended(None) => "the session has ended",
         Exit::Ended(Some(why)) => {
-            eprintln!("kgdb-tui: {why}");
+            say(why);
             return ExitCode::from(3);
         }
     };
-    eprintln!("kgdb-tui: {text}");
+    say(text);
     ExitCode::SUCCESS
 }
 
@@ -112,7 +119,7 @@ fn run_demo(cli: &Cli, options: &cli::Demo) -> anyhow::Result<ExitCode> {
     let session = Options { startup: startup(&commands)?, ..target.options(cli.options()) };
     let code = run_screen(session, tour::steps())?;
     drop(guest);
-    eprintln!("kgdb-tui: the demo guest has ended");
+    say("the demo guest has ended");
     Ok(code)
 }
 

@@ -220,6 +220,7 @@ impl Session {
         self.breaking_in = false;
         self.identified = false;
         self.early = Default::default();
+        self.owed_steps.clear();
         self.target.matches = Match::Unknown;
         self.target.slide = None;
         self.panes.clear();
@@ -260,6 +261,12 @@ impl Session {
             _ => {
                 self.need_stopped()?;
             }
+        }
+        if std::mem::take(&mut self.damaged_stop) {
+            self.wire.client().nudge();
+            self.state = State::BreakingIn { what: "asked the stub to repeat its stop".into() };
+            self.touch_now();
+            return Ok(());
         }
         self.breaking_in = true;
         let what = if let Some(command) = self.options.break_in.clone() {

@@ -26,6 +26,9 @@ pub struct Line {
     /// Whether code inlined in this line belongs to it (`next`), or is
     /// another place (`step`).
     with_inlined: bool,
+    /// Code that begins no statement, which the step goes through as if it
+    /// were of the line.
+    through: Option<(Addr, Addr)>,
 }
 
 impl Line {
@@ -36,7 +39,7 @@ impl Line {
         let frames = symbols.frames_at(pc);
         let frames = frames.get(outer..)?;
         frames.first()?.line?;
-        Some(Line { chain: chain(frames), with_inlined })
+        Some(Line { chain: chain(frames), with_inlined, through: None })
     }
 
     /// How many bytes from `addr` on belong to the line without a gap, as far
@@ -60,6 +63,9 @@ impl Line {
 
     /// Whether `addr` still belongs to the line.
     pub fn contains(&self, symbols: &Symbols, addr: Addr) -> bool {
+        if self.through.is_some_and(|(start, end)| (start..end).contains(&addr)) {
+            return true;
+        }
         let other = chain(&symbols.frames_at(addr));
         let depth = self.chain.len();
         if other.len() < depth || (!self.with_inlined && other.len() != depth) {
@@ -71,6 +77,11 @@ impl Line {
         let same_callers =
             self.chain[..depth - 1].iter().zip(&other).all(|(mine, theirs)| mine.0 == theirs.0);
         same_callers && self.chain[depth - 1] == other[depth - 1]
+    }
+
+    /// Lets the step go through a row on its way. Only the last one counts.
+    pub fn go_through(&mut self, row: &LineRow) {
+        self.through = Some((row.start, row.end));
     }
 
     /// Whether the frames at `addr` are those of the line's function or

@@ -18,12 +18,13 @@ use super::{
 use crate::arch::{Arch, Registers, x86_64::X86_64};
 use crate::base::memory::Sparse;
 use crate::link::record::Recorder;
-use crate::rsp::command::Command;
+use crate::rsp::{command::Command, thread::ThreadId};
 use crate::source::Sources;
 use crate::symbols::placed::Symbols;
 use crate::target::console::Watcher;
 use futures_util::FutureExt;
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -106,6 +107,11 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Tasks whose instruction step was overtaken by another task's stop, and
+    /// which will stop once more for it.
+    pub(super) owed_steps: BTreeSet<ThreadId>,
+    /// Whether something like a stop came damaged.
+    pub(super) damaged_stop: bool,
     /// Breakpoints planted at boot.
     pub(super) early: Early,
     /// Code that a step of lines has read already.
@@ -169,6 +175,8 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            owed_steps: BTreeSet::new(),
+            damaged_stop: false,
             early: Early::default(),
             code_of_step: Sparse::new(),
             hidden: 0,
@@ -294,11 +302,13 @@ impl Session {
                 self.touch();
             }
             WireEvent::DamagedStop => {
+                // A `-` would make the stub repeat it, but on a running kernel's
+                // console anybody can print such a thing: the user decides.
+                self.damaged_stop = true;
                 self.say(
                     Level::Warning,
-                    "something like a stop of the guest came damaged; asking to repeat it".into(),
+                    "something like a stop of the guest came damaged; interrupt (F6) asks the stub to repeat it".into(),
                 );
-                self.wire.client().nudge();
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Three parts: [`app::App`] is all state as plain data, [`update::update`] is
 //! its only writer (a message in, effects out), [`view::draw`] shows it and
-//! changes nothing. [`run`] ties them to a terminal and a session. A pane is
+//! changes nothing. [`mod@run`] ties them to a terminal and a session. A pane is
 //! one file: state, keys, drawing; no pane knows another.
 //!
 //! The screen knows the session's requests, answers and views, and the command

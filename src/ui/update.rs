@@ -1,5 +1,5 @@
 //! The only writer of the screen's state: a message in, effects out. Keys of
-//! an open popup come here; keys of the panes go to [`super::act`].
+//! an open popup come here; keys of the panes go to `act`.
 
 use super::act;
 use super::app::App;

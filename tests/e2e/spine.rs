@@ -224,7 +224,7 @@ fn a_session(link: Link, kaslr: bool) {
     assert_eq!(code.iter().filter(|insn| insn["current"] == true).count(), 1);
     assert!(code[0]["symbol"].as_str().unwrap().contains("HgfsProcShow"), "{}", code[0]);
     let banner = batch.ok("x/s linux_banner");
-    let banner = banner["values"][0].as_str().unwrap();
+    let banner = banner["values"][0].as_str().unwrap_or_else(|| panic!("{banner}"));
     assert_eq!(Some(banner.trim_end()), target["banner"].as_str());
     assert_eq!(values(&batch.ok("x/2gx $rsp")).len(), 2);
     assert!(batch.ok("x/3i $rip")["text"].as_str().unwrap().lines().count() == 3);

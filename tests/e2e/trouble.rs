@@ -44,8 +44,15 @@ fn an_oops(link: Link) {
     let ended = batch.end().all_good();
     assert!(ended.said.contains("exception"), "{}", ended.said);
     // The kernel killed the task; a lock stays taken, but the rest lives.
-    guest.shell().unwrap().expect("RIP: 0010:HgfsForgetFile", ANSWER).unwrap();
-    alive(&mut guest);
+    let shell = guest.shell().unwrap();
+    shell.expect("RIP: 0010:HgfsForgetFile", ANSWER).unwrap();
+    shell.expect("end trace", ANSWER).unwrap();
+    // What is typed while the kernel prints all that can get lost.
+    let answers = |_| {
+        std::thread::sleep(Duration::from_secs(1));
+        shell.run_for("echo alive", Duration::from_secs(10)).is_ok()
+    };
+    assert!((0..3).any(answers), "{}", shell.log());
 }
 
 #[test]
@@ -327,8 +334,8 @@ fn commands_that_fail() {
         assert!(!error(command).is_empty(), "{command}: {:?}", ended.line(command).result);
     }
     assert!(error(commands[4]).contains("0x1000"), "{}", error(commands[4]));
-    let output = &ended.ok(commands[12])["output"];
-    assert!(output.as_str().unwrap().contains("Unknown kdb command"), "{output}");
+    // kdb answers with nothing but OK to what it does not know.
+    assert_eq!(ended.ok(commands[12])["output"], "");
     assert!(!ended.said.contains("panicked"), "{}", ended.said);
     alive(&mut guest);
 }
