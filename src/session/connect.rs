@@ -276,6 +276,10 @@ impl Session {
         self.wire.client().assume_unknown();
         let timing = self.wire.client().timing();
         self.find_out(Knock::new(Instant::now(), timing)).await;
+        if let State::Running { what, .. } = &mut self.state {
+            *what = "continue".into();
+            self.touch();
+        }
         if matches!(self.state, State::Running { .. }) && !self.points.wishes.is_empty() {
             self.say(
                 Level::Info,
@@ -335,7 +339,7 @@ impl Session {
     /// Whether the resume that is under way is one instruction long.
     fn is_stepping(&self) -> bool {
         let leg = self.journey.as_ref().map(|journey| &journey.leg);
-        matches!(leg, Some(Leg::Single | Leg::Crawl { .. }))
+        matches!(leg, Some(Leg::Single | Leg::Crawl { over: None, .. }))
     }
 
     /// A break-in should have worked by now.

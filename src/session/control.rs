@@ -97,7 +97,8 @@ impl Session {
         };
         self.points.temporary = match &leg {
             Leg::Sites { places, .. } => places.clone(),
-            Leg::Free | Leg::Single | Leg::Crawl { .. } => Default::default(),
+            Leg::Crawl { over: Some((sites, _)), .. } => sites.clone(),
+            Leg::Free | Leg::Single | Leg::Crawl { over: None, .. } => Default::default(),
         };
         let pc = self.pc()?;
         self.reconcile().await?;
@@ -106,13 +107,18 @@ impl Session {
         {
             leg = match self.way_around(places).await? {
                 Some(leg) => leg,
-                None => Leg::Crawl { places: places.clone(), guard: *guard, left: MOST_CRAWLED },
+                None => Leg::Crawl {
+                    places: places.clone(),
+                    guard: *guard,
+                    left: MOST_CRAWLED,
+                    over: None,
+                },
             };
             if let Some(journey) = &mut self.journey {
                 journey.leg = leg.clone();
             }
         }
-        let single = matches!(leg, Leg::Single | Leg::Crawl { .. });
+        let single = matches!(leg, Leg::Single | Leg::Crawl { over: None, .. });
         if self.points.is_planted(pc) {
             // The stub arms every site on resume, and would stop right here
             // again: take the site out, step one instruction, put it back.
@@ -343,8 +349,11 @@ impl Session {
 
     /// Why the guest is here, or that it must go on.
     async fn reason(&mut self, pc: Addr, signal: u8, stop: &StopReply) -> Result<Next, Failure> {
-        if let Some(Journey { leg: Leg::Single | Leg::Crawl { .. }, task: Some(stepped), .. }) =
-            &self.journey
+        if let Some(Journey {
+            leg: Leg::Single | Leg::Crawl { over: None, .. },
+            task: Some(stepped),
+            ..
+        }) = &self.journey
             && thread_of(stop) != Some(*stepped)
         {
             self.owed_steps.insert(*stepped);

@@ -98,6 +98,9 @@ pub enum Leg {
         guard: Guard,
         /// How many more steps before it is given up.
         left: u32,
+        /// The last instructions of a function that was just called, and its
+        /// frame: it is run instead of stepped.
+        over: Option<(BTreeSet<Addr>, u64)>,
     },
     /// To temporary breakpoints.
     Sites {
@@ -325,13 +328,24 @@ impl Session {
                 }
             }
             Leg::Single if same_task => {}
-            Leg::Crawl { places, guard, left } if same_task => {
+            Leg::Crawl { over: Some((sites, cfa)), .. } if sites.contains(&pc) => {
+                let cfa = *cfa;
+                if same_task
+                    && self.passes(Guard::Cfa(cfa)).await?
+                    && let Leg::Crawl { over, .. } = &mut journey.leg
+                {
+                    *over = None;
+                }
+                return Ok(Next::Go(journey.leg.clone()));
+            }
+            Leg::Crawl { places, guard, left, over: None } if same_task => {
                 let (places, guard, left) = (places.clone(), *guard, left.saturating_sub(1));
                 if left == 0 {
                     return Ok(Next::Stay(StopReason::Step));
                 }
                 if !places.contains(&pc) || !self.passes(guard).await? {
-                    return Ok(Next::Go(Leg::Crawl { places, guard, left }));
+                    let over = self.over_call().await?;
+                    return Ok(Next::Go(Leg::Crawl { places, guard, left, over }));
                 }
             }
             _ if task.is_some_and(|task| self.owed_steps.remove(&task)) => {

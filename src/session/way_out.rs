@@ -92,6 +92,25 @@ impl Session {
         Ok(all.then_some(Leg::Sites { places, guard: Guard::Cfa(cfa) }))
     }
 
+    /// When an instruction step has just entered a function: its last
+    /// instructions, planted, and its frame. Stepping through what it calls
+    /// may take for ever, and through the scheduler.
+    pub(super) async fn over_call(&mut self) -> Result<Option<(BTreeSet<Addr>, u64)>, Failure> {
+        let pc = self.pc()?;
+        if self.guest_symbols().function_at(pc).is_none_or(|function| function.entry != pc) {
+            return Ok(None);
+        }
+        let walked = self.compute(move |symbols, memory| ends(symbols, memory, pc)).await?;
+        let Some(ends) = walked.ok().flatten().filter(|ends| !ends.contains(&pc)) else {
+            return Ok(None);
+        };
+        let cfa = self.register(self.arch().sp).await?.wrapping_add(8);
+        self.points.temporary = ends.clone();
+        self.reconcile().await?;
+        let all = ends.iter().all(|end| self.points.is_planted(*end));
+        Ok(all.then_some((ends, cfa)))
+    }
+
     /// What is in the return slot of a frame: the word below its CFA.
     async fn return_address(&mut self, cfa: Option<u64>) -> Result<Option<Addr>, Failure> {
         let Some(cfa) = cfa else { return Ok(None) };
