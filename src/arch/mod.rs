@@ -41,6 +41,8 @@ pub struct Arch {
     pub sp: Reg,
     /// The frame pointer.
     pub fp: Reg,
+    /// Where a function finds its first argument as it is entered (psABI).
+    pub first_argument: Reg,
     /// The flags register.
     pub flags: Reg,
     /// The bit of `flags` that an instruction step leaves behind; hidden from

@@ -51,6 +51,7 @@ pub static X86_64: Arch = Arch {
     pc: Reg(16),
     sp: Reg(7),
     fp: Reg(6),
+    first_argument: Reg(5),
     flags: Reg(17),
     step_flag: 0x100,
     breakpoint_skid: 1,

@@ -58,6 +58,8 @@ pub struct Points {
     used: BTreeSet<Addr>,
     /// Sites that a step wants.
     pub temporary: BTreeSet<Addr>,
+    /// Where the guest is caught before it unloads a module.
+    pub guard: Option<Addr>,
     /// Sites the stub had when the link was lost.
     lost: BTreeSet<Addr>,
 }
@@ -82,7 +84,14 @@ impl Points {
     pub fn wanted(&self) -> BTreeSet<Addr> {
         let enabled = self.wishes.iter().filter(|wish| wish.enabled);
         let sites = enabled.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
-        sites.map(|site| site.addr).chain(self.temporary.iter().copied()).collect()
+        let wished = sites.map(|site| site.addr);
+        wished.chain(self.temporary.iter().copied()).chain(self.guard).collect()
+    }
+
+    /// Sites of enabled wishes.
+    pub fn wished(&self) -> impl Iterator<Item = Addr> {
+        let enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        enabled.flat_map(|wish| &wish.sites).map(|site| site.addr)
     }
 
     /// What must be lifted and what planted.
@@ -250,6 +259,18 @@ mod tests {
         assert_eq!(points.differences(), (vec![Addr(1)], vec![]), "2 is still wanted by b");
         assert_eq!(points.hit(Addr(2)), Some((2, None)));
         assert!(points.wishes.is_empty(), "a temporary one is gone after its hit");
+    }
+
+    #[test]
+    fn the_guard_is_planted_beside_the_wishes() {
+        let mut points = Points::default();
+        points.add(BreakKind::Kept, "a".into()).sites = vec![site(2)];
+        points.guard = Some(Addr(1));
+        points.temporary.insert(Addr(3));
+        assert_eq!(points.differences().1, [Addr(1), Addr(2), Addr(3)]);
+        assert_eq!(points.wished().collect::<Vec<_>>(), [Addr(2)], "only what the user wants");
+        points.enable(false, &[]);
+        assert_eq!(points.wished().count(), 0);
     }
 
     #[test]

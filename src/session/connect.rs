@@ -55,7 +55,7 @@ impl Session {
         if let Some(recorder) = self.recorder() {
             link.record(recorder);
         }
-        if matches!(self.state, State::Lost { .. }) {
+        if std::mem::take(&mut self.link_was_lost) {
             self.say(Level::Info, "the link is back".into());
         }
         self.wire.attach(link);
@@ -244,6 +244,7 @@ impl Session {
             return;
         }
         self.close_link();
+        self.link_was_lost = true;
         let stopped = self.state.is_stopped();
         let note =
             if stopped { "; the guest stays stopped until a debugger comes back" } else { "" };

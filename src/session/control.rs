@@ -245,6 +245,7 @@ impl Session {
                 Err(error) => return Err(self.lost(error)),
             }
         }
+        self.points.guard = self.unload_guard();
         let (lift, plant) = self.points.differences();
         for addr in lift {
             self.lift(addr).await?;
@@ -332,6 +333,9 @@ impl Session {
         }
         tracing::debug!(%pc, ?stop, "stopped");
         if self.put_back(&stop).await? {
+            return self.resume().await;
+        }
+        if signal == SIGTRAP && self.module_goes(pc).await? {
             return self.resume().await;
         }
         self.repair_early(pc).await?;

@@ -22,6 +22,14 @@ impl Session {
             if self.options.vmlinux.is_none() {
                 self.identified = true;
                 self.release_by_kdb().await?;
+                let whose = match &self.target.release {
+                    Some(release) => format!("the vmlinux of {release}"),
+                    None => "the guest's vmlinux".into(),
+                };
+                self.say(
+                    Level::Info,
+                    format!("only addresses are shown; for names and source start with --vmlinux FILE, {whose}"),
+                );
             }
             return Ok(());
         }

@@ -29,5 +29,6 @@ mod repair;
 mod resolve;
 mod snapshot;
 mod step;
+mod unload;
 mod way_out;
 mod wire;

@@ -44,7 +44,7 @@ enum Symbols {
 #[derive(Clone, Debug)]
 pub struct Module {
     /// What the guest says.
-    found: guest::Module,
+    pub(super) found: guest::Module,
     sections: Vec<Section>,
     symbols: Symbols,
     path: Option<PathBuf>,
@@ -268,7 +268,7 @@ impl Session {
         self.say(Level::Warning, why.to_string());
     }
 
-    fn forget_module(&mut self, name: &str) {
+    pub(super) fn forget_module(&mut self, name: &str) {
         let symbols = self.code.symbols();
         for wish in &mut self.points.wishes {
             let inside = wish.sites.iter().any(|site| {

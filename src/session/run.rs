@@ -126,6 +126,8 @@ pub struct Session {
     pub(super) waiters: Vec<Waiter>,
     /// Requests with a time limit of their own.
     waits: Vec<(Instant, Duration, Waiter)>,
+    /// Whether there was a link that broke.
+    pub(super) link_was_lost: bool,
     /// When to try the link again.
     pub(super) retry_at: Option<Instant>,
     /// When a break-in should have worked.
@@ -184,6 +186,7 @@ impl Session {
             breaking_in: false,
             waiters: Vec::new(),
             waits: Vec::new(),
+            link_was_lost: false,
             retry_at: None,
             nudge_at: None,
             watcher: Watcher::default(),
