@@ -112,7 +112,6 @@ fn vmlinux() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("KGDB_TUI_VMLINUX") {
         return Some(path.into());
     }
-    let home = std::env::var_os("HOME")?;
-    let path = PathBuf::from(home).join(".cache/kgdb-tui/guest-current/vmlinux");
-    path.exists().then_some(path)
+    let built = kgdb_tui::demo::build::Recipe::current().ok()?.built()?;
+    Some(built.vmlinux)
 }

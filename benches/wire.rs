@@ -13,8 +13,11 @@ use kgdb_tui::demo::{
 use serde_json::Value;
 use std::{path::Path, process::Command};
 
-#[path = "../tests/support/guest.rs"]
-mod guest;
+#[path = "../tests/support"]
+mod support {
+    pub mod guest;
+    pub mod tools;
+}
 
 /// Where the guest is stopped: sent for each read of /proc/hgfs, which somebody
 /// does every second.
@@ -141,9 +144,10 @@ fn stop(guest: &mut Guest) {
 }
 
 fn main() {
-    let built = guest::built();
+    let built = support::guest::built();
     // gdb can't follow KASLR.
-    let mut guest = guest::boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, ..Boot::default() });
+    let mut guest =
+        support::guest::boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, ..Boot::default() });
     let listing =
         "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
     let sections = guest.shell().unwrap().run(listing).unwrap().text;

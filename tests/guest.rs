@@ -4,6 +4,7 @@
 
 mod support {
     pub mod guest;
+    pub mod tools;
 }
 
 use std::io::{Read, Write};

@@ -3,6 +3,7 @@
 mod support {
     pub mod guest;
     pub mod pump;
+    pub mod tools;
 }
 
 use std::time::{Duration, Instant};

@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod live;
+mod support {
+    pub mod guest;
+    pub mod tools;
+}
 
 use kgdb_tui::{
     arch::{Registers, x86_64::X86_64},
@@ -27,18 +31,18 @@ use kgdb_tui::{
         walk::unwind,
     },
 };
-use live::{Guest, guest_dir};
+use live::Guest;
 use proptest::prelude::*;
 use std::{
     path::Path,
-    process::Command,
     sync::{OnceLock, atomic::AtomicBool},
     time::Instant,
 };
+use support::{guest::built, tools::tool};
 
 /// vmlinux of the guest with its DWARF, at its link address.
 fn vmlinux() -> Symbols {
-    let image = DebugImage::open(&guest_dir().join("vmlinux")).unwrap();
+    let image = DebugImage::open(&built().vmlinux).unwrap();
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
     let mut symbols = Symbols::new();
     symbols.place("vmlinux", image, Placement::Slide(0));
@@ -87,14 +91,14 @@ fn stack_by_symbol(symbols: &Symbols, stack: &Stack) -> Vec<String> {
 
 fn gdb(guest: &Guest, commands: &[&str]) -> String {
     guest.lend_line(|socket: &Path| {
-        let mut gdb = Command::new("gdb");
+        let mut gdb = tool("gdb");
         gdb.args(["-nx", "-batch", "-ex", "set print frame-arguments all"]);
         gdb.args(["-ex", &format!("target remote {}", socket.display())]);
         for command in commands {
             gdb.args(["-ex", command]);
         }
-        gdb.args(["-ex", "disconnect"]).arg(guest_dir().join("vmlinux"));
-        let output = gdb.output().expect("gdb is installed");
+        gdb.args(["-ex", "disconnect"]).arg(built().vmlinux);
+        let output = gdb.output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     })
 }
@@ -346,7 +350,7 @@ fn an_oops_is_unwound_from_the_fault() {
     let layouts = modules::Layouts::new(&symbols).unwrap();
     let attrs = module_sections::Layouts::new(&symbols).unwrap();
     let hgfs = modules::list(&symbols, &guest, &layouts).modules.remove(0);
-    let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
+    let image = DebugImage::open(&built().modules.join("hgfs.ko")).unwrap();
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
     let sections = module_sections::sections(&guest, &attrs, &hgfs, None).unwrap();
     let placed = sections.into_iter().map(|section| (section.name, section.addr)).collect();
@@ -498,7 +502,7 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     assert_eq!(got, wanted);
     assert!(sections.iter().any(|s| s.name == ".text" && Some(s.addr) == hgfs.base));
 
-    let image = DebugImage::open(&guest_dir().join("modules/hgfs.ko")).unwrap();
+    let image = DebugImage::open(&built().modules.join("hgfs.ko")).unwrap();
     guest.forget();
     let expected = module_sections::expected_names(image.image());
     let again = module_sections::sections(&guest, &attrs, hgfs, Some(&expected)).unwrap();

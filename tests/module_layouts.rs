@@ -5,6 +5,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod support {
+    pub mod tools;
+}
+
 use kgdb_tui::{
     base::{addr::Addr, memory::Sparse},
     kernel::{
@@ -17,7 +21,8 @@ use kgdb_tui::{
         placed::{Placement, Symbols},
     },
 };
-use std::{fs, process::Command, sync::atomic::AtomicBool};
+use std::{fs, sync::atomic::AtomicBool};
+use support::tools::tool;
 
 const COMMON: &str = "
 struct list_head { struct list_head *next, *prev; };
@@ -82,10 +87,10 @@ fn symbols_of(source: &str) -> Symbols {
     let dir = tempfile::tempdir().unwrap();
     let (c, elf) = (dir.path().join("k.c"), dir.path().join("vmlinux"));
     fs::write(&c, format!("{COMMON}{source}\nint _start(void) {{ return 0; }}\n")).unwrap();
-    let mut gcc = Command::new("gcc");
+    let mut gcc = tool("gcc");
     gcc.args(["-g", "-nostdlib", "-static", "-no-pie", "-Wl,-Ttext=0xffffffff81000000"]);
     gcc.args(["-mcmodel=kernel", "-fno-pic", "-o"]).arg(&elf).arg(&c);
-    assert!(gcc.status().expect("gcc is installed").success());
+    assert!(gcc.status().unwrap().success());
     let image = DebugImage::open(&elf).unwrap();
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
     let mut symbols = Symbols::new();

@@ -1,26 +1,22 @@
 //! The sources of the test guest: found by a guess beside its vmlinux, read
 //! and cut into words quickly.
 
+mod support {
+    pub mod guest;
+    pub mod tools;
+}
+
 use kgdb_tui::source::{
     Sources,
     paths::{Lookup, Rule, Settings},
     text::Text,
 };
-use std::{path::PathBuf, time::Instant};
-
-/// The test guest's directory.
-fn guest() -> PathBuf {
-    let home = std::env::var_os("HOME").expect("HOME is set");
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map_or(PathBuf::from(home).join(".cache"), PathBuf::from);
-    let guest = cache.join("kgdb-tui/guest-current");
-    assert!(guest.join("vmlinux").exists(), "no test guest at {}; build it first", guest.display());
-    guest
-}
+use std::time::Instant;
+use support::guest::built;
 
 #[test]
 fn kernel_and_module_files_are_guessed_beside_vmlinux() {
-    let vmlinux = Some(guest().join("vmlinux"));
+    let vmlinux = Some(built().vmlinux);
     let mut sources = Sources::new(Settings { vmlinux, ..Settings::default() });
     let comp_dir = Some("/build/linux-kgdbtui/linux-6.1");
     for name in ["linux-6.1/kernel/fork.c", "hgfs/main.c", "linux-6.1/include/linux/fs.h"] {
@@ -37,7 +33,7 @@ fn kernel_and_module_files_are_guessed_beside_vmlinux() {
 
 #[test]
 fn a_large_kernel_file_is_ready_in_milliseconds() {
-    let path = guest().join("src/linux-6.1/kernel/sched/core.c");
+    let path = built().source.join("linux-6.1/kernel/sched/core.c");
     let start = Instant::now();
     let text = Text::load(&path).unwrap();
     let took = start.elapsed();

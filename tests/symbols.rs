@@ -1,11 +1,13 @@
 //! Symbols against other tools, on code compiled here: gdb for breakpoints,
-//! lines, types and offsets, addr2line for inlined frames. The tools must be
-//! there (`apt-get install gcc gdb binutils`); a test without its oracle
-//! fails rather than passes.
+//! lines, types and offsets, addr2line for inlined frames. A test that cannot
+//! have its oracle fails rather than passes.
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod oracle;
+mod support {
+    pub mod tools;
+}
 
 use kgdb_tui::{
     base::addr::Addr,
@@ -20,9 +22,9 @@ use oracle::{addr2line, as_readelf, gdb_lines, run, unwind_rows};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    process::Command,
     sync::atomic::AtomicBool,
 };
+use support::tools::tool;
 
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 
@@ -58,7 +60,7 @@ impl Fixture {
 
     fn compile(&self, name: &str) {
         let object = self.path(name).with_extension("o");
-        let mut command = Command::new("gcc");
+        let mut command = tool("gcc");
         command.current_dir(self.dir.path()).args(&self.flags);
         // Assembly has lines of its own from -g; low.S stands for code that
         // has nothing.
@@ -66,7 +68,7 @@ impl Fixture {
         command.args(["-ffreestanding", "-fno-pic", "-mcmodel=kernel", "-mno-sse", "-c"]);
         command.args(["-fcf-protection=none"]);
         let status = command.args(debug).arg(name).arg("-o").arg(object).status();
-        assert!(status.expect("gcc is needed for this test").success());
+        assert!(status.unwrap().success());
     }
 
     /// A linked kernel of sorts, with relocations left over as vmlinux has.
@@ -74,7 +76,7 @@ impl Fixture {
         let out = self.path("vmlinux");
         let text = format!("-Wl,-Ttext={TEXT:#x}");
         let objects = ["main.o", "other.o", "low.o"].map(|name| self.path(name));
-        let status = Command::new("gcc")
+        let status = tool("gcc")
             .args(["-nostdlib", "-static", "-no-pie", "-Wl,-q", "-Wl,-e,entry", &text])
             .args(["-Wl,-z,norelro", "-Wl,--build-id=sha1", "-o"])
             .arg(&out)
@@ -88,7 +90,7 @@ impl Fixture {
     fn module(&self) -> PathBuf {
         let out = self.path("mod.ko");
         let objects = ["main.o", "other.o"].map(|name| self.path(name));
-        let mut command = Command::new("ld");
+        let mut command = tool("ld");
         command.args(["-r", "--build-id=sha1", "-o"]).arg(&out).args(objects);
         assert!(command.status().unwrap().success());
         out

@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+mod support {
+    pub mod tools;
+}
+
 use kgdb_tui::{
     base::addr::Addr,
     symbols::{
@@ -14,10 +18,10 @@ use proptest::prelude::{ProptestConfig, any, prop, proptest};
 use std::{
     hint::black_box,
     path::Path,
-    process::Command,
     sync::{OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
+use support::tools::tool;
 
 const TEXT: u64 = 0xffff_ffff_8100_0000;
 
@@ -30,7 +34,7 @@ fn originals() -> &'static [Vec<u8>] {
         let out = dir.path().join("out");
         let mut files = Vec::new();
         for flags in [["-gdwarf-5", "-c"], ["-gdwarf-4", "-c"], ["-gdwarf-5", "-nostdlib"]] {
-            let status = Command::new("gcc")
+            let status = tool("gcc")
                 .args(flags)
                 .args(["-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-mcmodel=kernel"])
                 .args(["-static", "-Wl,-e,entry", &format!("-Wl,-Ttext={TEXT:#x}")])
@@ -39,7 +43,7 @@ fn originals() -> &'static [Vec<u8>] {
                 .arg("-o")
                 .arg(&out)
                 .status();
-            assert!(status.expect("gcc is needed for this test").success());
+            assert!(status.unwrap().success());
             files.push(std::fs::read(&out).unwrap());
         }
         files
@@ -145,8 +149,8 @@ fn files_that_are_no_kernel_say_what_is_wanted() {
     assert!(open("arm", &other).contains("machine"));
     let path = dir.path().join("stripped");
     std::fs::write(&path, whole).unwrap();
-    let status = Command::new("strip").arg("-g").arg(&path).status();
-    assert!(status.expect("strip is needed for this test").success());
+    let status = tool("strip").arg("-g").arg(&path).status();
+    assert!(status.unwrap().success());
     let stripped = DebugImage::open(&path).unwrap();
     let why = stripped.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap_err().to_string();
     assert!(why.contains("no debug info"), "{why}");

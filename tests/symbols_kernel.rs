@@ -4,6 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod oracle;
+mod support {
+    pub mod guest;
+    pub mod tools;
+}
 
 use kgdb_tui::{
     base::addr::{Addr, FileAddr},
@@ -19,15 +23,13 @@ use std::{
     path::PathBuf,
     sync::{OnceLock, atomic::AtomicBool},
 };
+use support::guest::built;
 
 fn vmlinux() -> PathBuf {
     if let Some(path) = std::env::var_os("KGDB_TUI_VMLINUX") {
         return path.into();
     }
-    let home = std::env::var_os("HOME").unwrap_or_default();
-    let path = PathBuf::from(home).join(".cache/kgdb-tui/guest-current/vmlinux");
-    assert!(path.exists(), "build the test guest first, or set KGDB_TUI_VMLINUX to a vmlinux");
-    path
+    built().vmlinux
 }
 
 fn kernel() -> &'static Symbols {
@@ -130,6 +132,75 @@ fn inlined_frames_are_those_of_addr2line() {
         differ.len(),
         differ.join("\n")
     );
+}
+
+/// What the crate `addr2line` says of addresses in a file's own layout: for
+/// each its frames from the inside out, function and line.
+fn frames_of_crate(image: &Image, addrs: &[FileAddr]) -> Vec<Vec<(String, Option<u32>)>> {
+    let section = |id: gimli::SectionId| {
+        let bytes = image.section_data(id.name()).unwrap_or_default();
+        Ok::<_, gimli::Error>(gimli::EndianSlice::new(bytes, gimli::LittleEndian))
+    };
+    let context = addr2line::Context::from_dwarf(gimli::Dwarf::load(section).unwrap()).unwrap();
+    let of = |addr: &FileAddr| {
+        let mut frames = context.find_frames(addr.0).skip_all_loads().unwrap();
+        let mut list = Vec::new();
+        while let Some(frame) = frames.next().unwrap() {
+            let name = frame.function.map(|name| name.raw_name().unwrap().into_owned());
+            let line = frame.location.and_then(|place| place.line);
+            list.push((name.unwrap_or_default(), line));
+        }
+        list
+    };
+    addrs.iter().map(of).collect()
+}
+
+/// Compares the frames at about `count` addresses of an image's code, spread
+/// evenly, and gives how many had a function there.
+fn compare_frames(symbols: &Symbols, name: &str, count: u64) -> usize {
+    let placed = symbols.images().find(|placed| placed.name == name).unwrap();
+    let image = placed.image.image();
+    let text = image.section(".text").unwrap();
+    let addrs: Vec<FileAddr> =
+        (0..count).map(|i| FileAddr(text.addr.0 + text.size * i / count)).collect();
+    let (mut compared, mut other_row) = (0, 0);
+    let mut differ = Vec::new();
+    for (addr, want) in addrs.iter().zip(frames_of_crate(image, &addrs)) {
+        // Assembly has lines and no function in DWARF.
+        if want.first().is_none_or(|frame| frame.0.is_empty()) {
+            continue;
+        }
+        compared += 1;
+        let frames = symbols.frames_at(placed.runtime(*addr).unwrap());
+        let have: Vec<_> = frames.into_iter().map(|f| (f.function, f.line)).collect();
+        let names = |frames: &[(String, Option<u32>)]| {
+            frames.iter().map(|frame| frame.0.clone()).collect::<Vec<_>>()
+        };
+        if names(&have) != names(&want) || have[1..] != want[1..] {
+            differ.push(format!("{addr}: here {have:?}, addr2line {want:?}"));
+        }
+        // Of several rows at one address the crate takes the last, and here
+        // it is the last that starts a statement, as in gdb.
+        other_row += usize::from(have[0] != want[0]);
+    }
+    println!("{name}: {compared} compared, {other_row} at another row");
+    assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
+    assert!(other_row * 20 < compared, "{other_row} of {compared} at another line");
+    compared
+}
+
+#[test]
+fn frames_are_those_of_the_addr2line_crate() {
+    assert!(compare_frames(kernel(), VMLINUX, 4000) > 2000);
+    for (name, at_least) in [("hgfs", 500), ("fuse", 2000)] {
+        let path = locate::find_module(name, &[], &vmlinux()).into_iter().next().unwrap();
+        let image = DebugImage::open(&path).unwrap();
+        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+        let mut symbols = Symbols::new();
+        let text = vec![(".text".to_owned(), Addr(0xffff_ffff_c012_3000))];
+        symbols.place(name, image, Placement::Sections(text));
+        assert!(compare_frames(&symbols, name, 3000) > at_least);
+    }
 }
 
 #[test]

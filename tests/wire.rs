@@ -2,6 +2,7 @@
 
 mod support {
     pub mod line;
+    pub mod tools;
 }
 
 use std::{path::Path, time::Duration};

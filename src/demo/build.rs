@@ -15,7 +15,7 @@
 //! A build happens in `….partial` and is renamed when it is complete.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -123,6 +123,11 @@ impl Recipe {
         }
         key.add(&fs::read("/bin/busybox").unwrap_or_default());
         Recipe { cache, kernel_key, guest_key: key.to_string() }
+    }
+
+    /// The directory with all that is kept.
+    pub fn cache(&self) -> &Path {
+        &self.cache
     }
 
     /// Where the kernel is, or will be.
@@ -300,7 +305,6 @@ fn answer(program: &str, args: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn the_meter_only_goes_forward() {

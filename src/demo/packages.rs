@@ -7,10 +7,13 @@ use std::process::{Command, Stdio};
 
 use crate::demo::{DemoError, Progress, tail};
 
-/// A package, and the program or file that shows it is there.
+/// A Debian package, and the program or file that shows it is there.
 ///
-/// A probe is looked for in `PATH` unless it starts with a slash.
-const NEEDED: &[(&str, &str)] = &[
+/// The second is looked for in `PATH` unless it starts with a slash.
+pub type Probe = (&'static str, &'static str);
+
+/// What building and booting the guest takes.
+pub const NEEDED: &[Probe] = &[
     ("qemu-system-x86", "qemu-system-x86_64"),
     ("socat", "socat"),
     ("linux-source-6.1", "/usr/src/linux-source-6.1.tar.xz"),
@@ -29,9 +32,9 @@ const NEEDED: &[(&str, &str)] = &[
     ("libelf-dev", "/usr/include/gelf.h"),
 ];
 
-/// The packages that are not installed, in a fixed order.
-pub fn missing() -> Vec<&'static str> {
-    NEEDED.iter().filter(|(_, probe)| find(probe).is_none()).map(|(package, _)| *package).collect()
+/// The packages of a list that are not installed, in its order.
+pub fn missing(of: &[Probe]) -> Vec<&'static str> {
+    of.iter().filter(|(_, probe)| find(probe).is_none()).map(|(package, _)| *package).collect()
 }
 
 /// Installs packages with `apt-get`.
@@ -190,6 +193,8 @@ mod tests {
         assert!(find("/proc/self/stat").is_some());
         assert_eq!(find("no-such-program-anywhere"), None);
         assert_eq!(find("/no/such/file"), None);
+        let list = [("dash", "sh"), ("a", "no-such-program-anywhere"), ("b", "/no/such/file")];
+        assert_eq!(missing(&list), ["a", "b"]);
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Target {
 /// Installs what is missing and builds the guest, once.
 pub fn prepare(yes: bool) -> Result<Built, DemoError> {
     let mut bar = Bar::new();
-    let missing = packages::missing();
+    let missing = packages::missing(packages::NEEDED);
     if !missing.is_empty() {
         eprintln!("The demo guest needs these packages: {}", missing.join(" "));
         let mut ask = |question: &str| yes || ask(question);

@@ -87,6 +87,8 @@ impl Wire {
     /// Takes a link just opened.
     pub fn attach(&mut self, link: Link) {
         self.client.reconnected();
+        // Only a tty tells its rate; behind a socket it is nearly always this.
+        self.client.set_timing(link.baud().map_or_else(Timing::default, Timing::for_baud));
         self.events.clear();
         self.link = Some(link);
     }

@@ -6,6 +6,7 @@ use crate::facts::{
 use crate::support::{
     batch::Setup,
     guest::{LockedGuest, boot, built},
+    tools::tool,
 };
 use kgdb_tui::demo::{
     build::COMPILED_IN,
@@ -16,7 +17,6 @@ use serde_json::Value;
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 /// The program on a guest, with another vmlinux.
@@ -103,7 +103,7 @@ fn a_vmlinux_that_does_not_fit() {
     drop(wrong);
 
     let bare = dir.path().join("vmlinux-bare");
-    let mut objcopy = Command::new("objcopy");
+    let mut objcopy = tool("objcopy");
     objcopy.arg("--strip-debug").arg(&built().vmlinux).arg(&bare);
     assert!(objcopy.status().unwrap().success());
     guest.shell().unwrap().break_in().unwrap();

@@ -1,12 +1,12 @@
 //! gdb on the same guest, as a witness.
 
 use crate::facts::number;
-use crate::support::guest::built;
+use crate::support::{guest::built, tools::tool};
 use serde_json::Value;
 use std::{
     io::{BufRead, BufReader, Write},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Stdio},
     sync::mpsc::{Receiver, channel},
     time::Duration,
 };
@@ -25,7 +25,7 @@ impl Gdb {
     /// Starts it; `sections` are lines of `NAME ADDRESS` of the demo module.
     /// gdb knows nothing of KASLR, so the kernel must be where it was linked.
     pub fn start(sections: &str) -> Gdb {
-        let mut child = Command::new("gdb")
+        let mut child = tool("gdb")
             .args(["-q", "-nx", "-x"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/gdb.py"))
             .arg(built().vmlinux)
@@ -34,7 +34,7 @@ impl Gdb {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|why| panic!("gdb is needed for this test (apt install gdb): {why}"));
+            .unwrap();
         let stdout = child.stdout.take().unwrap();
         let (sender, lines) = channel();
         std::thread::spawn(move || {

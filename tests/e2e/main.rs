@@ -6,6 +6,7 @@
 mod support {
     pub mod batch;
     pub mod guest;
+    pub mod tools;
 }
 
 mod boot;

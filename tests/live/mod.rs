@@ -2,46 +2,30 @@
 //! reads with plain `m` packets, one at a time. No debugger of ours between,
 //! so that what fails here is the layer under test.
 
+use crate::support::guest::{LockedGuest, boot};
 use kgdb_tui::{
     arch::{Registers, x86_64::X86_64},
     base::{
         addr::Addr,
         memory::{Gap, Memory, Span, Sparse},
     },
+    demo::guest::{BOOT_PATIENCE, Boot, Link, Mode},
 };
 use std::{
     cell::RefCell,
     fmt::Write as _,
     io::{Read, Write},
     os::unix::net::UnixStream,
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Mutex, MutexGuard, PoisonError},
+    path::Path,
     thread::sleep,
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// The test guest's directory.
-pub fn guest_dir() -> PathBuf {
-    let home = std::env::var_os("HOME").expect("HOME is set");
-    let cache = std::env::var_os("XDG_CACHE_HOME")
-        .map_or(PathBuf::from(home).join(".cache"), PathBuf::from);
-    let guest = cache.join("kgdb-tui/guest-current");
-    assert!(guest.join("vmlinux").exists(), "no test guest at {}; build it first", guest.display());
-    guest
-}
 
 /// A running guest; ends with this value.
 pub struct Guest {
-    qemu: Child,
-    dir: tempfile::TempDir,
-    shell: UnixStream,
+    guest: LockedGuest,
     wire: RefCell<Wire>,
-    _turn: MutexGuard<'static, ()>,
 }
-
-/// One guest at a time: each emulates two CPUs.
-static TURN: Mutex<()> = Mutex::new(());
 
 struct Wire {
     stream: UnixStream,
@@ -51,94 +35,56 @@ struct Wire {
     bytes: u64,
 }
 
-impl Drop for Guest {
-    fn drop(&mut self) {
-        let _ = self.qemu.kill();
-        let _ = self.qemu.wait();
-    }
-}
+/// How long the stub may take: it answers late after an oops, whose text is
+/// printed first.
+const ANSWER: Duration = Duration::from_secs(90);
+/// How long the shell may take.
+const SHELL: Duration = Duration::from_secs(60);
 
-fn connect(path: &Path) -> UnixStream {
-    let start = Instant::now();
-    loop {
-        match UnixStream::connect(path) {
-            Ok(stream) => return stream,
-            Err(error) => assert!(start.elapsed().as_secs() < 20, "{}: {error}", path.display()),
-        }
-        sleep(Duration::from_millis(20));
-    }
+fn connect(guest: &LockedGuest) -> UnixStream {
+    let socket = guest.address().strip_prefix("unix:").expect("the link is a socket");
+    let stream = UnixStream::connect(socket).unwrap();
+    stream.set_read_timeout(Some(ANSWER)).unwrap();
+    stream
 }
 
 impl Guest {
-    /// Boots with `words` on the command line, up to the shell.
+    /// Boots with `words` on the command line, up to the shell; with
+    /// `kgdbwait` up to where the kernel waits.
     pub fn boot(words: &str) -> Guest {
-        // A test that failed with its guest does not stop the others.
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let guest = guest_dir();
-        let dir = tempfile::tempdir().unwrap();
-        let mut qemu = Command::new("qemu-system-x86_64");
-        qemu.args("-accel tcg -cpu max -smp 2 -m 512 -display none -vga none".split(' '));
-        qemu.args(["-no-user-config", "-nodefaults"]);
-        qemu.arg("-kernel").arg(guest.join("bzImage")).arg("-initrd").arg(guest.join("initrd.gz"));
-        qemu.args(["-append", &format!("console=ttyS1 kgdboc=ttyS0,115200 {words}")]);
-        for name in ["kgdb", "shell"] {
-            let path = dir.path().join(name);
-            qemu.args([
-                "-chardev",
-                &format!("socket,id={name},path={},server=on,wait=off", path.display()),
-            ]);
-            qemu.args(["-serial", &format!("chardev:{name}")]);
+        let wait = words.contains("kgdbwait");
+        let mode = if wait { Mode::Wait } else { Mode::Running };
+        let append = words.replace("kgdbwait", "");
+        let mut guest = boot(&Boot { mode, link: Link::Unix, append, ..Boot::default() });
+        let stream = connect(&guest);
+        let said = if wait { "KGDB: Waiting for connection" } else { "# " };
+        guest.shell().unwrap().expect(said, BOOT_PATIENCE).unwrap();
+        if wait {
+            // Until the stub reads.
+            sleep(Duration::from_millis(300));
         }
-        let qemu =
-            qemu.stdin(Stdio::null()).stdout(Stdio::null()).spawn().expect("qemu is installed");
-        let shell = connect(&dir.path().join("shell"));
-        let stream = connect(&dir.path().join("kgdb"));
-        stream.set_read_timeout(Some(Duration::from_secs(90))).unwrap();
         let wire =
             Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
-        let mut guest = Guest { qemu, dir, shell, wire: RefCell::new(wire), _turn: turn };
-        if words.contains("kgdbwait") {
-            guest.shell_until("KGDB: Waiting for connection");
-            sleep(Duration::from_millis(300));
-        } else {
-            guest.shell_until("guest ready");
-            guest.shell_until("# ");
-        }
-        guest
-    }
-
-    /// The path of the kgdb socket, for another debugger.
-    pub fn socket(&self) -> PathBuf {
-        self.dir.path().join("kgdb")
+        Guest { guest, wire: RefCell::new(wire) }
     }
 
     /// Gives the line up to another debugger, and takes it again after.
     pub fn lend_line<T>(&self, use_it: impl FnOnce(&Path) -> T) -> T {
-        let socket = self.socket();
         self.wire.borrow().stream.shutdown(std::net::Shutdown::Both).unwrap();
-        let result = use_it(&socket);
-        let stream = connect(&socket);
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        self.wire.borrow_mut().stream = stream;
+        let socket = self.guest.address().strip_prefix("unix:").expect("the link is a socket");
+        let result = use_it(Path::new(socket));
+        self.wire.borrow_mut().stream = connect(&self.guest);
         result
     }
 
     /// Types a line in the guest's shell.
     pub fn shell(&mut self, line: &str) {
-        self.shell.write_all(format!("{line}\n").as_bytes()).unwrap();
+        self.guest.shell().unwrap().send_line(line).unwrap();
     }
 
     /// What the shell prints, up to and with `wanted`.
     pub fn shell_until(&mut self, wanted: &str) -> String {
-        self.shell.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        let mut text = String::new();
-        let mut byte = [0];
-        while !text.ends_with(wanted) {
-            let got = self.shell.read(&mut byte);
-            assert!(got.is_ok_and(|n| n == 1), "the guest does not say {wanted:?}:\n{text}");
-            text.push(char::from(byte[0]));
-        }
-        text
+        self.guest.shell().unwrap().expect(wanted, SHELL).unwrap()
     }
 
     /// Stops the running guest by sysrq, as an interrupt of the serial port.

@@ -1,18 +1,20 @@
-//! Other tools as witnesses. A test without its tool fails.
+//! Other tools as witnesses. A test whose tool cannot be had fails.
 
 use kgdb_tui::symbols::answer::{CfaRule, CfiRow, RegRule};
-use std::{path::Path, process::Command};
+use std::path::Path;
+
+use crate::support::tools::tool;
 
 /// Runs a tool and gives what it printed.
-pub fn run(tool: &str, args: &[&str]) -> String {
-    let output = Command::new(tool)
+pub fn run(program: &'static str, args: &[&str]) -> String {
+    let output = tool(program)
         .args(args)
         .env("LC_ALL", "C")
         .output()
-        .unwrap_or_else(|why| panic!("{tool} is needed for this test: {why}"));
+        .unwrap_or_else(|why| panic!("{program}: {why}"));
     assert!(
         output.status.success(),
-        "{tool} {args:?}: {}",
+        "{program} {args:?}: {}",
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8_lossy(&output.stdout).into_owned()

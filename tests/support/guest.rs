@@ -1,38 +1,45 @@
 //! The real guest, for end-to-end tests.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ops::{Deref, DerefMut};
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 
+use super::tools::{need, say};
+use kgdb_tui::demo::DemoError;
 use kgdb_tui::demo::build::{Built, Recipe};
 use kgdb_tui::demo::guest::{Boot, Guest, GuestLock};
-use kgdb_tui::demo::packages;
+use kgdb_tui::demo::packages::NEEDED;
 
 /// The guest's files; builds them when they are missing, which takes minutes
 /// the first time, and says so.
 pub fn built() -> Built {
-    let recipe = Recipe::current().unwrap();
+    static BUILT: OnceLock<Result<Built, String>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        // Before the recipe: its keys have the versions of what is installed.
+        need(NEEDED);
+        build().map_err(|why| why.to_string())
+    });
+    built.clone().unwrap_or_else(|why| panic!("no test guest: {why}"))
+}
+
+fn build() -> Result<Built, DemoError> {
+    let recipe = Recipe::current()?;
     if let Some(built) = recipe.built() {
-        return built;
+        return Ok(built);
     }
-    let missing = packages::missing();
-    if !missing.is_empty() {
-        eprintln!("the test guest needs packages: installing {}", missing.join(" "));
-        packages::install(&missing, &mut |_| true, &mut |_| {}).unwrap();
-    }
-    // The keys have the versions of what was installed in them.
-    let recipe = Recipe::current().unwrap();
-    eprintln!("building the test guest in {}", recipe.guest_dir().display());
+    let dir = recipe.guest_dir();
+    say(&format!("building the test guest, once, about 10 minutes: {}", dir.display()));
     let mut said = String::new();
-    let built = recipe.build(&AtomicBool::new(false), &mut |progress| {
+    recipe.build(&AtomicBool::new(false), &mut |progress| {
         let line = format!("  {}/{} {}", progress.step, progress.steps, progress.title);
         if line != said {
-            eprintln!("{line}");
+            say(&line);
             said = line;
         }
-    });
-    built.unwrap()
+    })
 }
 
 /// A guest that has the machine for itself among the tests.

@@ -2,10 +2,11 @@
 
 use std::{
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     time::{Duration, Instant},
 };
 
+use super::tools::tool;
 use kgdb_tui::link::{Link, endpoint::Endpoint};
 use tokio::net::TcpListener;
 
@@ -13,15 +14,15 @@ use tokio::net::TcpListener;
 pub struct Program(Child);
 
 impl Program {
-    /// Starts it, or says that it is missing.
-    pub fn start(name: &str, arguments: &[&str]) -> Program {
-        let child = Command::new(name)
+    /// Starts it.
+    pub fn start(name: &'static str, arguments: &[&str]) -> Program {
+        let child = tool(name)
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        Program(child.unwrap_or_else(|error| panic!("{name} is needed for this test: {error}")))
+        Program(child.unwrap_or_else(|error| panic!("{name}: {error}")))
     }
 }
 

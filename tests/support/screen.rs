@@ -126,8 +126,9 @@ impl Screen {
 
     /// Sends the program a signal by its name (`TERM`, `CONT`).
     pub fn signal(&self, name: &str) {
-        let pid = self.pid().to_string();
-        let status = std::process::Command::new("kill").args(["-s", name, &pid]).status().unwrap();
+        // The shell's own: the program `kill` is not on every machine.
+        let kill = format!("kill -s {name} {}", self.pid());
+        let status = std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(status.success());
     }
 
