@@ -363,6 +363,16 @@ impl Session {
             // The stepped line calls this inlined function: go in.
             return self.line_done(journey, begun - 1).await;
         }
+        let depth = symbols.frames_at(pc).len();
+        if begun > 0
+            && depth - begun.min(depth) == line.depth()
+            && line.is_within_function(&symbols, pc)
+            && Line::at(&symbols, pc, over, begun).is_some_and(|at| !at.is_same_place(&line))
+        {
+            // Another line of the stepped frame calls an inlined function here:
+            // its call is where a step ends, whatever the row says (gdb's rule).
+            return self.line_done(journey, begun).await;
+        }
         if line.contains(&symbols, pc) {
             return self.line_leg(over, &line, cfa).await.map(Next::Go);
         }
@@ -395,7 +405,6 @@ impl Session {
             function.as_ref().is_some_and(|f| entered(&symbols, f.entry) == Some(pc));
         // Inside a function that is inlined in the stepped one, past its
         // beginning: for `next` that is the line of its call.
-        let depth = symbols.frames_at(pc).len();
         let inside = depth.saturating_sub(line.depth());
         let passing = over && inside > begun && line.is_within_function(&symbols, pc);
         if !passing && (exits::begins_statement(&row, pc) || (entered_function && !over)) {
