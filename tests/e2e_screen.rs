@@ -90,22 +90,26 @@ fn line_of(file: &str, text: &str) -> u32 {
     at.unwrap_or_else(|| panic!("no {text:?} in {file}")) as u32 + 1
 }
 
+/// The number of the line in a row of the source pane, after two columns of
+/// marks.
+fn line_number(row: &str) -> Option<u32> {
+    let after: String = row.chars().skip(2).collect();
+    let digits = after.trim_start().split(' ').next()?;
+    digits.parse().ok()
+}
+
 /// The row of the source pane with the program counter's mark, and the number
 /// of its line.
 fn pc_line(screen: &Screen) -> Option<(u16, u32)> {
-    let number = |row: &String| {
-        let mut after = row.chars().skip(1);
-        let digits = (after.next()? == '▶').then(|| after.take(4).collect::<String>())?;
-        digits.trim().parse().ok()
-    };
+    let marked = |row: &str| row.chars().nth(1) == Some('▶');
+    let number = |row: &str| line_number(row).filter(|_| marked(row));
     (0..).zip(screen.rows()).find_map(|(row, text)| Some((row, number(&text)?)))
 }
 
-/// The row of the source pane with a line, by its number.
+/// The row of the source pane with a line.
 #[track_caller]
 fn row_of_line(screen: &Screen, line: u32) -> u16 {
-    let wanted = format!("{line:>4} ");
-    let at = screen.rows().iter().position(|row| row.chars().skip(2).take(5).eq(wanted.chars()));
+    let at = screen.rows().iter().position(|row| line_number(row) == Some(line));
     at.unwrap_or_else(|| panic!("no line {line}:\n{}", screen.contents())) as u16
 }
 
