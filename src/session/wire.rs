@@ -294,11 +294,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_that_comes_with_the_ack_of_its_step_is_seen() {
-        let stub = "head -c 5 >/dev/null; printf '+$T05thread:59;#14'; cat >/dev/null";
+        let stub = "head -c 5 >/dev/null; printf '+$S05#b8'; head -c 6 >/dev/null; \
+                    printf '+$T05thread:59;#14'; cat >/dev/null";
         let link = Link::open(&Endpoint::Exec(stub.into())).await.unwrap();
         let mut wire = Wire::new();
         wire.attach(link);
-        wire.client().assume_stopped();
+        wire.ask(Command::HaltReason).await.unwrap();
         wire.ask(Command::Step).await.unwrap();
         let event = tokio::time::timeout(Duration::from_secs(5), wire.event()).await;
         assert!(matches!(event, Ok(WireEvent::Stop(StopReply::Thread { signal: 5, .. }))));
