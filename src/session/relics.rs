@@ -15,9 +15,25 @@ const TRAP: u8 = 0xcc;
 impl Session {
     /// Puts the pc back onto the instruction, when the first stop on a link is
     /// at a breakpoint of a session that is gone: its debugger was killed, or
-    /// the link was lost.
+    /// the link was lost. The stub reports the address after its int3; to go on
+    /// from there would execute the rest of an instruction.
+    ///
+    /// The stub's table has forgotten that the breakpoint was planted (`?` does
+    /// that), but it still has the address.
     pub(super) async fn mend_pc(&mut self) -> Result<(), Failure> {
-        let Some(at) = self.rewind_stale_trap().await? else { return Ok(()) };
+        // A hardware breakpoint of another debugger stops at its instruction, so
+        // there must be a reason to believe in one of software.
+        let Some(skid) = self.pc_after_trap().await? else { return Ok(()) };
+        let known = self.points.was_planted(skid)
+            || self
+                .compute(move |symbols, memory| breaks::entry(symbols, memory, skid))
+                .await?
+                .is_ok_and(|entry| entry.is_some());
+        if !known {
+            return Ok(());
+        }
+        self.write_pc(skid).await?;
+        let at = skid;
         let register = self.arch().pc;
         if let Some(stop) = &mut self.stop {
             stop.registers.set(register, Some(at.0));
@@ -27,39 +43,36 @@ impl Session {
         Ok(())
     }
 
-    /// At a stop that nothing explains: when it is a breakpoint that is no more,
-    /// puts the pc back onto the instruction and says where that is. The stub
-    /// reports the address after its int3; to go on from there would execute
-    /// the rest of an instruction.
+    /// At a stop of a running session that nothing explains: when it is a
+    /// breakpoint that is no more, puts the pc back onto the instruction, and
+    /// says whether it did.
     ///
-    /// It can also be a CPU that met the breakpoint together with another one,
-    /// and had to wait while the breakpoint was taken out. The kernel rewinds
-    /// such a one by itself (`kgdb_skipexception` in arch/x86/kernel/kgdb.c),
-    /// but not after `?`, which makes it forget that the breakpoint ever was.
-    /// Its table still has the address.
-    pub(super) async fn rewind_stale_trap(&mut self) -> Result<Option<Addr>, Failure> {
+    /// It is a CPU that met the breakpoint together with another one, and had
+    /// to wait while the breakpoint was taken out. The kernel rewinds such a one
+    /// by itself (`kgdb_skipexception` in arch/x86/kernel/kgdb.c), but not after
+    /// `?`, which makes it forget that the breakpoint ever was.
+    pub(super) async fn rewind_stale_trap(&mut self) -> Result<bool, Failure> {
+        // `?` or `D` came before, so no hardware breakpoint is left that could
+        // stop here too.
+        let Some(skid) = self.pc_after_trap().await? else { return Ok(false) };
+        self.write_pc(skid).await?;
+        Ok(true)
+    }
+
+    /// Where the int3 was, when the pc looks like the address after one: a trap
+    /// that was no step, and no int3 that is compiled in, after which the pc
+    /// belongs.
+    async fn pc_after_trap(&mut self) -> Result<Option<Addr>, Failure> {
         let (Some(snapshot), Some(flags)) = (&self.snapshot, self.arch().reg("eflags")) else {
             return Ok(None);
         };
         if snapshot.signal != SIGTRAP || self.register(flags).await? & TRAP_FLAG != 0 {
             return Ok(None);
         }
-        let skid = self.pc()?.back(self.arch().breakpoint_skid);
-        // An int3 that is compiled in is where the pc belongs after.
+        let pc = self.pc()?;
+        let skid = pc.back(self.arch().breakpoint_skid);
         let before = self.compute(move |_, memory| memory.bytes(skid, 1)).await?;
-        if skid == self.pc()? || before.is_ok_and(|bytes| bytes == [TRAP]) {
-            return Ok(None);
-        }
-        let known = self.points.was_planted(skid)
-            || self
-                .compute(move |symbols, memory| breaks::entry(symbols, memory, skid))
-                .await?
-                .is_ok_and(|entry| entry.is_some());
-        if !known {
-            return Ok(None);
-        }
-        self.write_pc(skid).await?;
-        Ok(Some(skid))
+        Ok((skid != pc && before.is_ok_and(|bytes| bytes != [TRAP])).then_some(skid))
     }
 
     /// Names the stop after the user's breakpoint there, once its place is

@@ -326,7 +326,7 @@ impl Session {
             leg => {
                 // To step again would step another task than the one wanted.
                 let goes_on = matches!(leg, Leg::Free | Leg::Sites { .. });
-                if self.rewind_stale_trap().await?.is_some() && goes_on {
+                if self.rewind_stale_trap().await? && goes_on {
                     return Ok(Next::Go(journey.leg.clone()));
                 }
                 return Ok(Next::Stay(self.foreign_stop(stop)));
