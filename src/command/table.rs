@@ -114,6 +114,15 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::RunTo(parse::required(args, "a location")?)),
     },
     CommandDef {
+        name: "pass",
+        aliases: &["pass-exception"],
+        usage: "pass",
+        help: "Let the kernel deal with the exception that stopped it: an oops kills the task.",
+        cost: "one packet, then a knock; breakpoints are planted again at the next stop",
+        completes: None,
+        make: |args| plain(Request::PassException, args),
+    },
+    CommandDef {
         name: "interrupt",
         aliases: &["int", "break-in"],
         usage: "interrupt",

@@ -6,6 +6,7 @@ use super::{
     control::SIGTRAP,
     request::{Leave, Level},
     run::Session,
+    step::Leg,
     view::{Match, State, StopReason},
 };
 use crate::link::{Link, endpoint::Endpoint, record::Recorder};
@@ -53,6 +54,9 @@ impl Session {
         };
         if let Some(recorder) = self.recorder() {
             link.record(recorder);
+        }
+        if matches!(self.state, State::Lost { .. }) {
+            self.say(Level::Info, "the link is back".into());
         }
         self.wire.attach(link);
         self.identified = false;
@@ -253,6 +257,35 @@ impl Session {
         self.touch_now();
     }
 
+    /// Hands the exception that stopped the guest to the kernel.
+    pub(super) async fn pass_exception(&mut self) -> Result<(), Failure> {
+        self.need_stopped()?;
+        if self.snapshot.as_ref().is_some_and(|stop| stop.signal == SIGTRAP) {
+            return Err(Failure::Other(
+                "no exception of the kernel's stopped it; use continue".into(),
+            ));
+        }
+        self.cost_base = self.wire.cost();
+        if let Err(error) = self.wire.ask(Command::PassException).await {
+            return Err(self.lost(error));
+        }
+        self.points.table_emptied();
+        self.forget_stop("continue");
+        // That was a detach too (gdbstub.c, gdb_cmd_exception_pass): the stub
+        // announces no stop any more until somebody speaks to it.
+        self.wire.client().assume_unknown();
+        let timing = self.wire.client().timing();
+        self.find_out(Knock::new(Instant::now(), timing)).await;
+        if matches!(self.state, State::Running { .. }) && !self.points.wishes.is_empty() {
+            self.say(
+                Level::Info,
+                "the kernel goes on; kgdb dropped the breakpoints, they are planted again at the next stop"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
     /// Stops the running guest by the first way there is.
     pub(super) async fn break_in(&mut self) -> Result<(), Failure> {
         match self.state {
@@ -268,8 +301,12 @@ impl Session {
             self.touch_now();
             return Ok(());
         }
-        self.breaking_in = true;
-        let what = if let Some(command) = self.options.break_in.clone() {
+        let stepping = !std::mem::replace(&mut self.breaking_in, true) && self.is_stepping();
+        let what = if stepping {
+            // The next instruction step ends in a stop, and that is kept. Asked
+            // again, the guest itself is stopped.
+            "it stops after this instruction".to_string()
+        } else if let Some(command) = self.options.break_in.clone() {
             self.run_command(&command);
             format!("running: {command}")
         } else if self.link_has_break() {
@@ -293,6 +330,12 @@ impl Session {
         self.state = State::BreakingIn { what };
         self.touch_now();
         Ok(())
+    }
+
+    /// Whether the resume that is under way is one instruction long.
+    fn is_stepping(&self) -> bool {
+        let leg = self.journey.as_ref().map(|journey| &journey.leg);
+        matches!(leg, Some(Leg::Single | Leg::Crawl { .. }))
     }
 
     /// A break-in should have worked by now.

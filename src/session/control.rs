@@ -92,7 +92,7 @@ impl Session {
             Plan::Instruction { over: true, .. } => "nexti",
             Plan::Line { over: false, .. } => "step",
             Plan::Line { over: true, .. } => "next",
-            Plan::Out { .. } => "finish",
+            Plan::Out { .. } | Plan::OutOfInlined { .. } => "finish",
             Plan::To { .. } => "until",
         };
         self.points.temporary = match &leg {
@@ -104,7 +104,10 @@ impl Session {
         if let Leg::Sites { places, guard } = &leg
             && !places.iter().all(|place| self.points.is_planted(*place))
         {
-            leg = Leg::Crawl { places: places.clone(), guard: *guard, left: MOST_CRAWLED };
+            leg = match self.way_around(places).await? {
+                Some(leg) => leg,
+                None => Leg::Crawl { places: places.clone(), guard: *guard, left: MOST_CRAWLED },
+            };
             if let Some(journey) = &mut self.journey {
                 journey.leg = leg.clone();
             }
@@ -148,7 +151,7 @@ impl Session {
 
     /// The stop is over: nothing that was read counts any more, except that a
     /// step of lines goes on with the code of its function as it read it.
-    fn forget_stop(&mut self, what: &str) {
+    pub(super) fn forget_stop(&mut self, what: &str) {
         let stepping = self.journey.as_ref().map(|journey| &journey.plan);
         if let (Some(Plan::Line { .. }), Some(mut snapshot)) = (stepping, self.snapshot.take())
             && let Some(function) =
@@ -160,7 +163,11 @@ impl Session {
         }
         self.snapshot = None;
         self.panes.clear();
-        self.state = State::Running { since: Instant::now(), what: what.to_string() };
+        let since = match self.state {
+            State::Running { since, .. } => since,
+            _ => Instant::now(),
+        };
+        self.state = State::Running { since, what: what.to_string() };
         self.touch_later();
     }
 
@@ -348,7 +355,7 @@ impl Session {
             self.hidden = self.hidden_for(pc, line);
             return Ok(Next::Stay(StopReason::Breakpoint(number)));
         }
-        if signal != SIGTRAP {
+        if signal != SIGTRAP || self.breaking_in {
             return Ok(Next::Stay(self.foreign_stop(stop)));
         }
         match self.journey.take() {
@@ -470,6 +477,12 @@ impl Session {
         self.reconcile().await?;
         self.panes.restart(self.options.eager);
         self.publish_cost();
+        if signal != SIGTRAP {
+            self.say(
+                Level::Warning,
+                "the kernel ran into an exception; continue only runs into it again, 'pass' lets the kernel deal with it (an oops kills the task)".into(),
+            );
+        }
         self.answer_waiters();
         self.touch_now();
         Ok(())

@@ -29,6 +29,8 @@ pub struct Line {
     /// Code that begins no statement, which the step goes through as if it
     /// were of the line.
     through: Option<(Addr, Addr)>,
+    /// Whether every line of the innermost function counts as this one.
+    whole: bool,
 }
 
 impl Line {
@@ -39,7 +41,15 @@ impl Line {
         let frames = symbols.frames_at(pc);
         let frames = frames.get(outer..)?;
         frames.first()?.line?;
-        Some(Line { chain: chain(frames), with_inlined, through: None })
+        Some(Line { chain: chain(frames), with_inlined, through: None, whole: false })
+    }
+
+    /// All the code of the function that is `outer` frames out of the
+    /// innermost one at `addr`, what is inlined in it included.
+    pub fn whole_function(symbols: &Symbols, addr: Addr, outer: usize) -> Option<Line> {
+        let frames = symbols.frames_at(addr);
+        let frames = frames.get(outer..).filter(|frames| !frames.is_empty())?;
+        Some(Line { chain: chain(frames), with_inlined: true, through: None, whole: true })
     }
 
     /// How many bytes from `addr` on belong to the line without a gap, as far
@@ -76,7 +86,8 @@ impl Line {
         // but the compiler interleaves.
         let same_callers =
             self.chain[..depth - 1].iter().zip(&other).all(|(mine, theirs)| mine.0 == theirs.0);
-        same_callers && self.chain[depth - 1] == other[depth - 1]
+        let (mine, theirs) = (&self.chain[depth - 1], &other[depth - 1]);
+        same_callers && mine.0 == theirs.0 && (self.whole || mine.1 == theirs.1)
     }
 
     /// Lets the step go through a row on its way. Only the last one counts.
@@ -117,6 +128,8 @@ pub struct Exits {
     pub calls: BTreeSet<Addr>,
     /// Whether the function can return from the line.
     pub returns: bool,
+    /// Its last instructions: those that return or jump out of it.
+    pub ends: BTreeSet<Addr>,
     /// Instructions whose target only the registers know, or that can't be
     /// decoded: from these on it takes instruction steps.
     pub unclear: BTreeSet<Addr>,
@@ -171,6 +184,13 @@ pub fn walk(
         // pushf, popf (Intel SDM volume 2).
         if by_flow || matches!(insn.bytes[..], [0x9c] | [0x9d]) {
             exits.delicate += 1;
+        }
+        if match insn.flow {
+            Flow::Return => true,
+            Flow::Jump(to) | Flow::Branch(to) => !inside(to),
+            _ => false,
+        } {
+            exits.ends.insert(at);
         }
         match insn.flow {
             // An `int`, `ud2` (WARN), `hlt` or the like comes back, if it does, after it.
@@ -243,6 +263,12 @@ mod tests {
         assert_eq!(exits.instructions, 1);
         let exits = walk(&code(&[0xc3]), Addr(AT), false, |_| true, |_| 0).unwrap();
         assert!(exits.returns);
+        assert_eq!(exits.ends, BTreeSet::from([Addr(AT)]));
+        // je out; inc; jmp to the je; the last instruction is the je alone.
+        let branch = [0x74, 0x40, 0xff, 0xc0, 0xeb, 0xfa];
+        let inside = |a: Addr| a.0 < AT + branch.len() as u64;
+        let exits = walk(&code(&branch), Addr(AT), false, inside, |_| 0).unwrap();
+        assert_eq!(exits.ends, BTreeSet::from([Addr(AT)]));
         let exits = walk(&code(&[0x90, 0xff, 0xe0]), Addr(AT), false, |_| true, |_| 0).unwrap();
         assert_eq!(exits.unclear, BTreeSet::from([Addr(AT + 1)]));
     }

@@ -3,7 +3,7 @@
 
 use super::step::Plan;
 use super::{
-    answer::Failure,
+    answer::{Answer, Failure},
     request::Level,
     run::Session,
     view::{CpuView, Match, StopReason},
@@ -19,14 +19,19 @@ impl Session {
     /// vmlinux, or while it is still being opened, there is nothing to do yet.
     pub(super) async fn identify(&mut self) -> Result<(), Failure> {
         if self.code.symbols().vmlinux().is_none() || self.symbols_loading() {
+            if self.options.vmlinux.is_none() {
+                self.identified = true;
+                self.release_by_kdb().await?;
+            }
             return Ok(());
         }
         self.find_slide().await?;
         let proof = self.compute_unproven(proof::prove).await?;
-        match proof {
-            Ok(proof) => self.take_proof(proof),
-            Err(gap) => self.take_proof(Proof::Unknown { why: gap.to_string() }),
+        let proof = proof.unwrap_or_else(|gap| Proof::Unknown { why: gap.to_string() });
+        if matches!(proof, Proof::Differs { .. } | Proof::Unknown { .. }) {
+            self.release_by_kdb().await?;
         }
+        self.take_proof(proof);
         self.identified = true;
         if self.target.matches == Match::Match {
             // The release and the CPUs are for the status line; a guest
@@ -48,6 +53,19 @@ impl Session {
             }
         }
         self.touch();
+        Ok(())
+    }
+
+    /// Asks kdb which kernel this is, where no vmlinux can tell: its `summary`
+    /// prints `init_uts_ns` (kdb_summary in kernel/debug/kdb/kdb_main.c).
+    async fn release_by_kdb(&mut self) -> Result<(), Failure> {
+        match self.monitor("summary").await {
+            Ok(Answer::Output { output }) => self.target.release = value_of(&output, "release"),
+            // A kernel without kdb knows no such command.
+            Ok(_) => {}
+            Err(failure) if !self.wire.is_open() => return Err(failure),
+            Err(_) => {}
+        }
         Ok(())
     }
 
@@ -84,6 +102,10 @@ impl Session {
     }
 
     fn take_proof(&mut self, proof: Proof) {
+        let running = match &self.target.release {
+            Some(release) => format!(" (it runs {release})"),
+            None => String::new(),
+        };
         let known = |id: &str| (!id.is_empty()).then(|| id.to_string());
         match &proof {
             Proof::Matches { id } => {
@@ -98,7 +120,7 @@ impl Session {
                 self.say(
                     Level::Error,
                     format!(
-                        "{} is NOT the guest's kernel: its build-id is {file}, the guest's is {guest}. No symbols are shown. Give the right file with --vmlinux, or override with: trust-symbols",
+                        "{} is NOT the guest's kernel: its build-id is {file}, the guest's is {guest}{running}. No symbols are shown. Give the right file with --vmlinux, or override with: trust-symbols",
                         vmlinux.unwrap_or_default()
                     ),
                 );
@@ -108,7 +130,7 @@ impl Session {
                 self.say(
                     Level::Warning,
                     format!(
-                        "whether the vmlinux is the guest's could not be found out ({why}). No symbols are shown; override with: trust-symbols"
+                        "whether the vmlinux is the guest's{running} could not be found out ({why}). No symbols are shown; override with: trust-symbols"
                     ),
                 );
             }
@@ -230,4 +252,23 @@ impl Session {
 
 fn said(error: KernelError) -> Failure {
     Failure::Other(error.to_string())
+}
+
+/// The value in a line `name  value`.
+fn value_of(text: &str, name: &str) -> Option<String> {
+    let value = |line: &str| Some(line.strip_prefix(name)?.strip_prefix(' ')?.trim().to_string());
+    text.lines().find_map(value).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value_of;
+
+    #[test]
+    fn kdb_tells_the_release() {
+        let summary = "sysname    Linux\nrelease    6.1.192\nversion    #1 SMP\n";
+        assert_eq!(value_of(summary, "release").as_deref(), Some("6.1.192"));
+        assert_eq!(value_of("released\nrelease \n", "release"), None);
+        assert_eq!(value_of("Unknown kdb command", "release"), None);
+    }
 }

@@ -98,6 +98,7 @@ impl Session {
             Request::Continue
             | Request::Step(..)
             | Request::RunTo(_)
+            | Request::PassException
             | Request::BreakIn
             | Request::Wait(_)
             | Request::Leave(_) => Err(Failure::Other("this request resumes the guest".into())),
@@ -391,7 +392,7 @@ impl Session {
         Ok(Answer::Memory { address: at, unit, values, text: shown })
     }
 
-    async fn monitor(&mut self, text: &str) -> Result<Answer, Failure> {
+    pub(super) async fn monitor(&mut self, text: &str) -> Result<Answer, Failure> {
         self.need_stopped()?;
         let command = Command::monitor(text).map_err(|error| Failure::Other(error.to_string()))?;
         self.wire.take_output();

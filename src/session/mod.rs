@@ -29,4 +29,5 @@ mod repair;
 mod resolve;
 mod snapshot;
 mod step;
+mod way_out;
 mod wire;

@@ -413,6 +413,14 @@ impl Session {
         shown.get(stop.selected).map_or(0, |frame| frame.physical)
     }
 
+    /// How many frames the selected one is out of the innermost at its pc, when
+    /// it is an inlined function.
+    pub(super) fn selected_inlined(&self) -> Option<usize> {
+        let (stack, stop) = self.panes.stack.as_ref().zip(self.stop.as_ref())?;
+        let shown = self.shown_frames(stack);
+        shown.get(stop.selected).filter(|frame| frame.inlined).map(|frame| frame.depth)
+    }
+
     /// Selects a frame.
     pub(super) async fn select(&mut self, level: usize) -> Result<FrameView, Failure> {
         self.need_stopped()?;

@@ -50,6 +50,9 @@ pub enum Request {
     Step(Step, u32),
     /// Run to a place with a temporary breakpoint (`until`, `advance`, run to cursor).
     RunTo(String),
+    /// Let the kernel deal with the exception that stopped it (an oops kills
+    /// the task). Answered once the guest runs, or has stopped again.
+    PassException,
     /// Stop the running guest.
     BreakIn,
     /// Wait for a stop at most this long.

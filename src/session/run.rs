@@ -352,6 +352,11 @@ impl Session {
                 }
                 ControlFlow::Continue(())
             }
+            Request::PassException => {
+                let passed = self.pass_exception().await;
+                let _ = reply.send(passed.map(|()| Answer::Done {}));
+                ControlFlow::Continue(())
+            }
             request => {
                 let _ = reply.send(self.answer(request).await);
                 ControlFlow::Continue(())
@@ -392,7 +397,9 @@ impl Session {
     /// Like [`Session::touch`], for a state that may be over in a moment.
     pub(super) fn touch_later(&mut self) {
         self.dirty = true;
-        self.quiet_until = Some(Instant::now() + FLICKER);
+        // Not later than the first one wants: a step over a call that sleeps
+        // resumes over and over when other tasks come by.
+        self.quiet_until.get_or_insert_with(|| Instant::now() + FLICKER);
     }
 
     /// What is shown now must be shown at once.

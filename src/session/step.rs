@@ -63,6 +63,17 @@ pub enum Plan {
         cfa: u64,
         /// The function that returns, for its value.
         function: Option<Addr>,
+        /// Where control is in the frame, or was last seen on its way out.
+        from: Addr,
+    },
+    /// Until an inlined function is left. There is no call to return from.
+    OutOfInlined {
+        /// Its code.
+        body: Line,
+        /// Where control is in it.
+        from: Addr,
+        /// The frame it is in; `None` when not known.
+        cfa: Option<u64>,
     },
     /// Until control is at one of these places, or the frame is gone.
     To {
@@ -160,7 +171,10 @@ impl Session {
                     })?,
                 }
             }
-            Step::Out => self.plan_out().await?,
+            Step::Out => match self.plan_out_of_inlined().await? {
+                Some(plan) => plan,
+                None => self.plan_out().await?,
+            },
         };
         let leg = self.next_leg(&plan).await?;
         Ok(Some((plan, leg)))
@@ -186,6 +200,7 @@ impl Session {
             Plan::Out { returns_to, cfa, .. } => {
                 Ok(Leg::Sites { places: [*returns_to].into(), guard: Guard::Sp(*cfa) })
             }
+            Plan::OutOfInlined { body, from, cfa } => self.inlined_leg(body, *from, *cfa).await,
             Plan::To { places } => Ok(Leg::Sites { places: places.clone(), guard: Guard::Any }),
         }
     }
@@ -206,7 +221,7 @@ impl Session {
             })
             .await?;
         let Ok(exits) = walked else { return Ok(Leg::Single) };
-        let Exits { places, calls, returns, unclear, instructions, delicate } = exits;
+        let Exits { places, calls, returns, unclear, instructions, delicate, .. } = exits;
         let short = instructions <= CHEAP_TO_STEP && delicate == 0;
         if unclear.contains(&pc) || short {
             return Ok(Leg::Single);
@@ -279,7 +294,8 @@ impl Session {
         let cfa = this.cfa.ok_or_else(|| {
             Failure::Other("the selected frame's place on the stack is not known".into())
         })?;
-        Ok(Plan::Out { returns_to: caller.pc, cfa: cfa.0, function: Some(this.lookup) })
+        let (returns_to, function) = (caller.pc, Some(this.lookup));
+        Ok(Plan::Out { returns_to, cfa: cfa.0, function, from: this.pc })
     }
 
     /// `until`, `advance`, run to cursor.
@@ -350,7 +366,24 @@ impl Session {
         let symbols = self.guest_symbols();
         let (over, line, cfa) = match &mut journey.plan {
             Plan::Continue => return Ok(Next::Go(Leg::Free)),
-            Plan::Out { .. } => return Ok(Next::Stay(StopReason::Finished)),
+            Plan::Out { returns_to, .. } if *returns_to == pc => {
+                return Ok(Next::Stay(StopReason::Finished));
+            }
+            Plan::Out { from, .. } => {
+                // At an instruction that ends the function, or past it.
+                *from = pc;
+                let plan = journey.plan.clone();
+                return self.next_leg(&plan).await.map(Next::Go);
+            }
+            Plan::OutOfInlined { body, from, .. } if body.contains(&symbols, pc) => {
+                *from = pc;
+                let plan = journey.plan.clone();
+                return self.next_leg(&plan).await.map(Next::Go);
+            }
+            Plan::OutOfInlined { .. } => {
+                self.hidden = exits::begun_inlines(&symbols, pc);
+                return Ok(Next::Stay(StopReason::Finished));
+            }
             Plan::To { .. } => return Ok(Next::Stay(StopReason::Arrived)),
             Plan::Instruction { left, .. } => {
                 *left -= 1;
@@ -466,7 +499,7 @@ impl Session {
 
     /// The canonical frame address at the pc, when unwind data gives it from a
     /// register.
-    async fn cfa_here(&mut self) -> Result<Option<u64>, Failure> {
+    pub(super) async fn cfa_here(&mut self) -> Result<Option<u64>, Failure> {
         let pc = self.pc()?;
         match self.guest_symbols().cfi_row(pc).map(|row| row.cfa) {
             Some(CfaRule::Register { dwarf, offset }) => match self.arch().reg_by_dwarf(dwarf) {

@@ -115,6 +115,7 @@ fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
         return false;
     }
     let words = match app.state() {
+        _ if app.view.is_none() => STARTING.into(),
         State::Stopped if app.resumed.is_none() => return true,
         State::Stopped | State::Running { .. } => {
             format!("the guest is running; {stop_keys} stops it")
@@ -129,8 +130,12 @@ fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
     false
 }
 
+/// Keys may come before the session's first news.
+const STARTING: &str = "just starting; in a moment";
+
 fn may_break_in(app: &mut App) -> bool {
     let words = match app.state() {
+        _ if app.view.is_none() => STARTING,
         State::Running { .. } | State::BreakingIn { .. } | State::Knocking => return true,
         State::Stopped if app.resumed.is_some() => return true,
         State::Stopped => "the guest is stopped already",

@@ -25,7 +25,7 @@ fn state_word(state: &State) -> (&'static str, Role) {
     match state {
         State::Offline => ("OFFLINE", Role::Running),
         State::Connecting { .. } => ("CONNECTING", Role::Stopped),
-        State::Knocking => ("KNOCKING", Role::Stopped),
+        State::Knocking => ("CONNECTED", Role::Stopped),
         State::Running { .. } => ("RUNNING", Role::Running),
         State::BreakingIn { .. } => ("BREAKING IN", Role::Stopped),
         State::Stopped => ("STOPPED", Role::Stopped),

@@ -11,7 +11,10 @@ use ratatui::{
     style::Style,
     widgets::{Block, BorderType, Clear, Widget},
 };
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// How far the rest of a long line is set in.
+const INDENT: &str = "    ";
 
 /// The text and how far it is scrolled.
 #[derive(Debug)]
@@ -90,14 +93,14 @@ impl Output {
 /// A line in rows of at most `width` columns; what goes on is indented, so
 /// that the columns of the first rows stay readable.
 fn fold(line: &str, width: usize) -> Vec<String> {
-    const INDENT: &str = "    ";
     let mut rows = vec![String::new()];
     let mut used = 0;
     for c in line.chars() {
         let columns = c.width().unwrap_or(0);
         if used + columns > width {
-            rows.push(INDENT.to_string());
-            used = INDENT.len();
+            let row = rows.last_mut().map(|row| cut_word(row, width, columns)).unwrap_or_default();
+            rows.push(format!("{INDENT}{row}"));
+            used = rows.last().map_or(0, |row| row.width());
         }
         if let Some(row) = rows.last_mut() {
             row.push(c);
@@ -105,6 +108,17 @@ fn fold(line: &str, width: usize) -> Vec<String> {
         used += columns;
     }
     rows
+}
+
+/// Takes the word that is cut by the end of a full row off it, when it is short
+/// enough to be worth moving and has room, with `more` columns, in the next row.
+fn cut_word(row: &mut String, width: usize, more: usize) -> String {
+    let at = row.rfind(' ').map(|at| at + 1);
+    let word = at.filter(|at| {
+        let (before, word) = row.split_at(*at);
+        before.width() > width / 2 && INDENT.len() + word.width() + more <= width
+    });
+    word.map(|at| row.split_off(at)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -115,5 +129,7 @@ mod tests {
     fn long_lines_go_on_indented() {
         assert_eq!(fold("", 8), [""]);
         assert_eq!(fold("a b c d e f", 8), ["a b c d ", "    e f"]);
+        assert_eq!(fold("it is at 0xffff", 14), ["it is at ", "    0xffff"]);
+        assert_eq!(fold("0xffffffffffff", 8), ["0xffffff", "    ffff", "    ff"]);
     }
 }
