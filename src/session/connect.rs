@@ -220,6 +220,7 @@ impl Session {
         self.breaking_in = false;
         self.identified = false;
         self.early = Default::default();
+        self.owed_steps.clear();
         self.target.matches = Match::Unknown;
         self.target.slide = None;
         self.panes.clear();

@@ -7,7 +7,7 @@ use super::{
     request::{Level, Step},
     run::Session,
     snapshot::Snapshot,
-    step::{Journey, Leg, Next, Plan, thread_of},
+    step::{Journey, Leg, MOST_CRAWLED, Next, Plan, thread_of},
     view::{FramesEnd, State, StopReason, StopView},
     wire::WireEvent,
 };
@@ -16,6 +16,7 @@ use crate::base::{addr::Addr, memory::Span};
 use crate::rsp::{
     command::{Command, Point, PointKind},
     reply::{Reply, StopReply},
+    thread::ThreadId,
 };
 use crate::target::registers;
 use std::time::{Duration, Instant};
@@ -84,7 +85,7 @@ impl Session {
     /// Resumes for the journey's leg.
     async fn resume(&mut self) -> Result<(), Failure> {
         let Some(journey) = &self.journey else { return Ok(()) };
-        let leg = journey.leg.clone();
+        let mut leg = journey.leg.clone();
         let what = match &journey.plan {
             Plan::Continue => "continue",
             Plan::Instruction { over: false, .. } => "stepi",
@@ -96,31 +97,41 @@ impl Session {
         };
         self.points.temporary = match &leg {
             Leg::Sites { places, .. } => places.clone(),
-            Leg::Free | Leg::Single => Default::default(),
+            Leg::Free | Leg::Single | Leg::Crawl { .. } => Default::default(),
         };
         let pc = self.pc()?;
         self.reconcile().await?;
-        let refused_a_step = matches!(&leg, Leg::Sites { places, .. } if !places.iter().all(|p| self.points.is_planted(*p)));
-        let single = leg == Leg::Single || refused_a_step;
+        if let Leg::Sites { places, guard } = &leg
+            && !places.iter().all(|place| self.points.is_planted(*place))
+        {
+            leg = Leg::Crawl { places: places.clone(), guard: *guard, left: MOST_CRAWLED };
+            if let Some(journey) = &mut self.journey {
+                journey.leg = leg.clone();
+            }
+        }
+        let single = matches!(leg, Leg::Single | Leg::Crawl { .. });
         if self.points.is_planted(pc) {
             // The stub arms every site on resume, and would stop right here
             // again: take the site out, step one instruction, put it back.
             self.lift(pc).await?;
             if !single {
+                let stepped = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
                 match self.step_once().await? {
                     None => return Ok(()),
-                    Some(stop) if self.is_clean_step(&stop).await? => {
+                    Some(stop) if self.is_clean_step(&stop, stepped).await? => {
                         self.reconcile().await?;
                     }
                     Some(stop) => {
+                        if let Some(stepped) = stepped
+                            && thread_of(&stop) != Some(stepped)
+                        {
+                            self.owed_steps.insert(stepped);
+                        }
                         self.wire.push_front(WireEvent::Stop(stop));
                         return Ok(());
                     }
                 }
             }
-        }
-        if refused_a_step && let Some(journey) = &mut self.journey {
-            journey.leg = Leg::Single;
         }
         let command = if single { Command::Step } else { Command::Continue };
         tracing::debug!(%pc, ?leg, what, "resuming");
@@ -197,9 +208,13 @@ impl Session {
     }
 
     /// Whether a stop is just the end of our own instruction step.
-    async fn is_clean_step(&mut self, stop: &StopReply) -> Result<bool, Failure> {
+    async fn is_clean_step(
+        &mut self,
+        stop: &StopReply,
+        stepped: Option<ThreadId>,
+    ) -> Result<bool, Failure> {
         let StopReply::Thread { signal: SIGTRAP, .. } = stop else { return Ok(false) };
-        let same_task = self.journey.as_ref().is_some_and(|j| j.task == thread_of(stop));
+        let same_task = stepped == thread_of(stop);
         let pc = Addr(self.register(self.arch().pc).await?);
         let hit = self.points.is_planted(pc.back(self.arch().breakpoint_skid))
             || self.points.wish_at(pc).is_some();
@@ -232,8 +247,11 @@ impl Session {
                     Some(17) => self.points.planted(addr),
                     Some(_) => {
                         let why = error.to_string();
+                        // A step finds another way; only a wish is news.
+                        if self.points.wish_at(addr).is_some() {
+                            self.say(Level::Warning, why.clone());
+                        }
                         self.points.refused(addr, &why);
-                        self.say(Level::Warning, why);
                     }
                     None => return Err(self.lost(error)),
                 },
@@ -318,6 +336,12 @@ impl Session {
 
     /// Why the guest is here, or that it must go on.
     async fn reason(&mut self, pc: Addr, signal: u8, stop: &StopReply) -> Result<Next, Failure> {
+        if let Some(Journey { leg: Leg::Single | Leg::Crawl { .. }, task: Some(stepped), .. }) =
+            &self.journey
+            && thread_of(stop) != Some(*stepped)
+        {
+            self.owed_steps.insert(*stepped);
+        }
         if signal == SIGTRAP
             && let Some((number, line)) = self.points.hit(pc)
         {

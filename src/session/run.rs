@@ -18,12 +18,13 @@ use super::{
 use crate::arch::{Arch, Registers, x86_64::X86_64};
 use crate::base::memory::Sparse;
 use crate::link::record::Recorder;
-use crate::rsp::command::Command;
+use crate::rsp::{command::Command, thread::ThreadId};
 use crate::source::Sources;
 use crate::symbols::placed::Symbols;
 use crate::target::console::Watcher;
 use futures_util::FutureExt;
 use std::{
+    collections::BTreeSet,
     ops::ControlFlow,
     panic::AssertUnwindSafe,
     sync::Arc,
@@ -106,6 +107,9 @@ pub struct Session {
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
+    /// Tasks whose instruction step was overtaken by another task's stop, and
+    /// which will stop once more for it.
+    pub(super) owed_steps: BTreeSet<ThreadId>,
     /// Whether something like a stop came damaged.
     pub(super) damaged_stop: bool,
     /// Breakpoints planted at boot.
@@ -171,6 +175,7 @@ impl Session {
             modules: Vec::new(),
             module_ends: None,
             journey: None,
+            owed_steps: BTreeSet::new(),
             damaged_stop: false,
             early: Early::default(),
             code_of_step: Sparse::new(),

@@ -27,6 +27,10 @@ const MOST_EXITS: usize = 6;
 /// planting, meeting and lifting a breakpoint.
 const CHEAP_TO_STEP: usize = 2;
 
+/// Instruction steps that are made towards a place without a breakpoint: ten
+/// seconds on a quick line.
+pub const MOST_CRAWLED: u32 = 2000;
+
 /// What the user wants of the guest's run.
 #[derive(Clone, Debug)]
 pub enum Plan {
@@ -74,6 +78,16 @@ pub enum Leg {
     Free,
     /// One instruction.
     Single,
+    /// One instruction after another to places where the stub takes no
+    /// breakpoint (`noinstr` code, say).
+    Crawl {
+        /// Where to.
+        places: BTreeSet<Addr>,
+        /// Which frames count.
+        guard: Guard,
+        /// How many more steps before it is given up.
+        left: u32,
+    },
     /// To temporary breakpoints.
     Sites {
         /// Where they are.
@@ -295,6 +309,20 @@ impl Session {
                 }
             }
             Leg::Single if same_task => {}
+            Leg::Crawl { places, guard, left } if same_task => {
+                let (places, guard, left) = (places.clone(), *guard, left.saturating_sub(1));
+                if left == 0 {
+                    return Ok(Next::Stay(StopReason::Step));
+                }
+                if !places.contains(&pc) || !self.passes(guard).await? {
+                    return Ok(Next::Go(Leg::Crawl { places, guard, left }));
+                }
+            }
+            _ if task.is_some_and(|task| self.owed_steps.remove(&task)) => {
+                // The end of an earlier instruction step, of a task that was
+                // overtaken by another one's stop.
+                return Ok(Next::Go(journey.leg.clone()));
+            }
             _ => return Ok(Next::Stay(self.foreign_stop(stop))),
         }
         self.arrived(journey).await
@@ -335,6 +363,16 @@ impl Session {
             // The stepped line calls this inlined function: go in.
             return self.line_done(journey, begun - 1).await;
         }
+        let depth = symbols.frames_at(pc).len();
+        if begun > 0
+            && depth - begun.min(depth) == line.depth()
+            && line.is_within_function(&symbols, pc)
+            && Line::at(&symbols, pc, over, begun).is_some_and(|at| !at.is_same_place(&line))
+        {
+            // Another line of the stepped frame calls an inlined function here:
+            // its call is where a step ends, whatever the row says (gdb's rule).
+            return self.line_done(journey, begun).await;
+        }
         if line.contains(&symbols, pc) {
             return self.line_leg(over, &line, cfa).await.map(Next::Go);
         }
@@ -367,7 +405,6 @@ impl Session {
             function.as_ref().is_some_and(|f| entered(&symbols, f.entry) == Some(pc));
         // Inside a function that is inlined in the stepped one, past its
         // beginning: for `next` that is the line of its call.
-        let depth = symbols.frames_at(pc).len();
         let inside = depth.saturating_sub(line.depth());
         let passing = over && inside > begun && line.is_within_function(&symbols, pc);
         if !passing && (exits::begins_statement(&row, pc) || (entered_function && !over)) {

@@ -87,6 +87,8 @@ impl Wire {
     /// Takes a link just opened.
     pub fn attach(&mut self, link: Link) {
         self.client.reconnected();
+        // Only a tty tells its rate; behind a socket it is nearly always this.
+        self.client.set_timing(link.baud().map_or_else(Timing::default, Timing::for_baud));
         self.events.clear();
         self.link = Some(link);
     }
@@ -177,14 +179,19 @@ impl Wire {
             if let Some(event) = self.events.pop_front() {
                 return event;
             }
+            // The bytes of the last answer may have brought more than it: the
+            // stop of a short step comes in one piece with the `+` for its `s`.
+            while let Some(event) = self.client.poll() {
+                self.keep(event);
+            }
+            if !self.events.is_empty() {
+                continue;
+            }
             if self.link.is_none() {
                 return std::future::pending().await;
             }
             if let Err(why) = self.pump(None).await {
                 return WireEvent::Closed(why);
-            }
-            while let Some(event) = self.client.poll() {
-                self.keep(event);
             }
         }
     }
@@ -279,3 +286,22 @@ const EEXIST: u8 = 17;
 
 /// Linux's errno for "no such entry": a `z` packet for a site that is not set.
 const ENOENT: u8 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::link::endpoint::Endpoint;
+
+    #[tokio::test]
+    async fn a_stop_that_comes_with_the_ack_of_its_step_is_seen() {
+        let stub = "head -c 5 >/dev/null; printf '+$S05#b8'; head -c 6 >/dev/null; \
+                    printf '+$T05thread:59;#14'; cat >/dev/null";
+        let link = Link::open(&Endpoint::Exec(stub.into())).await.unwrap();
+        let mut wire = Wire::new();
+        wire.attach(link);
+        wire.ask(Command::HaltReason).await.unwrap();
+        wire.ask(Command::Step).await.unwrap();
+        let event = tokio::time::timeout(Duration::from_secs(5), wire.event()).await;
+        assert!(matches!(event, Ok(WireEvent::Stop(StopReply::Thread { signal: 5, .. }))));
+    }
+}

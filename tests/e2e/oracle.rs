@@ -192,7 +192,11 @@ fn landings(steps: &[Value]) -> Vec<String> {
 }
 
 /// Steps of gdb and of ours from the same place, in two reads of the same file.
-fn compare_steps(guest: &mut LockedGuest, gdb: &mut Gdb, from: &str, command: &str, count: usize) {
+fn compare_steps(
+    guest: &mut LockedGuest,
+    gdb: &mut Gdb,
+    (from, command, count): (&str, &str, usize),
+) -> Option<String> {
     let tbreak = format!("tbreak {from}");
     let mut commands = vec!["wait 30", tbreak.as_str(), "continue"];
     commands.resize(commands.len() + count, command);
@@ -211,7 +215,14 @@ fn compare_steps(guest: &mut LockedGuest, gdb: &mut Gdb, from: &str, command: &s
         "{command} x{count} from {from}: {seconds:.2} s, gdb {:.2} s with the way there",
         clock.elapsed().as_secs_f64()
     );
-    assert_eq!(landings(&ours), landings(&gdbs), "{command} from {from}");
+    let (mine, theirs) = (landings(&ours), landings(&gdbs));
+    (mine != theirs).then(|| {
+        format!(
+            "{command} from {from}: {mine:?} at {:?}; gdb: {theirs:?} at {:x?}",
+            ours.iter().map(|step| &step["pc"]).collect::<Vec<_>>(),
+            gdbs.iter().map(|step| step["pc"].as_u64()).collect::<Vec<_>>()
+        )
+    })
 }
 
 #[test]
@@ -220,13 +231,20 @@ fn steps_land_where_gdbs_do() {
     let mut gdb = gdb(&mut guest);
     let begin = Setup::new(guest.address()).arg("--leave-stopped");
     start_stopped(&mut guest, begin, &[]).end().all_good();
-    for (from, command, count) in [
+    let walks = [
         ("HgfsProcShow", "next", 14),
         ("HgfsSendOpenRequest", "next", 8),
-        ("HgfsSendRequest", "next", 8),
+        // The fourth `next` of gdb runs away, into a function that the caller's
+        // caller calls much later.
+        ("HgfsSendRequest", "next", 3),
+        // At the sixth gdb shows the call of another function, with which the
+        // compiler merged the end of this one.
+        ("HgfsAnswerRequest", "next", 5),
+        ("HgfsOpenFile", "next", 6),
         ("HgfsOpenFile", "step", 12),
         ("vfs_read", "next", 8),
-    ] {
-        compare_steps(&mut guest, &mut gdb, from, command, count);
-    }
+    ];
+    let differences: Vec<_> =
+        walks.into_iter().filter_map(|walk| compare_steps(&mut guest, &mut gdb, walk)).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
 }

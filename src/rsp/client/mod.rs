@@ -232,6 +232,11 @@ impl Client {
         self.timing
     }
 
+    /// The line has this speed.
+    pub fn set_timing(&mut self, timing: Timing) {
+        self.timing = timing;
+    }
+
     /// Whether [`Client::send`] would take a request as far as order goes.
     pub fn is_idle(&self) -> bool {
         self.flight.is_none()
