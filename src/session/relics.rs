@@ -2,6 +2,7 @@
 //! nobody is responsible for any more.
 
 use super::{answer::Failure, control::SIGTRAP, request::Level, run::Session, view::StopReason};
+use crate::base::addr::Addr;
 use crate::kernel::breaks;
 
 /// The trap flag, which the stub leaves set after a step (Intel SDM volume 1,
@@ -14,25 +15,40 @@ const TRAP: u8 = 0xcc;
 impl Session {
     /// Puts the pc back onto the instruction, when the first stop on a link is
     /// at a breakpoint of a session that is gone: its debugger was killed, or
-    /// the link was lost. The stub reports the address after its int3; to go on
-    /// from there would execute the rest of an instruction.
-    ///
-    /// The stub's table has forgotten that the breakpoint was planted (`?` does
-    /// that), but it still has the address.
+    /// the link was lost.
     pub(super) async fn mend_pc(&mut self) -> Result<(), Failure> {
-        let Some(snapshot) = self.snapshot.as_ref().filter(|s| s.signal == SIGTRAP) else {
-            return Ok(());
-        };
-        let stepped = snapshot.registers.by_name("eflags").is_none_or(|f| f & TRAP_FLAG != 0);
-        let pc = self.pc()?;
-        let skid = pc.back(self.arch().breakpoint_skid);
-        if stepped || pc == skid {
-            return Ok(());
+        let Some(at) = self.rewind_stale_trap().await? else { return Ok(()) };
+        let register = self.arch().pc;
+        if let Some(stop) = &mut self.stop {
+            stop.registers.set(register, Some(at.0));
+            stop.frame_registers.set(register, Some(at.0));
         }
+        self.say(Level::Info, format!("stopped at {at}, a breakpoint of an earlier session"));
+        Ok(())
+    }
+
+    /// At a stop that nothing explains: when it is a breakpoint that is no more,
+    /// puts the pc back onto the instruction and says where that is. The stub
+    /// reports the address after its int3; to go on from there would execute
+    /// the rest of an instruction.
+    ///
+    /// It can also be a CPU that met the breakpoint together with another one,
+    /// and had to wait while the breakpoint was taken out. The kernel rewinds
+    /// such a one by itself (`kgdb_skipexception` in arch/x86/kernel/kgdb.c),
+    /// but not after `?`, which makes it forget that the breakpoint ever was.
+    /// Its table still has the address.
+    pub(super) async fn rewind_stale_trap(&mut self) -> Result<Option<Addr>, Failure> {
+        let (Some(snapshot), Some(flags)) = (&self.snapshot, self.arch().reg("eflags")) else {
+            return Ok(None);
+        };
+        if snapshot.signal != SIGTRAP || self.register(flags).await? & TRAP_FLAG != 0 {
+            return Ok(None);
+        }
+        let skid = self.pc()?.back(self.arch().breakpoint_skid);
         // An int3 that is compiled in is where the pc belongs after.
-        let compiled_in = self.compute(move |_, memory| memory.bytes(skid, 1)).await?;
-        if compiled_in.is_ok_and(|bytes| bytes == [TRAP]) {
-            return Ok(());
+        let before = self.compute(move |_, memory| memory.bytes(skid, 1)).await?;
+        if skid == self.pc()? || before.is_ok_and(|bytes| bytes == [TRAP]) {
+            return Ok(None);
         }
         let known = self.points.was_planted(skid)
             || self
@@ -40,16 +56,10 @@ impl Session {
                 .await?
                 .is_ok_and(|entry| entry.is_some());
         if !known {
-            return Ok(());
+            return Ok(None);
         }
         self.write_pc(skid).await?;
-        let register = self.arch().pc;
-        if let Some(stop) = &mut self.stop {
-            stop.registers.set(register, Some(skid.0));
-            stop.frame_registers.set(register, Some(skid.0));
-        }
-        self.say(Level::Info, format!("stopped at {skid}, a breakpoint of an earlier session"));
-        Ok(())
+        Ok(Some(skid))
     }
 
     /// Names the stop after the user's breakpoint there, once its place is

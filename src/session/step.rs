@@ -323,7 +323,14 @@ impl Session {
                 // overtaken by another one's stop.
                 return Ok(Next::Go(journey.leg.clone()));
             }
-            _ => return Ok(Next::Stay(self.foreign_stop(stop))),
+            leg => {
+                // To step again would step another task than the one wanted.
+                let goes_on = matches!(leg, Leg::Free | Leg::Sites { .. });
+                if self.rewind_stale_trap().await?.is_some() && goes_on {
+                    return Ok(Next::Go(journey.leg.clone()));
+                }
+                return Ok(Next::Stay(self.foreign_stop(stop)));
+            }
         }
         self.arrived(journey).await
     }
