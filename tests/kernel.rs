@@ -197,33 +197,33 @@ fn interrupts_exceptions_and_threads_are_unwound_as_the_kernel_does() {
     guest.break_in();
     let mut ends = Vec::new();
     let mut crossed = Vec::new();
-    for function in [
-        "update_process_times",
-        "handle_irq_event",
-        "run_timer_softirq",
-        "rcu_core",
-        "handle_mm_fault",
-        "process_one_work",
-    ] {
-        for _ in 0..2 {
+    // Whom an interrupt hits is chance: on until each kind was seen.
+    for turn in 0.. {
+        let seen = [Bottom::User, Bottom::Thread].iter().all(|bottom| ends.contains(bottom))
+            && crossed.contains(&FrameKind::Interrupt);
+        if turn >= 2 && seen {
+            return;
+        }
+        assert!(turn < 20, "not seen in {turn} turns: {ends:?} {crossed:?}");
+        for function in [
+            "update_process_times",
+            "handle_irq_event",
+            "run_timer_softirq",
+            "rcu_core",
+            "handle_mm_fault",
+            "process_one_work",
+        ] {
             // Its echo is an interrupt of the serial port.
             guest.shell(":");
             guest.run_to(symbols.symbol_addr(function).unwrap());
             let cpu = cpus::active(&symbols, &guest).unwrap();
             let stack = unwind(&symbols, &guest, &guest.registers(), Some(cpu), 64);
-            println!(
-                "{function}: {:?}, {} frames, {:?}",
-                stack.end,
-                stack.frames.len(),
-                guest.cost()
-            );
+            let frames = stack.frames.len();
+            println!("{function}: {:?}, {frames} frames, {:?}", stack.end, guest.cost());
             let by_kernel = stack_by_kernel(&guest);
             assert_eq!(stack_by_symbol(&symbols, &stack), by_kernel);
-            assert_eq!(
-                unwind(&symbols, &guest, &guest.registers(), None, 64),
-                stack,
-                "without the CPU"
-            );
+            let without_cpu = unwind(&symbols, &guest, &guest.registers(), None, 64);
+            assert_eq!(without_cpu, stack, "without the CPU");
             let End::Complete(bottom) = stack.end else { panic!("{:?} {by_kernel:?}", stack.end) };
             ends.push(bottom);
             for pair in stack.frames.windows(2) {
@@ -234,11 +234,6 @@ fn interrupts_exceptions_and_threads_are_unwound_as_the_kernel_does() {
             }
         }
     }
-    println!("{ends:?} {crossed:?}");
-    for bottom in [Bottom::User, Bottom::Thread] {
-        assert!(ends.contains(&bottom), "{bottom:?} in {ends:?}");
-    }
-    assert!(crossed.contains(&FrameKind::Interrupt), "no interrupt hit the kernel");
 }
 
 #[test]
@@ -494,8 +489,10 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     assert_eq!(list.problem, None);
     let hgfs = list.modules.iter().find(|module| module.name == "hgfs").unwrap();
     assert_eq!(hgfs.state, modules::State::Live);
+    guest.forget();
     let sections = module_sections::sections(&guest, &attrs, hgfs, None).unwrap();
-    println!("{sections:x?} {:?}", guest.cost());
+    let with_names = guest.cost();
+    println!("{sections:x?} {with_names:?}");
     let mut got: Vec<(String, u64)> =
         sections.iter().map(|section| (section.name.clone(), section.addr.0)).collect();
     got.sort();
@@ -506,12 +503,13 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     guest.forget();
     let expected = module_sections::expected_names(image.image());
     let again = module_sections::sections(&guest, &attrs, hgfs, Some(&expected)).unwrap();
-    println!("with names at hand: {:?}", guest.cost());
+    let without = guest.cost();
+    println!("with names at hand: {without:?}");
     assert_eq!(again, sections);
+    assert!(without.0 * 2 < with_names.0 && without.1 * 3 < with_names.1, "names were read");
     let id = module_sections::build_id(&guest, &sections).unwrap();
     assert_eq!(id.as_deref(), image.image().build_id());
     assert!(id.is_some());
-    assert!(guest.cost().0 < 10, "the names were read");
 
     image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
     let placed = sections.into_iter().map(|section| (section.name, section.addr)).collect();

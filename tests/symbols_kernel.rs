@@ -179,13 +179,13 @@ fn compare_frames(symbols: &Symbols, name: &str, count: u64) -> usize {
         if names(&have) != names(&want) || have[1..] != want[1..] {
             differ.push(format!("{addr}: here {have:?}, addr2line {want:?}"));
         }
-        // Of several rows at one address the crate takes the last, and here
-        // it is the last that starts a statement, as in gdb.
+        // The crate takes the last row at or before the address, here it is
+        // the last that starts a statement, as in gdb: see the test before.
         other_row += usize::from(have[0] != want[0]);
     }
     println!("{name}: {compared} compared, {other_row} at another row");
     assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
-    assert!(other_row * 20 < compared, "{other_row} of {compared} at another line");
+    assert!(other_row * 6 < compared, "{other_row} of {compared} at another line");
     compared
 }
 

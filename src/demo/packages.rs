@@ -97,9 +97,13 @@ pub fn install(
 fn apt_get(sudo: bool, args: &[&str], report: &mut dyn FnMut(f64)) -> Result<(), DemoError> {
     // `env` goes after `sudo`, which clears the environment.
     let mut words = if sudo { vec!["sudo"] } else { vec![] };
+    // Machine-readable progress between the other lines, on a descriptor of its
+    // own: apt closes it in the programs it runs, and a package whose script
+    // then fails to print is not configured. `sudo` closes it too, so the shell
+    // that opens it goes after that.
+    words.extend(["sh", "-c", "exec \"$@\" 3>&1", "sh"]);
     words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", "apt-get", "-q"]);
-    // Machine-readable progress on standard output, between the other lines.
-    words.extend(["-o", "APT::Status-Fd=1"]);
+    words.extend(["-o", "APT::Status-Fd=3"]);
     // Another apt-get may run, such as the daily one.
     words.extend(["-o", "DPkg::Lock::Timeout=120"]);
     words.extend(args);

@@ -2,6 +2,7 @@
 //! nobody is responsible for any more.
 
 use super::{answer::Failure, control::SIGTRAP, request::Level, run::Session, view::StopReason};
+use crate::base::addr::Addr;
 use crate::kernel::breaks;
 
 /// The trap flag, which the stub leaves set after a step (Intel SDM volume 1,
@@ -20,20 +21,9 @@ impl Session {
     /// The stub's table has forgotten that the breakpoint was planted (`?` does
     /// that), but it still has the address.
     pub(super) async fn mend_pc(&mut self) -> Result<(), Failure> {
-        let Some(snapshot) = self.snapshot.as_ref().filter(|s| s.signal == SIGTRAP) else {
-            return Ok(());
-        };
-        let stepped = snapshot.registers.by_name("eflags").is_none_or(|f| f & TRAP_FLAG != 0);
-        let pc = self.pc()?;
-        let skid = pc.back(self.arch().breakpoint_skid);
-        if stepped || pc == skid {
-            return Ok(());
-        }
-        // An int3 that is compiled in is where the pc belongs after.
-        let compiled_in = self.compute(move |_, memory| memory.bytes(skid, 1)).await?;
-        if compiled_in.is_ok_and(|bytes| bytes == [TRAP]) {
-            return Ok(());
-        }
+        // A hardware breakpoint of another debugger stops at its instruction, so
+        // there must be a reason to believe in one of software.
+        let Some(skid) = self.pc_after_trap().await? else { return Ok(()) };
         let known = self.points.was_planted(skid)
             || self
                 .compute(move |symbols, memory| breaks::entry(symbols, memory, skid))
@@ -43,13 +33,46 @@ impl Session {
             return Ok(());
         }
         self.write_pc(skid).await?;
+        let at = skid;
         let register = self.arch().pc;
         if let Some(stop) = &mut self.stop {
-            stop.registers.set(register, Some(skid.0));
-            stop.frame_registers.set(register, Some(skid.0));
+            stop.registers.set(register, Some(at.0));
+            stop.frame_registers.set(register, Some(at.0));
         }
-        self.say(Level::Info, format!("stopped at {skid}, a breakpoint of an earlier session"));
+        self.say(Level::Info, format!("stopped at {at}, a breakpoint of an earlier session"));
         Ok(())
+    }
+
+    /// At a stop of a running session that nothing explains: when it is a
+    /// breakpoint that is no more, puts the pc back onto the instruction, and
+    /// says whether it did.
+    ///
+    /// It is a CPU that met the breakpoint together with another one, and had
+    /// to wait while the breakpoint was taken out. The kernel rewinds such a one
+    /// by itself (`kgdb_skipexception` in arch/x86/kernel/kgdb.c), but not after
+    /// `?`, which makes it forget that the breakpoint ever was.
+    pub(super) async fn rewind_stale_trap(&mut self) -> Result<bool, Failure> {
+        // `?` or `D` came before, so no hardware breakpoint is left that could
+        // stop here too.
+        let Some(skid) = self.pc_after_trap().await? else { return Ok(false) };
+        self.write_pc(skid).await?;
+        Ok(true)
+    }
+
+    /// Where the int3 was, when the pc looks like the address after one: a trap
+    /// that was no step, and no int3 that is compiled in, after which the pc
+    /// belongs.
+    async fn pc_after_trap(&mut self) -> Result<Option<Addr>, Failure> {
+        let (Some(snapshot), Some(flags)) = (&self.snapshot, self.arch().reg("eflags")) else {
+            return Ok(None);
+        };
+        if snapshot.signal != SIGTRAP || self.register(flags).await? & TRAP_FLAG != 0 {
+            return Ok(None);
+        }
+        let pc = self.pc()?;
+        let skid = pc.back(self.arch().breakpoint_skid);
+        let before = self.compute(move |_, memory| memory.bytes(skid, 1)).await?;
+        Ok((skid != pc && before.is_ok_and(|bytes| bytes != [TRAP])).then_some(skid))
     }
 
     /// Names the stop after the user's breakpoint there, once its place is

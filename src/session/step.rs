@@ -353,7 +353,14 @@ impl Session {
                 // overtaken by another one's stop.
                 return Ok(Next::Go(journey.leg.clone()));
             }
-            _ => return Ok(Next::Stay(self.foreign_stop(stop))),
+            leg => {
+                // To step again would step another task than the one wanted.
+                let goes_on = matches!(leg, Leg::Free | Leg::Sites { .. });
+                if self.rewind_stale_trap().await? && goes_on {
+                    return Ok(Next::Go(journey.leg.clone()));
+                }
+                return Ok(Next::Stay(self.foreign_stop(stop)));
+            }
         }
         self.arrived(journey).await
     }
@@ -410,6 +417,16 @@ impl Session {
             // The stepped line calls this inlined function: go in.
             return self.line_done(journey, begun - 1).await;
         }
+        let depth = symbols.frames_at(pc).len();
+        if begun > 0
+            && depth - begun.min(depth) == line.depth()
+            && line.is_within_function(&symbols, pc)
+            && Line::at(&symbols, pc, over, begun).is_some_and(|at| !at.is_same_place(&line))
+        {
+            // Another line of the stepped frame calls an inlined function here:
+            // its call is where a step ends, whatever the row says (gdb's rule).
+            return self.line_done(journey, begun).await;
+        }
         if line.contains(&symbols, pc) {
             return self.line_leg(over, &line, cfa).await.map(Next::Go);
         }
@@ -442,7 +459,6 @@ impl Session {
             function.as_ref().is_some_and(|f| entered(&symbols, f.entry) == Some(pc));
         // Inside a function that is inlined in the stepped one, past its
         // beginning: for `next` that is the line of its call.
-        let depth = symbols.frames_at(pc).len();
         let inside = depth.saturating_sub(line.depth());
         let passing = over && inside > begun && line.is_within_function(&symbols, pc);
         if !passing && (exits::begins_statement(&row, pc) || (entered_function && !over)) {

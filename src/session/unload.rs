@@ -54,7 +54,7 @@ impl Session {
         }
         self.module_ends = None;
         self.reconcile().await?;
-        let journey = self.journey.get_or_insert_with(|| Journey {
+        let journey = self.journey.get_or_insert(Journey {
             plan: Plan::Continue,
             leg: Leg::Free,
             task: None,

@@ -294,9 +294,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_stop_that_comes_with_the_ack_of_its_step_is_seen() {
-        // Reads `$?#3f`, then the ack of its answer and `$s#73`.
-        let stub = "head -c 5 >/dev/null; printf '+$S05#b8'; \
-                    head -c 6 >/dev/null; printf '+$T05thread:59;#14'; cat >/dev/null";
+        let stub = "head -c 5 >/dev/null; printf '+$S05#b8'; head -c 6 >/dev/null; \
+                    printf '+$T05thread:59;#14'; cat >/dev/null";
         let link = Link::open(&Endpoint::Exec(stub.into())).await.unwrap();
         let mut wire = Wire::new();
         wire.attach(link);

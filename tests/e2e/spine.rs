@@ -224,10 +224,12 @@ fn a_session(link: Link, kaslr: bool) {
     assert_eq!(code.iter().filter(|insn| insn["current"] == true).count(), 1);
     assert!(code[0]["symbol"].as_str().unwrap().contains("HgfsProcShow"), "{}", code[0]);
     let banner = batch.ok("x/s linux_banner");
-    let banner = banner["values"][0].as_str().unwrap_or_else(|| panic!("{banner}"));
+    let banner = banner["values"][0].as_str().unwrap();
     assert_eq!(Some(banner.trim_end()), target["banner"].as_str());
     assert_eq!(values(&batch.ok("x/2gx $rsp")).len(), 2);
-    assert!(batch.ok("x/3i $rip")["text"].as_str().unwrap().lines().count() == 3);
+    let code = batch.ok("x/3i $rip");
+    assert_eq!(code["instructions"].as_array().unwrap().len(), 3, "{code}");
+    assert_eq!(code["instructions"][0]["address"], stop["pc"]);
     let symbol = batch.ok("info symbol $rip");
     assert!(symbol["text"].as_str().unwrap().starts_with("HgfsProcShow+0x"), "{symbol}");
     let line = batch.ok("info line HgfsOpenFile");

@@ -96,6 +96,34 @@ impl Screen {
         self.shown().screen().contents()
     }
 
+    /// The screen row by row, as wide as the terminal.
+    pub fn rows(&self) -> Vec<String> {
+        let parser = self.shown();
+        let screen = parser.screen();
+        let (_, columns) = screen.size();
+        screen.rows(0, columns.into()).collect()
+    }
+
+    /// Where a text is: row and column, both counted from 0.
+    ///
+    /// # Panics
+    /// When it is nowhere; the screen is in the message.
+    #[track_caller]
+    pub fn find(&self, text: &str) -> (u16, u16) {
+        let at = self.rows().iter().enumerate().find_map(|(row, line)| {
+            let before = &line[..line.find(text)?];
+            Some((row as u16, before.chars().count() as u16))
+        });
+        at.unwrap_or_else(|| panic!("no '{text}' on the screen:\n{}", self.contents()))
+    }
+
+    /// The colours of a cell: of its text and behind it.
+    pub fn colours(&self, row: u16, column: u16) -> (vt100::Color, vt100::Color) {
+        let parser = self.shown();
+        let cell = parser.screen().cell(row, column).unwrap();
+        (cell.fgcolor(), cell.bgcolor())
+    }
+
     /// One cell, both counted from 0: its text, and whether it is bold.
     pub fn cell(&self, row: u16, column: u16) -> (String, bool) {
         let parser = self.shown();
@@ -126,8 +154,13 @@ impl Screen {
 
     /// Sends the program a signal by its name (`TERM`, `CONT`).
     pub fn signal(&self, name: &str) {
+        self.signal_to(self.pid(), name);
+    }
+
+    /// Sends a signal to a program that runs on this terminal.
+    pub fn signal_to(&self, pid: u32, name: &str) {
         // The shell's own: the program `kill` is not on every machine.
-        let kill = format!("kill -s {name} {}", self.pid());
+        let kill = format!("kill -s {name} {pid}");
         let status = std::process::Command::new("sh").args(["-c", &kill]).status().unwrap();
         assert!(status.success());
     }
