@@ -488,6 +488,12 @@ impl Session {
             self.name_found_breakpoint();
         }
         self.reconcile().await?;
+        if first {
+            // The link may have been lost just before a module goes.
+            let pc = self.pc()?;
+            self.module_goes(pc).await?;
+            self.journey = None;
+        }
         self.panes.restart(self.options.eager);
         self.publish_cost();
         if signal != SIGTRAP {

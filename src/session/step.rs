@@ -282,25 +282,6 @@ impl Session {
         }
     }
 
-    /// `finish` of the selected frame.
-    async fn plan_out(&mut self) -> Result<Plan, Failure> {
-        let stack = self.whole_stack(self.selected_physical() + 2).await?;
-        let frame = self.selected_physical();
-        let (this, caller) = match (stack.frames.get(frame), stack.frames.get(frame + 1)) {
-            (Some(this), Some(caller)) => (this, caller),
-            _ => {
-                return Err(Failure::Other(
-                    "the selected frame has no caller in the kernel to finish to".into(),
-                ));
-            }
-        };
-        let cfa = this.cfa.ok_or_else(|| {
-            Failure::Other("the selected frame's place on the stack is not known".into())
-        })?;
-        let (returns_to, function) = (caller.pc, Some(this.lookup));
-        Ok(Plan::Out { returns_to, cfa: cfa.0, function, from: this.pc })
-    }
-
     /// `until`, `advance`, run to cursor.
     pub(super) async fn begin_run_to(&mut self, location: &str) -> Result<(Plan, Leg), Failure> {
         let sites = self.resolve_sites(location).map_err(Failure::Other)?;

@@ -1,4 +1,4 @@
-//! Ways out of a frame that need more than a breakpoint on its return address:
+//! Ways out of a frame. Mostly that is a breakpoint on its return address; but
 //! inlined functions have none, and where it is in code that takes no
 //! breakpoint (`do_syscall_64` is `noinstr`) the frame's last instructions
 //! take one instead.
@@ -23,6 +23,25 @@ const MOST_ENDS: usize = 24;
 const REACH: u64 = 160;
 
 impl Session {
+    /// `finish` of the selected frame.
+    pub(super) async fn plan_out(&mut self) -> Result<Plan, Failure> {
+        let stack = self.whole_stack(self.selected_physical() + 2).await?;
+        let frame = self.selected_physical();
+        let (this, caller) = match (stack.frames.get(frame), stack.frames.get(frame + 1)) {
+            (Some(this), Some(caller)) => (this, caller),
+            _ => {
+                return Err(Failure::Other(
+                    "the selected frame has no caller in the kernel to finish to".into(),
+                ));
+            }
+        };
+        let cfa = this.cfa.ok_or_else(|| {
+            Failure::Other("the selected frame's place on the stack is not known".into())
+        })?;
+        let (returns_to, function) = (caller.pc, Some(this.lookup));
+        Ok(Plan::Out { returns_to, cfa: cfa.0, function, from: this.pc })
+    }
+
     /// `finish` of the selected frame when it is an inlined function.
     pub(super) async fn plan_out_of_inlined(&mut self) -> Result<Option<Plan>, Failure> {
         let physical = self.selected_physical();
