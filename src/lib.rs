@@ -48,7 +48,8 @@
 //!   a parameter.
 //! - A request that could overrun the stub's buffers can't be built
 //!   ([`rsp::command`]).
-//! - Nothing is sent to a running kernel but a break-in the user asked for.
+//! - Nothing is sent to a running kernel but the one question of the knock, and
+//!   a break-in the user asked for.
 //! - What the user wants (a breakpoint) and what the guest has (a planted
 //!   site) are two types and a difference.
 //! - No symbol is shown as a fact about the guest before the vmlinux is proven
