@@ -4,13 +4,14 @@
 use super::request::BreakKind;
 use super::view::BreakpointView;
 use crate::base::addr::Addr;
+use crate::target::limits;
 use std::collections::BTreeSet;
 
 /// The stub's table has 1000 entries, and an address keeps its entry until
 /// `?`, `D` or `k` empties the table (`kgdb_break[]`, KGDB_MAX_BREAKPOINTS in
 /// include/linux/kgdb.h). Stepping uses many addresses, so the table is
 /// emptied before it is full.
-pub const TABLE_NEARLY_FULL: usize = 900;
+pub const TABLE_NEARLY_FULL: usize = limits::BREAKPOINTS * 9 / 10;
 
 /// A place where a wish can be planted.
 #[derive(Clone, Debug, PartialEq)]

@@ -50,7 +50,12 @@ impl Loader {
         self.start(path, |path, news, cancel| match DebugImage::open(path) {
             Ok(image) => {
                 let _ = news.send(Loaded::Opened(path.to_path_buf(), Arc::clone(&image)));
-                load_dwarf(path, &image, news, cancel);
+                if image.image().has_dwarf() {
+                    load_dwarf(path, &image, news, cancel);
+                } else {
+                    // Its symbol table is all there is, and it is used.
+                    let _ = news.send(Loaded::Done(path.to_path_buf()));
+                }
             }
             Err(error) => {
                 let _ = news.send(Loaded::Failed(path.to_path_buf(), error.to_string()));

@@ -474,7 +474,6 @@ impl Session {
             rate: self.wire.rate(),
             resends,
             bad_checksums,
-            queued: 0,
         }
     }
 

@@ -375,8 +375,6 @@ pub struct LinkView {
     pub resends: u64,
     /// Packets with a wrong checksum.
     pub bad_checksums: u64,
-    /// Requests that wait to be sent.
-    pub queued: usize,
 }
 
 /// One source file's text with colours, and code questions a face may ask at

@@ -28,10 +28,6 @@ pub enum Step {
 pub const SYSRQ: [Step; 3] =
     [Step::Pause(Duration::from_millis(100)), Step::Break, Step::Send(b"g")];
 
-/// How long the kernel waits for the key after a BREAK (`SYSRQ_TIMEOUT`,
-/// `HZ * 5`, in `include/linux/serial_core.h`).
-pub const KEY_WITHIN: Duration = Duration::from_secs(5);
-
 /// How long a kernel takes to stop after the key: the roundup of the CPUs
 /// gives up after a second, the banner goes over the line.
 pub const STOPS_WITHIN: Duration = Duration::from_secs(3);

@@ -168,12 +168,11 @@ fn cost(view: &View, short: bool) -> Option<Piece> {
 
 fn rate(view: &View) -> Option<Piece> {
     let link = &view.link;
-    let queued = if link.queued > 0 { format!(" q{}", link.queued) } else { String::new() };
     let errors = match link.resends + link.bad_checksums {
         0 => String::new(),
         errors => format!(" {errors} resent"),
     };
-    (link.rate > 0).then(|| (format!("{}/s{queued}{errors}", bytes(link.rate)), Role::Dim))
+    (link.rate > 0).then(|| (format!("{}/s{errors}", bytes(link.rate)), Role::Dim))
 }
 
 /// Draws the row for messages, typing and what stays true until it is mended.
