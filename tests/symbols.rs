@@ -18,7 +18,7 @@ use kgdb_tui::{
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{addr2line, as_readelf, gdb_lines, run, unwind_rows};
+use oracle::{Frame, addr2line, as_readelf, gdb_lines, run, unwind_rows};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -256,10 +256,12 @@ fn frames_are_those_of_addr2line_at_every_address() {
         let image = Image::open(&path).unwrap();
         let text = image.section(".text").unwrap();
         let addrs: Vec<u64> = (text.addr.0..text.addr.0 + text.size).collect();
-        let answers = addr2line(&path, &addrs);
+        let answers = addr2line(&path, None, &addrs);
         let lines = gdb_lines(&path, &addrs);
         let mut compared = 0;
-        for ((addr, mut want), line) in addrs.iter().zip(answers).zip(lines) {
+        for ((addr, want), line) in addrs.iter().zip(answers).zip(lines) {
+            let text = |f: Frame| (f.function, format!("{}:{}", f.file, f.line));
+            let mut want: Vec<(String, String)> = want.into_iter().map(text).collect();
             let mut have = frames_as_text(&symbols, *addr);
             // addr2line gives the padding between functions to the one before.
             if want[0].1.starts_with("??") || symbols.symbol_at(Addr(*addr)).is_none() {

@@ -187,7 +187,7 @@ impl Image {
     /// they are not all in one section of the file.
     pub fn file_bytes(&self, addr: FileAddr, len: usize) -> Option<&[u8]> {
         let section = self.section_at(addr)?;
-        let start = (addr.0 - section.addr.0) as usize;
+        let start = usize::try_from(addr.0.wrapping_sub(section.addr.0)).ok()?;
         self.range(section.range?)?.get(start..start.checked_add(len)?)
     }
 
