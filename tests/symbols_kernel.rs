@@ -11,7 +11,10 @@ mod support {
 
 use kgdb_tui::{
     base::addr::{Addr, FileAddr},
-    image::{file::Image, locate},
+    image::{
+        file::Image,
+        module_tree::{DEEP, ModuleTree},
+    },
     symbols::{
         answer::{FunctionMatch, Layout, VariableDef},
         image::DebugImage,
@@ -146,11 +149,16 @@ fn compare_frames(symbols: &Symbols, name: &str, count: u64) -> usize {
     compared
 }
 
+/// The files of a module beside the vmlinux or below.
+fn module_files(name: &str) -> Vec<PathBuf> {
+    ModuleTree::scan(vmlinux().parent().unwrap(), DEEP).files(name).to_vec()
+}
+
 #[test]
 fn frames_are_those_of_the_addr2line_crate() {
     assert!(compare_frames(kernel(), VMLINUX, 4000) > 2000);
     for (name, at_least) in [("hgfs", 500), ("fuse", 2000)] {
-        let path = locate::find_module(name, &[], &vmlinux()).into_iter().next().unwrap();
+        let path = module_files(name).into_iter().next().unwrap();
         let image = DebugImage::open(&path).unwrap();
         image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
         let mut symbols = Symbols::new();
@@ -396,7 +404,7 @@ for line in {lines:?}:
 /// A real module, with the sections where a guest might have them.
 #[test]
 fn a_module_breaks_where_gdb_breaks_it() {
-    let path = locate::find_module("fuse", &[], &vmlinux())
+    let path = module_files("fuse")
         .into_iter()
         .find(|path| path.extension().is_some_and(|ending| ending == "ko"))
         .expect("fuse.ko beside the vmlinux or below");

@@ -50,6 +50,11 @@ impl Code {
         change(&mut self.symbols.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Looks for sources by other settings from now on.
+    pub fn look_around(&self, settings: Settings) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = Sources::new(settings);
+    }
+
     /// Finds a source file on this machine.
     pub fn map(&self, file: &SourceFile) -> Mapped {
         let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,13 +67,13 @@ impl Code {
     }
 }
 
-/// Where sources are looked for.
-pub fn source_settings(options: &Options) -> Settings {
+/// Where sources are looked for; `vmlinux` is the one in use.
+pub fn source_settings(options: &Options, vmlinux: Option<&Path>) -> Settings {
     let rules = options.substitute.iter();
     Settings {
         substitutions: rules.map(|(from, to)| (from.clone(), PathBuf::from(to))).collect(),
         source_dirs: options.source_dirs.clone(),
-        vmlinux: options.vmlinux.clone(),
+        vmlinux: vmlinux.map(Path::to_path_buf),
         current_dir: std::env::current_dir().ok(),
     }
 }

@@ -93,7 +93,7 @@ impl Session {
             Request::Target => Ok(Answer::Target(Box::new(self.target.clone()))),
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
-            Request::Sections(path) => self.take_sections(&path),
+            Request::Sections(path) => self.take_sections(&path).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)

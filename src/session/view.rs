@@ -90,6 +90,10 @@ pub struct TargetView {
     pub slide_by: Option<String>,
     /// Online CPUs.
     pub cpus: Option<u32>,
+    /// Where a vmlinux that was not given was looked for, and what was there
+    /// and is not it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub looked: Vec<String>,
 }
 
 /// Whether the vmlinux is the guest's.
@@ -110,8 +114,10 @@ pub enum Match {
 /// How far the symbols are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SymbolsView {
-    /// No vmlinux given.
+    /// No vmlinux given, and none found.
     None,
+    /// None given; how the search for it goes.
+    Looking(String),
     /// Being loaded; from 0 to 1.
     Loading(f32),
     /// All there.

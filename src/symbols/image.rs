@@ -2,7 +2,7 @@
 
 use crate::{
     base::addr::FileAddr,
-    image::file::Image,
+    image::{file::Image, pair},
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
@@ -12,9 +12,13 @@ use crate::{
         names::Inlined,
     },
 };
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::{
-    path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// An ELF file and, once loaded, its DWARF.
@@ -31,10 +35,21 @@ pub struct DebugImage {
 }
 
 impl DebugImage {
-    /// Opens a file without looking at its debug info.
+    /// Opens a file without looking at its debug info, and its other half
+    /// where that was split off ([`pair`]).
     pub fn open(path: &Path) -> Result<Arc<DebugImage>, SymbolsError> {
+        DebugImage::open_in(path, &[], &AtomicBool::new(false))
+    }
+
+    /// Like [`DebugImage::open`]; other halves are looked for in `debug_dirs`
+    /// as well. A packed file takes a while; setting `cancel` ends that.
+    pub fn open_in(
+        path: &Path,
+        debug_dirs: &[PathBuf],
+        cancel: &AtomicBool,
+    ) -> Result<Arc<DebugImage>, SymbolsError> {
         Ok(Arc::new(DebugImage {
-            image: Image::open(path)?,
+            image: pair::open(path, debug_dirs, cancel)?,
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
             layouts: Cache::new(),
@@ -58,6 +73,12 @@ impl DebugImage {
         if self.loaded.get().is_some() {
             return Ok(());
         }
+        // Sections that are packed or to be relocated, each on its own core.
+        self.image.debug_sections_to_cook().par_iter().for_each(|name| {
+            if !cancel.load(Ordering::Relaxed) {
+                self.image.section_data(name);
+            }
+        });
         let loaded = load::load(&self.image, progress, cancel)?;
         // When two threads loaded at once, either result is right.
         let _ = self.loaded.set(loaded);

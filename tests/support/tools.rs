@@ -18,7 +18,13 @@ use std::{
 };
 
 /// What tests need besides the guest's own packages.
-const WITNESSES: &[Probe] = &[("gdb", "gdb"), ("binutils", "readelf")];
+const WITNESSES: &[Probe] = &[
+    ("gdb", "gdb"),
+    ("binutils", "readelf"),
+    ("xz-utils", "xz"),
+    ("zstd", "zstd"),
+    ("elfutils", "eu-strip"),
+];
 
 /// A program to run; installed first if it is not there.
 ///
