@@ -90,9 +90,10 @@ pub(super) fn declared<'a>(
     unit: &Unit<'a>,
     entry: &Entry<'a>,
 ) -> (Option<SourceFile>, Option<u32>) {
-    let of = |name| number(unit.inherited(entry, name));
-    let line = of(gimli::DW_AT_decl_line).and_then(|line| u32::try_from(line).ok());
-    (of(gimli::DW_AT_decl_file).and_then(|file| source_file(unit, file)), line)
+    let line = unit.inherited(entry, gimli::DW_AT_decl_line);
+    let line = line.and_then(|(_, value)| u32::try_from(number(Some(value))?).ok());
+    let file = unit.inherited(entry, gimli::DW_AT_decl_file);
+    (file.and_then(|(unit, value)| source_file(&unit, number(Some(value))?)), line)
 }
 
 impl Symbols {
@@ -154,7 +155,7 @@ impl Symbols {
                 file,
                 line,
                 module: nest.placed.module(),
-                return_type: result.and_then(|value| type_ref(nest.placed, &nest.unit, value)),
+                return_type: result.and_then(|(unit, value)| type_ref(nest.placed, &unit, value)),
             });
         }
         let symbol = self.symbol_at(addr)?;

@@ -223,15 +223,17 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
 }
 
 /// The name of an entry, or of what it is an instance or definition of.
-fn name_of(unit: &Unit<'_>, facts: &Facts<'_>) -> Option<NameRef> {
-    let value = match (facts.name, facts.origin) {
-        (Some(value), _) => value,
+fn name_of<'a>(unit: &Unit<'a>, facts: &Facts<'a>) -> Option<NameRef> {
+    let (other, value) = match (facts.name, facts.origin) {
+        (Some(value), _) => (None, value),
         (None, Some(origin)) => {
-            let entry = unit.referred(origin)?;
-            unit.inherited(&entry, gimli::DW_AT_name)?
+            let at = unit.referred(origin)?;
+            let (unit, value) = at.unit.inherited(&at.entry, gimli::DW_AT_name)?;
+            (Some(unit), value)
         }
         (None, None) => return None,
     };
+    let unit = other.as_ref().unwrap_or(unit);
     if let AttributeValue::DebugStrRef(offset) = value {
         return u32::try_from(offset.0).ok().filter(|at| at & IN_INFO == 0).map(NameRef);
     }
