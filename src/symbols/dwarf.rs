@@ -4,7 +4,6 @@
 //! [`Head`](super::units::Head).
 
 use crate::{
-    base::addr::FileAddr,
     image::file::Image,
     symbols::{
         image::DebugImage,
@@ -265,11 +264,6 @@ impl<'a> Unit<'a> {
         ranges: Option<Value<'a>>,
     ) -> Vec<(u64, u64)> {
         code(&self.dwarf, &self.unit, low, high, ranges)
-    }
-
-    /// Whether the code of an entry holds `addr`.
-    pub fn covers(&self, entry: &Entry<'a>, addr: FileAddr) -> bool {
-        self.ranges(entry).iter().any(|&(start, end)| (start..end).contains(&addr.0))
     }
 
     /// Where an entry with code is entered: `DW_AT_entry_pc` when its code

@@ -42,7 +42,17 @@ impl<'a> Nest<'a> {
         unit.walk(range.die, &tags, &mut |entry| {
             // A block beside one that has the address claims it wrongly.
             let inside = entry.depth() > blocks.last().map_or(0, Entry::depth);
-            if !inside || blocks.len() > MAX_INLINE || !unit.covers(entry, addr) {
+            if !inside || blocks.len() > MAX_INLINE {
+                return Below::Skip;
+            }
+            let ranges = unit.ranges(entry);
+            if ranges.is_empty() {
+                // Strict DWARF 2 can't say where a block in several pieces
+                // is. What is inside counts as beside it, as in gdb's
+                // `read_lexical_block_scope`.
+                return Below::Look;
+            }
+            if !ranges.iter().any(|&(start, end)| (start..end).contains(&addr.0)) {
                 return Below::Skip;
             }
             blocks.push(entry.clone());

@@ -150,7 +150,10 @@ impl Names {
 
     fn note_function<'a>(&mut self, unit: &Unit<'a>, die: u32, facts: &Facts<'a>) {
         let ranges = unit.code(facts.low, facts.high, facts.ranges);
-        if ranges.is_empty() && !facts.inline {
+        // Before link-time optimization nothing is known to be inlined, and
+        // every function that other units have instances of looks so.
+        let described = facts.inline || !facts.declaration && facts.origin.is_none();
+        if ranges.is_empty() && !described {
             return;
         }
         if let Some(name) = name_of(unit, facts) {

@@ -50,9 +50,12 @@ impl<'a> Typed<'a> {
         Some(Typed { symbols, placed, unit, words: Cell::new(MAX_WORDS) })
     }
 
-    /// The entry of a type of the same image; `None` for void.
+    /// The entry of a type of the same image; `None` for void. A type that is
+    /// only named here and has a unit of its own is found there.
     pub fn at(&self, ty: TypeRef) -> Option<At<'a>> {
-        if ty.is_void() { None } else { self.unit.at((ty.unit, ty.die)) }
+        let at = if ty.is_void() { None } else { self.unit.at((ty.unit, ty.die)) }?;
+        let signature = at.attr(gimli::DW_AT_signature);
+        signature.and_then(|signature| at.unit.referred(signature)).or(Some(at))
     }
 
     /// The type an entry has; none is `void`.
@@ -109,9 +112,6 @@ impl<'a> Typed<'a> {
     /// Where a type that is only declared in this unit is described whole.
     pub fn definition(&self, at: &At<'a>) -> Option<TypeRef> {
         at.attr(gimli::DW_AT_declaration)?;
-        if let Some(signature) = at.attr(gimli::DW_AT_signature) {
-            return type_ref(self.placed, &at.unit, signature);
-        }
         let name = at.unit.name(&at.entry)?;
         let kind = match at.entry.tag() {
             gimli::DW_TAG_structure_type => Kind::Struct,
