@@ -2,9 +2,9 @@
 
 use crate::symbols::{
     answer::{Layout, Member, TypeRef},
-    dwarf::{Entry, Value, die, number},
+    dwarf::{At, Entry, Value, number},
     placed::Symbols,
-    types::{Typed, constant},
+    types::{Typed, constant, counts, tagged},
 };
 use gimli::{AttributeValue, Operation};
 use std::sync::Arc;
@@ -29,57 +29,56 @@ impl Symbols {
         let placed = self.image(ty.image)?;
         placed.image.layouts.get((ty.unit, ty.die), || {
             let typed = Typed::open(self, ty)?;
-            let entry = typed.plain(ty.die)?;
+            let at = typed.plain(ty)?;
             let mut budget = MAX_MEMBERS;
-            typed.layout(&entry, 0, &mut budget).map(Arc::new)
+            typed.layout(&at, 0, &mut budget).map(Arc::new)
         })
     }
 }
 
 impl<'a> Typed<'a> {
-    fn layout(&self, entry: &Entry<'a>, depth: usize, budget: &mut usize) -> Option<Layout> {
-        if !matches!(entry.tag(), gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
+    fn layout(&self, at: &At<'a>, depth: usize, budget: &mut usize) -> Option<Layout> {
+        if !matches!(at.entry.tag(), gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
             || depth > MAX_DEPTH
         {
             return None;
         }
-        if let Some(whole) = self.definition(entry) {
+        if let Some(whole) = self.definition(at) {
             let typed = Typed::open(self.symbols, whole)?;
-            return typed.layout(&typed.unit.entry(whole.die)?, depth + 1, budget);
+            return typed.layout(&typed.at(whole)?, depth + 1, budget);
         }
-        let size = number(entry.attr_value(gimli::DW_AT_byte_size))?;
+        let size = number(at.attr(gimli::DW_AT_byte_size))?;
         let mut members = Vec::new();
-        for child in self.unit.children(die(entry), &[gimli::DW_TAG_member]) {
+        for child in at.children(&[gimli::DW_TAG_member]) {
             *budget = budget.checked_sub(1)?;
             members.extend(self.member(&child, depth, budget));
         }
-        Some(Layout { name: self.tagged(entry), size, members })
+        Some(Layout { name: tagged(at), size, members })
     }
 
-    fn member(&self, child: &Entry<'a>, depth: usize, budget: &mut usize) -> Option<Member> {
+    fn member(&self, child: &At<'a>, depth: usize, budget: &mut usize) -> Option<Member> {
         let ty = self.type_of(child);
-        let plain = self.plain(ty.die);
-        let size = self.size(ty.die).unwrap_or(0);
-        let at = child.attr_value(gimli::DW_AT_data_member_location);
+        let plain = self.plain(ty);
+        let size = self.size(ty).unwrap_or(0);
+        let at = child.attr(gimli::DW_AT_data_member_location);
         // A member of a union has no location: it is at the start.
         let offset = match at {
-            Some(value) => member_offset(self.unit.unit.encoding(), value)?,
+            Some(value) => member_offset(child.unit.unit.encoding(), value)?,
             None => 0,
         };
-        let (offset, bits) = bit_field(child, offset, size);
-        let element = plain.as_ref().filter(|entry| entry.tag() == gimli::DW_TAG_array_type);
+        let (offset, bits) = bit_field(&child.entry, offset, size);
+        let element = plain.as_ref().filter(|at| at.entry.tag() == gimli::DW_TAG_array_type);
         let element = element.map(|array| {
-            let counts = self.counts(array);
-            let count = counts.iter().fold(1u64, |n, c| n.saturating_mul(c.unwrap_or(0)));
-            (self.size(self.type_of(array).die).unwrap_or(0), count)
+            let count = counts(array).iter().fold(1u64, |n, c| n.saturating_mul(c.unwrap_or(0)));
+            (self.size(self.type_of(array)).unwrap_or(0), count)
         });
-        let inner = plain.and_then(|entry| self.layout(&entry, depth + 1, budget));
+        let inner = plain.and_then(|at| self.layout(&at, depth + 1, budget));
         Some(Member {
-            name: self.unit.name(child).unwrap_or_default(),
+            name: child.unit.name(&child.entry).unwrap_or_default(),
             offset,
             size,
             bits,
-            type_name: self.written(ty.die),
+            type_name: self.written(ty),
             ty,
             element,
             inner: inner.map(Arc::new),

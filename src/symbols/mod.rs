@@ -39,6 +39,8 @@ mod cache;
 
 mod load;
 
+mod units;
+
 mod dwarf;
 
 mod index;

@@ -2,7 +2,7 @@
 
 use crate::symbols::{
     answer::{TypeRef, TypeShape},
-    dwarf::{Entry, MAX_HOPS, Unit, Value, number},
+    dwarf::{At, Entry, MAX_HOPS, Unit, Value, number},
     index::{Kind, NameEntry},
     placed::{Placed, Symbols},
 };
@@ -29,10 +29,12 @@ impl TypeRef {
 
 /// The type a `DW_AT_type` refers to.
 pub(super) fn type_ref(placed: &Placed, unit: &Unit<'_>, value: Value<'_>) -> Option<TypeRef> {
-    Some(TypeRef { image: placed.id, unit: unit.number, die: unit.offset(value)? })
+    let (unit, die) = unit.target(value)?;
+    Some(TypeRef { image: placed.id, unit, die })
 }
 
-/// A type with its unit opened: what the questions below work on.
+/// A type with its unit opened: what the questions below work on. Types lead
+/// from one unit of the image into another.
 pub(super) struct Typed<'a> {
     pub symbols: &'a Symbols,
     pub placed: &'a Placed,
@@ -48,63 +50,70 @@ impl<'a> Typed<'a> {
         Some(Typed { symbols, placed, unit, words: Cell::new(MAX_WORDS) })
     }
 
+    /// The entry of a type of the same image; `None` for void. A type that is
+    /// only named here and has a unit of its own is found there.
+    pub fn at(&self, ty: TypeRef) -> Option<At<'a>> {
+        let at = if ty.is_void() { None } else { self.unit.at((ty.unit, ty.die)) }?;
+        let signature = at.attr(gimli::DW_AT_signature);
+        signature.and_then(|signature| at.unit.referred(signature)).or(Some(at))
+    }
+
     /// The type an entry has; none is `void`.
-    pub fn type_of(&self, entry: &Entry<'a>) -> TypeRef {
-        let value = self.unit.inherited(entry, gimli::DW_AT_type);
+    pub fn type_of(&self, at: &At<'a>) -> TypeRef {
+        let value = at.unit.inherited(&at.entry, gimli::DW_AT_type);
         value
-            .and_then(|value| type_ref(self.placed, &self.unit, value))
+            .and_then(|(unit, value)| type_ref(self.placed, &unit, value))
             .unwrap_or(TypeRef::void_of(self.placed))
     }
 
     /// The entry of a type without typedefs and qualifiers; `None` for void.
-    pub fn plain(&self, die: u32) -> Option<Entry<'a>> {
-        let mut at = die;
+    pub fn plain(&self, ty: TypeRef) -> Option<At<'a>> {
+        let mut ty = ty;
         for _ in 0..MAX_HOPS * 4 {
-            let entry = (at != 0).then(|| self.unit.entry(at))??;
-            if entry.tag() != gimli::DW_TAG_typedef && qualifier(entry.tag()).is_none() {
-                return Some(entry);
+            let at = self.at(ty)?;
+            if at.entry.tag() != gimli::DW_TAG_typedef && qualifier(at.entry.tag()).is_none() {
+                return Some(at);
             }
-            at = self.type_of(&entry).die;
+            ty = self.type_of(&at);
         }
         None
     }
 
     /// Bytes of a type; `None` for void, functions and what is not complete.
-    pub fn size(&self, die: u32) -> Option<u64> {
-        let mut at = die;
+    pub fn size(&self, ty: TypeRef) -> Option<u64> {
+        let mut ty = ty;
         let mut count: u64 = 1;
         for _ in 0..MAX_HOPS {
-            let entry = self.plain(at)?;
-            if let Some(size) = number(entry.attr_value(gimli::DW_AT_byte_size)) {
+            let at = self.plain(ty)?;
+            if let Some(size) = number(at.attr(gimli::DW_AT_byte_size)) {
                 return size.checked_mul(count);
             }
-            match entry.tag() {
+            match at.entry.tag() {
                 gimli::DW_TAG_array_type => {
-                    for dimension in self.counts(&entry) {
+                    for dimension in counts(&at) {
                         count = count.checked_mul(dimension.unwrap_or(0))?;
                     }
-                    at = self.type_of(&entry).die;
+                    ty = self.type_of(&at);
                 }
                 gimli::DW_TAG_pointer_type => return count.checked_mul(self.pointer_size()),
                 // Described here only by name.
-                _ => return self.complete(&entry)?.checked_mul(count),
+                _ => return self.complete(&at)?.checked_mul(count),
             }
         }
         None
     }
 
-    fn complete(&self, entry: &Entry<'a>) -> Option<u64> {
-        let whole = self.definition(entry)?;
-        let typed = Typed::open(self.symbols, whole)?;
-        let entry = typed.unit.entry(whole.die)?;
-        number(entry.attr_value(gimli::DW_AT_byte_size))
+    fn complete(&self, at: &At<'a>) -> Option<u64> {
+        let whole = self.definition(at)?;
+        let at = Typed::open(self.symbols, whole)?.at(whole)?;
+        number(at.attr(gimli::DW_AT_byte_size))
     }
 
     /// Where a type that is only declared in this unit is described whole.
-    pub fn definition(&self, entry: &Entry<'a>) -> Option<TypeRef> {
-        entry.attr_value(gimli::DW_AT_declaration)?;
-        let name = self.unit.name(entry)?;
-        let kind = match entry.tag() {
+    pub fn definition(&self, at: &At<'a>) -> Option<TypeRef> {
+        at.attr(gimli::DW_AT_declaration)?;
+        let name = at.unit.name(&at.entry)?;
+        let kind = match at.entry.tag() {
             gimli::DW_TAG_structure_type => Kind::Struct,
             gimli::DW_TAG_union_type => Kind::Union,
             gimli::DW_TAG_enumeration_type => Kind::Enum,
@@ -119,63 +128,44 @@ impl<'a> Typed<'a> {
         self.unit.unit.header.address_size().into()
     }
 
-    /// The number of elements in each dimension of an array.
-    pub fn counts(&self, array: &Entry<'a>) -> Vec<Option<u64>> {
-        let subranges =
-            self.unit.children(super::dwarf::die(array), &[gimli::DW_TAG_subrange_type]);
-        let count = |range: &Entry<'a>| {
-            number(range.attr_value(gimli::DW_AT_count)).or_else(|| {
-                // `-1` of any width is how `[0]` comes.
-                let bound = match range.attr_value(gimli::DW_AT_upper_bound)? {
-                    AttributeValue::Sdata(bound) => bound as u64,
-                    value => number(Some(value))?,
-                };
-                let bound = if bound == u64::from(u32::MAX) { u64::MAX } else { bound };
-                Some(bound.wrapping_add(1))
-            })
-        };
-        subranges.iter().map(count).collect()
-    }
-
     /// The type as C writes it.
-    pub fn written(&self, die: u32) -> String {
+    pub fn written(&self, ty: TypeRef) -> String {
         self.words.set(MAX_WORDS);
-        self.declare(die, "", 0)
+        self.declare(ty, "", 0)
     }
 
     /// A declaration of `inner` (a declarator, or nothing) with this type.
-    fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
+    fn declare(&self, ty: TypeRef, inner: &str, hops: usize) -> String {
         let join = |base: &str| match inner {
             "" => base.to_owned(),
             inner => format!("{base} {inner}"),
         };
-        if die == 0 {
+        if ty.is_void() {
             return join("void");
         }
         // Functions whose parameters are functions branch, so depth alone is
         // no bound on a hostile file.
         let left = self.words.get().saturating_sub(1);
         self.words.set(left);
-        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS && left > 0) else {
+        let Some(at) = self.at(ty).filter(|_| hops < MAX_HOPS && left > 0) else {
             return join("?");
         };
-        let target = self.type_of(&entry).die;
-        match entry.tag() {
+        let target = self.type_of(&at);
+        match at.entry.tag() {
             gimli::DW_TAG_pointer_type => {
                 let inner = format!("*{inner}");
-                let wraps = target != 0
-                    && self.unit.entry(target).is_some_and(|target| {
-                        matches!(
-                            target.tag(),
-                            gimli::DW_TAG_array_type | gimli::DW_TAG_subroutine_type
-                        )
-                    });
+                let wraps = self.at(target).is_some_and(|target| {
+                    matches!(
+                        target.entry.tag(),
+                        gimli::DW_TAG_array_type | gimli::DW_TAG_subroutine_type
+                    )
+                });
                 let inner = if wraps { format!("({inner})") } else { inner };
                 self.declare(target, &inner, hops + 1)
             }
             gimli::DW_TAG_array_type => {
                 let mut inner = inner.to_owned();
-                for count in self.counts(&entry) {
+                for count in counts(&at) {
                     inner.push_str(&match count {
                         Some(count) => format!("[{count}]"),
                         None => "[]".to_owned(),
@@ -184,7 +174,7 @@ impl<'a> Typed<'a> {
                 self.declare(target, &inner, hops + 1)
             }
             gimli::DW_TAG_subroutine_type => {
-                let parameters = self.parameters(&entry, hops + 1);
+                let parameters = self.parameters(&at, hops + 1);
                 self.declare(target, &format!("{inner}({parameters})"), hops + 1)
             }
             tag => match qualifier(tag) {
@@ -202,21 +192,20 @@ impl<'a> Typed<'a> {
                         None => format!("{word} {text}"),
                     }
                 }
-                None => join(&self.tagged(&entry)),
+                None => join(&tagged(&at)),
             },
         }
     }
 
-    fn is_pointer(&self, die: u32) -> bool {
-        die != 0
-            && self.unit.entry(die).is_some_and(|entry| entry.tag() == gimli::DW_TAG_pointer_type)
+    fn is_pointer(&self, ty: TypeRef) -> bool {
+        self.at(ty).is_some_and(|at| at.entry.tag() == gimli::DW_TAG_pointer_type)
     }
 
-    fn parameters(&self, function: &Entry<'a>, hops: usize) -> String {
+    fn parameters(&self, function: &At<'a>, hops: usize) -> String {
         let tags = [gimli::DW_TAG_formal_parameter, gimli::DW_TAG_unspecified_parameters];
-        let children = self.unit.children(super::dwarf::die(function), &tags);
-        let text = |entry: &Entry<'a>| match entry.tag() {
-            gimli::DW_TAG_formal_parameter => self.declare(self.type_of(entry).die, "", hops),
+        let children = function.children(&tags);
+        let text = |at: &At<'a>| match at.entry.tag() {
+            gimli::DW_TAG_formal_parameter => self.declare(self.type_of(at), "", hops),
             _ => "...".to_owned(),
         };
         match children.is_empty() {
@@ -225,83 +214,105 @@ impl<'a> Typed<'a> {
         }
     }
 
-    /// The name of a type that has one: with its keyword where C wants it.
-    pub fn tagged(&self, entry: &Entry<'a>) -> String {
-        let keyword = match entry.tag() {
-            gimli::DW_TAG_structure_type => "struct",
-            gimli::DW_TAG_union_type => "union",
-            gimli::DW_TAG_enumeration_type => "enum",
-            gimli::DW_TAG_base_type => {
-                let name = self.unit.name(entry).unwrap_or_else(|| "?".to_owned());
-                return in_c(&name).map_or(name, str::to_owned);
-            }
-            _ => return self.unit.name(entry).unwrap_or_else(|| "?".to_owned()),
-        };
-        let name = entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
-        match name {
-            Some(name) => format!("{keyword} {name}"),
-            None => format!("{keyword} {{...}}"),
-        }
-    }
-
-    fn shape(&self, die: u32) -> TypeShape {
-        if die == 0 {
+    fn shape(&self, ty: TypeRef) -> TypeShape {
+        if ty.is_void() {
             return TypeShape::Void;
         }
-        let Some(entry) = self.plain(die) else {
-            return match self.ends_in_void(die) {
+        let Some(at) = self.plain(ty) else {
+            return match self.ends_in_void(ty) {
                 true => TypeShape::Void,
                 false => TypeShape::Unknown,
             };
         };
-        let size = self.size(super::dwarf::die(&entry)).unwrap_or(0);
-        let target = self.type_of(&entry);
-        let named = || entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
-        match entry.tag() {
-            gimli::DW_TAG_base_type => base_shape(&entry, size),
+        let size = self.size(self.reference(&at)).unwrap_or(0);
+        let target = self.type_of(&at);
+        let named = || at.attr(gimli::DW_AT_name).and_then(|name| at.unit.string(name));
+        match at.entry.tag() {
+            gimli::DW_TAG_base_type => base_shape(&at.entry, size),
             gimli::DW_TAG_pointer_type => TypeShape::Pointer { size, target },
             gimli::DW_TAG_structure_type => TypeShape::Struct { name: named(), size, union: false },
             gimli::DW_TAG_union_type => TypeShape::Struct { name: named(), size, union: true },
-            gimli::DW_TAG_array_type => {
-                TypeShape::Array { element: target, counts: self.counts(&entry) }
-            }
+            gimli::DW_TAG_array_type => TypeShape::Array { element: target, counts: counts(&at) },
             gimli::DW_TAG_subroutine_type => TypeShape::Function,
             gimli::DW_TAG_enumeration_type => {
-                TypeShape::Enum { size, names: self.enumerators(&entry) }
+                TypeShape::Enum { size, names: self.enumerators(&at) }
             }
             _ => TypeShape::Unknown,
         }
     }
 
+    /// The type that an entry of this image is.
+    pub fn reference(&self, at: &At<'a>) -> TypeRef {
+        TypeRef { image: self.placed.id, unit: at.unit.number, die: at.die() }
+    }
+
     /// Whether typedefs and qualifiers end in nothing, as in `const void`.
-    fn ends_in_void(&self, die: u32) -> bool {
-        let mut at = die;
+    fn ends_in_void(&self, ty: TypeRef) -> bool {
+        let mut ty = ty;
         for _ in 0..MAX_HOPS * 4 {
-            let Some(entry) = self.unit.entry(at) else { return false };
-            at = self.type_of(&entry).die;
-            if at == 0 {
-                return entry.tag() == gimli::DW_TAG_typedef || qualifier(entry.tag()).is_some();
+            let Some(at) = self.at(ty) else { return false };
+            ty = self.type_of(&at);
+            if ty.is_void() {
+                let tag = at.entry.tag();
+                return tag == gimli::DW_TAG_typedef || qualifier(tag).is_some();
             }
         }
         false
     }
 
-    fn enumerators(&self, entry: &Entry<'a>) -> Vec<(String, i64)> {
-        if let Some(whole) = self.definition(entry)
+    fn enumerators(&self, at: &At<'a>) -> Vec<(String, i64)> {
+        if let Some(whole) = self.definition(at)
             && let Some(typed) = Typed::open(self.symbols, whole)
-            && let Some(whole) = typed.unit.entry(whole.die)
+            && let Some(whole) = typed.at(whole)
         {
-            return typed.own_enumerators(&whole);
+            return enumerators(&whole);
         }
-        self.own_enumerators(entry)
+        enumerators(at)
     }
+}
 
-    fn own_enumerators(&self, entry: &Entry<'a>) -> Vec<(String, i64)> {
-        let children = self.unit.children(super::dwarf::die(entry), &[gimli::DW_TAG_enumerator]);
-        let value = |entry: &Entry<'a>| {
-            Some((self.unit.name(entry)?, constant(entry.attr_value(gimli::DW_AT_const_value)?)?))
-        };
-        children.iter().take(MAX_ENUMERATORS).filter_map(value).collect()
+/// The enumerators right below an entry.
+fn enumerators(at: &At<'_>) -> Vec<(String, i64)> {
+    let value = |at: &At<'_>| {
+        Some((at.unit.name(&at.entry)?, constant(at.attr(gimli::DW_AT_const_value)?)?))
+    };
+    let children = at.children(&[gimli::DW_TAG_enumerator]);
+    children.iter().take(MAX_ENUMERATORS).filter_map(value).collect()
+}
+
+/// The number of elements in each dimension of an array.
+pub(super) fn counts(array: &At<'_>) -> Vec<Option<u64>> {
+    let count = |range: &At<'_>| {
+        number(range.attr(gimli::DW_AT_count)).or_else(|| {
+            // `-1` of any width is how `[0]` comes.
+            let bound = match range.attr(gimli::DW_AT_upper_bound)? {
+                AttributeValue::Sdata(bound) => bound as u64,
+                value => number(Some(value))?,
+            };
+            let bound = if bound == u64::from(u32::MAX) { u64::MAX } else { bound };
+            Some(bound.wrapping_add(1))
+        })
+    };
+    array.children(&[gimli::DW_TAG_subrange_type]).iter().map(count).collect()
+}
+
+/// The name of a type that has one: with its keyword where C wants it.
+pub(super) fn tagged(at: &At<'_>) -> String {
+    let inherited = || at.unit.name(&at.entry).unwrap_or_else(|| "?".to_owned());
+    let keyword = match at.entry.tag() {
+        gimli::DW_TAG_structure_type => "struct",
+        gimli::DW_TAG_union_type => "union",
+        gimli::DW_TAG_enumeration_type => "enum",
+        gimli::DW_TAG_base_type => {
+            let name = inherited();
+            return in_c(&name).map_or(name, str::to_owned);
+        }
+        _ => return inherited(),
+    };
+    let name = at.attr(gimli::DW_AT_name).and_then(|name| at.unit.string(name));
+    match name {
+        Some(name) => format!("{keyword} {name}"),
+        None => format!("{keyword} {{...}}"),
     }
 }
 
@@ -359,7 +370,7 @@ impl Symbols {
         if ty.is_void() {
             return "void".to_owned();
         }
-        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.written(ty.die))
+        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.written(ty))
     }
 
     /// What a type is, without typedefs and qualifiers.
@@ -367,13 +378,13 @@ impl Symbols {
         if ty.is_void() {
             return TypeShape::Void;
         }
-        Typed::open(self, ty).map_or(TypeShape::Unknown, |typed| typed.shape(ty.die))
+        Typed::open(self, ty).map_or(TypeShape::Unknown, |typed| typed.shape(ty))
     }
 
     /// Bytes of a value of the type; `None` for void, functions, and types
     /// that are nowhere described whole.
     pub fn size_of(&self, ty: TypeRef) -> Option<u64> {
-        Typed::open(self, ty)?.size(ty.die)
+        Typed::open(self, ty)?.size(ty)
     }
 
     /// Bytes of the type of this name.
@@ -385,7 +396,7 @@ impl Symbols {
     pub fn enumerator(&self, name: &str) -> Option<i64> {
         let found = self.type_named(name, &[Kind::Enumerator])?;
         let typed = Typed::open(self, found)?;
-        constant(typed.unit.entry(found.die)?.attr_value(gimli::DW_AT_const_value)?)
+        constant(typed.at(found)?.attr(gimli::DW_AT_const_value)?)
     }
 
     /// The first entry of one of these kinds, vmlinux first, the kinds in

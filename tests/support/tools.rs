@@ -24,6 +24,7 @@ const WITNESSES: &[Probe] = &[
     ("xz-utils", "xz"),
     ("zstd", "zstd"),
     ("elfutils", "eu-strip"),
+    ("dwz", "dwz"),
 ];
 
 /// A program to run; installed first if it is not there.
