@@ -53,6 +53,12 @@ mod names;
 
 mod sites;
 
+pub mod location;
+
+pub mod places;
+
+pub mod search;
+
 pub mod types;
 
 mod layout;
