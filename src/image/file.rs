@@ -6,6 +6,7 @@ use crate::{
     image::{
         ImageError, layout, notes, open,
         symtab::{self, Symtab},
+        text::Outside,
     },
 };
 use memmap2::Mmap;
@@ -71,6 +72,8 @@ pub struct Image {
     cooked: Vec<OnceLock<Option<Vec<u8>>>>,
     build_id: Option<Vec<u8>>,
     symbols: OnceLock<symtab::Entries>,
+    /// A module's code with its calls to the outside.
+    pub(super) outside: OnceLock<Outside>,
 }
 
 impl Image {
@@ -114,6 +117,7 @@ impl Image {
             cooked,
             build_id: None,
             symbols: OnceLock::new(),
+            outside: OnceLock::new(),
         };
         image.build_id = image.find_build_id();
         Ok(image)
@@ -189,6 +193,11 @@ impl Image {
         let section = self.section_at(addr)?;
         let start = (addr.0 - section.addr.0) as usize;
         self.range(section.range?)?.get(start..start.checked_add(len)?)
+    }
+
+    /// The file, parsed.
+    pub(super) fn elf(&self) -> Option<Elf<'_>> {
+        parse(&self.map).ok()
     }
 
     fn range(&self, (offset, size): (u64, u64)) -> Option<&[u8]> {

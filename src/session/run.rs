@@ -4,12 +4,14 @@ use super::{
     answer::{Answer, Failure, StopAnswer},
     breakpoints::Points,
     code::Code,
+    listing::Listed,
     load::{Loaded, Loader},
     modules::Module,
     options::Options,
     panes::Panes,
     repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
+    settings::Settings,
     snapshot::Snapshot,
     step::Journey,
     view::{CodeBook, Cost, LinkView, State, StopView, SymbolsView, TargetView, View},
@@ -102,6 +104,9 @@ pub struct Session {
     pub(super) stop: Option<StopView>,
     pub(super) panes: Panes,
     pub(super) points: Points,
+    pub(super) settings: Settings,
+    /// What `list` showed last.
+    pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
     /// The ends of the guest's module list when it was last read.
     pub(super) module_ends: Option<(u64, u64)>,
@@ -174,6 +179,8 @@ impl Session {
             stop: None,
             panes: Panes::default(),
             points: Points::default(),
+            settings: Settings::default(),
+            listed: None,
             modules: Vec::new(),
             module_ends: None,
             journey: None,
@@ -461,6 +468,7 @@ impl Session {
             breakpoints: self.points.views(),
             modules: self.modules.iter().map(Module::view).collect(),
             link: self.link_view(),
+            flavor: self.settings.flavor,
         };
         let _ = self.updates.send(Update::View(Arc::new(view)));
     }

@@ -59,6 +59,8 @@ pub mod places;
 
 pub mod search;
 
+mod code;
+
 pub mod types;
 
 mod layout;

@@ -23,7 +23,6 @@ use nucleo_matcher::{
 };
 use rayon::{iter::ParallelIterator as _, slice::ParallelSlice as _};
 use rustc_hash::FxHashSet;
-use serde::Serialize;
 use std::{
     cell::RefCell,
     cmp::Reverse,
@@ -31,8 +30,7 @@ use std::{
 };
 
 /// What a name is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NameKind {
     /// A function.
     Function,
@@ -65,6 +63,21 @@ impl NameKind {
             Kind::Typedef => NameKind::Typedef,
             Kind::Base => NameKind::Base,
             Kind::Enumerator => NameKind::Enumerator,
+        }
+    }
+
+    /// Its name: `function`, `variable`, `struct`, …
+    pub fn word(self) -> &'static str {
+        match self {
+            NameKind::Function => "function",
+            NameKind::Variable => "variable",
+            NameKind::Struct => "struct",
+            NameKind::Union => "union",
+            NameKind::Enum => "enum",
+            NameKind::Typedef => "typedef",
+            NameKind::Base => "base",
+            NameKind::Enumerator => "enumerator",
+            NameKind::File => "file",
         }
     }
 
