@@ -13,12 +13,12 @@ use kgdb_tui::{
     base::addr::Addr,
     image::file::{Image, Kind},
     symbols::{
-        answer::{FunctionMatch, LineMiss, Location, TypeShape},
+        answer::{FunctionMatch, LineMiss, TypeShape, ValuePlace},
         image::DebugImage,
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{Frame, addr2line, as_readelf, gdb_lines, run, unwind_rows};
+use oracle::{addr2line, as_readelf, gdb_lines, run, unwind_rows};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -256,12 +256,10 @@ fn frames_are_those_of_addr2line_at_every_address() {
         let image = Image::open(&path).unwrap();
         let text = image.section(".text").unwrap();
         let addrs: Vec<u64> = (text.addr.0..text.addr.0 + text.size).collect();
-        let answers = addr2line(&path, None, &addrs);
+        let answers = addr2line(&path, &addrs);
         let lines = gdb_lines(&path, &addrs);
         let mut compared = 0;
-        for ((addr, want), line) in addrs.iter().zip(answers).zip(lines) {
-            let text = |f: Frame| (f.function, format!("{}:{}", f.file, f.line));
-            let mut want: Vec<(String, String)> = want.into_iter().map(text).collect();
+        for ((addr, mut want), line) in addrs.iter().zip(answers).zip(lines) {
             let mut have = frames_as_text(&symbols, *addr);
             // addr2line gives the padding between functions to the one before.
             if want[0].1.starts_with("??") || symbols.symbol_at(Addr(*addr)).is_none() {
@@ -557,7 +555,7 @@ fn types_and_variables_of_file_scope() {
     assert_eq!(symbols.type_size("struct hidden"), None);
     let variable = symbols.find_variable("first_request").unwrap();
     assert_eq!(symbols.type_name(variable.ty), "struct request");
-    let Location::Expression { bytes, .. } = &variable.location else { panic!("{variable:?}") };
+    let ValuePlace::Expression { bytes, .. } = &variable.location else { panic!("{variable:?}") };
     let at = symbols.symbol_addr("first_request").unwrap();
     assert_eq!(bytes[1..], at.0.to_le_bytes());
     let hidden = symbols.find_variable("hidden_place").unwrap();

@@ -7,6 +7,7 @@ use crate::{
         ImageError, layout, notes,
         open::{self, Bytes},
         symtab::{self, Symtab},
+        text::Outside,
         wanted,
     },
 };
@@ -85,6 +86,8 @@ pub struct Image {
     /// info only.
     body: Option<Box<Image>>,
     remarks: Vec<String>,
+    /// A module's code with its calls to the outside.
+    pub(super) outside: OnceLock<Outside>,
 }
 
 impl Image {
@@ -139,6 +142,7 @@ impl Image {
             symbols: OnceLock::new(),
             body: None,
             remarks: Vec::new(),
+            outside: OnceLock::new(),
         };
         image.build_id = image.find_build_id();
         Ok(image)
@@ -288,6 +292,11 @@ impl Image {
         }
         let start = usize::try_from(addr.0.wrapping_sub(section.addr.0)).ok()?;
         self.range(section.range?)?.get(start..start.checked_add(len)?)
+    }
+
+    /// The file, parsed.
+    pub(super) fn elf(&self) -> Option<Elf<'_>> {
+        parse(&self.bytes).ok()
     }
 
     fn range(&self, (offset, size): (u64, u64)) -> Option<&[u8]> {

@@ -29,6 +29,8 @@ pub mod layout;
 
 pub mod symtab;
 
+mod text;
+
 pub mod notes;
 
 pub mod locate;

@@ -233,7 +233,7 @@ impl Session {
         self.forget_modules();
         for wish in &mut self.points.wishes {
             // KASLR moves everything at the next boot.
-            if !wish.location.starts_with('*') {
+            if !wish.location.starts_with("*0x") {
                 wish.sites.clear();
                 wish.pending = Some("waits for the guest to stop again".into());
             }

@@ -5,6 +5,7 @@ use super::{
     breakpoints::Points,
     code::Code,
     find_vmlinux::Finder,
+    listing::Listed,
     load::{Loaded, Loader},
     module_files::Trees,
     modules::Module,
@@ -12,6 +13,7 @@ use super::{
     panes::Panes,
     repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
+    settings::Settings,
     snapshot::Snapshot,
     step::Journey,
     view::{CodeBook, Cost, LinkView, State, StopView, SymbolsView, TargetView, View},
@@ -107,6 +109,9 @@ pub struct Session {
     pub(super) stop: Option<StopView>,
     pub(super) panes: Panes,
     pub(super) points: Points,
+    pub(super) settings: Settings,
+    /// What `list` showed last.
+    pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
     /// Where .ko files are on this machine.
     pub(super) trees: Trees,
@@ -183,6 +188,8 @@ impl Session {
             stop: None,
             panes: Panes::default(),
             points: Points::default(),
+            settings: Settings::default(),
+            listed: None,
             modules: Vec::new(),
             trees: Trees::default(),
             finder: Finder::Idle,
@@ -475,6 +482,7 @@ impl Session {
             breakpoints: self.points.views(),
             modules: self.modules.iter().map(Module::view).collect(),
             link: self.link_view(),
+            flavor: self.settings.flavor,
         };
         let _ = self.updates.send(Update::View(Arc::new(view)));
     }

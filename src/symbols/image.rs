@@ -10,6 +10,7 @@ use crate::{
         cfi::Frames,
         load::{self, Loaded},
         names::Inlined,
+        search::Kept,
         units::Units,
     },
 };
@@ -34,6 +35,8 @@ pub struct DebugImage {
     pub(super) lines: Cache<String, CodeLines>,
     /// Inlined instances by function.
     pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
+    /// Names for searches.
+    pub(super) names: Kept,
 }
 
 impl DebugImage {
@@ -58,6 +61,7 @@ impl DebugImage {
             layouts: Cache::new(),
             lines: Cache::new(),
             inlined: Cache::new(),
+            names: Kept::default(),
         }))
     }
 

@@ -57,22 +57,34 @@ pub struct Frame {
 /// module its addresses count from the start of a section.
 pub fn addr2line_of(path: &Path, image: &Image, addrs: &[FileAddr]) -> Vec<Vec<Frame>> {
     if image.kind() != Kind::Relocatable {
-        return addr2line(path, None, &addrs.iter().map(|addr| addr.0).collect::<Vec<_>>());
+        return frames(path, None, &addrs.iter().map(|addr| addr.0).collect::<Vec<_>>());
     }
     let mut out = vec![Vec::new(); addrs.len()];
     for section in image.sections().iter().filter(|section| section.exec) {
         let inside: Vec<usize> =
             (0..addrs.len()).filter(|&at| section.contains(addrs[at])).collect();
         let offsets: Vec<u64> = inside.iter().map(|&at| addrs[at].0 - section.addr.0).collect();
-        for (at, frames) in inside.into_iter().zip(addr2line(path, Some(&section.name), &offsets)) {
+        for (at, frames) in
+            inside.into_iter().zip(self::frames(path, Some(&section.name), &offsets))
+        {
             out[at] = frames;
         }
     }
     out
 }
 
-/// The same at addresses of the file, or offsets into one section of it.
-pub fn addr2line(path: &Path, section: Option<&str>, addrs: &[u64]) -> Vec<Vec<Frame>> {
+/// The same as text, (function, file:line), at addresses of a linked file.
+pub fn addr2line(path: &Path, addrs: &[u64]) -> Vec<Vec<(String, String)>> {
+    let place = |frame: &Frame| match frame.line {
+        0 => format!("{}:?", frame.file),
+        line => format!("{}:{line}", frame.file),
+    };
+    let text = |frame: Frame| (frame.function.clone(), place(&frame));
+    let frames = frames(path, None, addrs);
+    frames.into_iter().map(|frames| frames.into_iter().map(text).collect()).collect()
+}
+
+fn frames(path: &Path, section: Option<&str>, addrs: &[u64]) -> Vec<Vec<Frame>> {
     if addrs.is_empty() {
         return Vec::new();
     }
