@@ -239,14 +239,14 @@ fn debug_info_is_found_beside_by_its_link_and_by_build_id() {
         fs::create_dir_all(&home).unwrap();
         let there = home.join(debug.file_name().unwrap());
         fs::rename(&hidden, &there).unwrap();
-        check(&whole, &[tree.clone()], &there);
-        check(&there, &[tree.clone()], &there);
+        check(&whole, std::slice::from_ref(&tree), &there);
+        check(&there, std::slice::from_ref(&tree), &there);
         // By build-id.
         let hex = kgdb_tui::image::notes::hex(&id);
         let by_id = tree.join(".build-id").join(&hex[..2]).join(format!("{}.debug", &hex[2..]));
         fs::create_dir_all(by_id.parent().unwrap()).unwrap();
         fs::rename(&there, &by_id).unwrap();
-        check(&whole, &[tree.clone()], &by_id);
+        check(&whole, std::slice::from_ref(&tree), &by_id);
         // Nowhere: the symbol table is left.
         let image = open(&whole, &[]);
         assert!(!image.has_dwarf() && image.symbols().named("entry").next().is_some());
