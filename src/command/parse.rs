@@ -94,6 +94,16 @@ pub fn required(args: &str, what: &str) -> Result<String, String> {
     if args.is_empty() { Err(format!("{what} is missing")) } else { Ok(args.to_string()) }
 }
 
+/// `/o` before the argument of `ptype`.
+pub fn offsets_flag(args: &str) -> Result<(bool, &str), String> {
+    let Some(rest) = args.strip_prefix('/') else { return Ok((false, args)) };
+    let (flags, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    match flags {
+        "o" => Ok((true, name.trim())),
+        _ => Err(format!("'/{flags}' is not known; /o shows offsets")),
+    }
+}
+
 /// `x/FMT ADDR`: a count, then format and size letters in any order.
 pub fn examine(args: &str) -> Result<Parsed, String> {
     let (mut count, mut unit, mut format) = (1, None, 'x');
@@ -168,6 +178,17 @@ mod tests {
         assert!(parse("x/0x 1").is_err());
         assert!(parse("x/99999x 1").is_err());
         assert!(parse("x/8gx").is_err());
+    }
+
+    #[test]
+    fn ptype_takes_its_flag_with_and_without_a_space() {
+        for line in ["ptype/o struct page", "ptype /o struct page", "ptype/o  struct page"] {
+            assert_eq!(request(line), Request::Type("struct page".into(), true), "{line}");
+        }
+        assert_eq!(request("ptype u32"), Request::Type("u32".into(), false));
+        assert!(parse("ptype/x u32").unwrap_err().to_string().contains("/o shows offsets"));
+        assert!(parse("ptype /o").is_err());
+        assert_eq!(request("whatis vfs_read"), Request::WhatIs("vfs_read".into()));
     }
 
     #[test]

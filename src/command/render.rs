@@ -58,6 +58,10 @@ pub fn answer(answer: &Answer) -> String {
             format!("{mark} {}{symbol}:  {}", insn.address, insn.text)
         })),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Type(described) => match &described.summary {
+            Some(summary) => format!("{}\n{summary}", described.text),
+            None => described.text.clone(),
+        },
         Answer::Names { names, truncated } => {
             let more = if *truncated { "\n… and more; give a longer text" } else { "" };
             format!("{}{more}", names.join("\n"))

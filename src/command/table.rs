@@ -366,6 +366,27 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::Functions(parse::required(args, "a part of a name")?)),
     },
     CommandDef {
+        name: "ptype",
+        aliases: &[],
+        usage: "ptype [/o] TYPE|VARIABLE|FUNCTION",
+        help: "A type with its members; /o with their offsets, sizes and holes.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| {
+            let (offsets, name) = parse::offsets_flag(args)?;
+            ask(Request::Type(parse::required(name, "a type")?, offsets))
+        },
+    },
+    CommandDef {
+        name: "whatis",
+        aliases: &[],
+        usage: "whatis TYPE|VARIABLE|FUNCTION",
+        help: "The name of the type of something.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| ask(Request::WhatIs(parse::required(args, "a type")?)),
+    },
+    CommandDef {
         name: "info sources",
         aliases: &[],
         usage: "info sources",

@@ -142,6 +142,8 @@ pub enum Answer {
         /// Whether there are more than are listed.
         truncated: bool,
     },
+    /// A type.
+    Type(Box<TypeAnswer>),
     /// Plain text.
     Text {
         /// The text.
@@ -214,6 +216,54 @@ pub struct InsnAnswer {
     pub text: String,
     /// Whether the selected frame's pc is here.
     pub current: bool,
+}
+
+/// A type as batch reports it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TypeAnswer {
+    /// Its name as C writes it.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// It as gdb's `ptype` or `whatis` prints it.
+    pub text: String,
+    /// Bytes of a value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Of a struct or union: what it is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<MemberAnswer>,
+    /// Of a struct or union, with offsets: its figures in pahole's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+}
+
+/// One member of a struct or union as batch reports it.
+#[derive(Clone, Debug, Serialize)]
+pub struct MemberAnswer {
+    /// Its name; empty for an anonymous struct or union.
+    pub name: String,
+    /// The byte it starts in.
+    pub offset: u64,
+    /// Bytes of its type.
+    pub size: u64,
+    /// Of a bit field: the first bit in that byte.
+    pub bit: Option<u32>,
+    /// Of a bit field: how many bits.
+    pub bits: Option<u32>,
+    /// Its type as C writes it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Unused bytes and bits after it.
+    pub hole: Option<HoleAnswer>,
+}
+
+/// Unused space in a struct as batch reports it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct HoleAnswer {
+    /// Whole bytes.
+    pub bytes: u64,
+    /// Bits besides them.
+    pub bits: u32,
 }
 
 fn as_map<S: serde::Serializer>(

@@ -80,6 +80,8 @@ impl Session {
             Request::SourceFiles => {
                 Ok(Answer::Names { names: self.usable_symbols().files(), truncated: false })
             }
+            Request::Type(name, offsets) => self.type_of(&name, offsets),
+            Request::WhatIs(name) => self.what_is(&name),
             Request::Modules => {
                 if self.need_stopped().is_ok() {
                     self.read_modules().await?;
@@ -250,7 +252,7 @@ impl Session {
 
     /// Symbols for questions: the guest's when they are proven; without a
     /// guest, the file's own.
-    fn usable_symbols(&self) -> Symbols {
+    pub(super) fn usable_symbols(&self) -> Symbols {
         match self.state {
             State::Offline => self.code.symbols(),
             _ => self.guest_symbols(),

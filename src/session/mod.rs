@@ -29,6 +29,7 @@ mod repair;
 mod resolve;
 mod snapshot;
 mod step;
+mod types;
 mod unload;
 mod way_out;
 mod wire;

@@ -91,6 +91,10 @@ pub enum Request {
     Functions(String),
     /// Source files known to the symbols.
     SourceFiles,
+    /// A type with its members (`ptype`), with offsets if asked for (`/o`).
+    Type(String, bool),
+    /// The name of a type, or of the type of something (`whatis`).
+    WhatIs(String),
     /// Every breakpoint.
     Breakpoints,
     /// Modules of the guest, with their symbols' state.

@@ -55,6 +55,22 @@ mod sites;
 
 pub mod types;
 
+mod node;
+
+mod from_dwarf;
+
+mod btf;
+
+mod btf_source;
+
+mod from_btf;
+
+mod written;
+
+mod offsets;
+
+pub mod describe;
+
 mod layout;
 
 mod scope;
