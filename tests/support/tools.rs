@@ -18,7 +18,7 @@ use std::{
 };
 
 /// What tests need besides the guest's own packages.
-const WITNESSES: &[Probe] = &[("gdb", "gdb"), ("binutils", "readelf")];
+const WITNESSES: &[Probe] = &[("gdb", "gdb"), ("binutils", "readelf"), ("dwarves", "pahole")];
 
 /// A program to run; installed first if it is not there.
 ///
