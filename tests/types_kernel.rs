@@ -84,8 +84,10 @@ fn ptype_prints_what_gdb_prints() {
     let symbols = kernel();
     let chosen = some(names(), 250, 7);
     assert!(chosen.len() >= 200);
-    let commands: Vec<String> =
-        chosen.iter().flat_map(|name| [format!("ptype {name}"), format!("ptype /o {name}")]).collect();
+    let commands: Vec<String> = chosen
+        .iter()
+        .flat_map(|name| [format!("ptype {name}"), format!("ptype /o {name}")])
+        .collect();
     let answers = match std::env::var_os("GDB_OUT") {
         Some(path) => std::fs::read_to_string(path)
             .unwrap()
@@ -94,7 +96,9 @@ fn ptype_prints_what_gdb_prints() {
             .map(|part| part.split_once('\n').unwrap())
             .map(|(name, text)| (format!("ptype {name}"), text.trim_end().to_owned()))
             .collect(),
-        None => commands.iter().cloned().zip(gdb_outputs(&vmlinux(), &commands)).collect::<Vec<_>>(),
+        None => {
+            commands.iter().cloned().zip(gdb_outputs(&vmlinux(), &commands)).collect::<Vec<_>>()
+        }
     };
     let mut differ = Vec::new();
     for (command, want) in &answers {
@@ -112,6 +116,8 @@ fn ptype_prints_what_gdb_prints() {
         }
     }
     println!("{} compared, {} differ", answers.len(), differ.len());
-    if let Some(path) = std::env::var_os("DIFF_OUT") { std::fs::write(path, differ.join("=====\n")).unwrap(); }
+    if let Some(path) = std::env::var_os("DIFF_OUT") {
+        std::fs::write(path, differ.join("=====\n")).unwrap();
+    }
     assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), answers.len(), differ.join("\n"));
 }

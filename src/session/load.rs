@@ -129,10 +129,18 @@ impl Session {
             Loaded::Opened(path, image) if is_vmlinux(&path) => {
                 self.target.vmlinux_build_id = image.image().build_id().map(text::hex);
                 if !image.image().has_dwarf() {
+                    let what = match image.has_btf() {
+                        true => {
+                            "types come from BTF, functions from the symbol table, and there are no lines or local variables"
+                        }
+                        false => {
+                            "functions are named from its symbol table, but there are no lines, types or variables"
+                        }
+                    };
                     self.say(
                         Level::Warning,
                         format!(
-                            "{} has no debug info: functions are named from its symbol table, but there are no lines, types or variables; the file that has them is in linux-image-*-dbg, a ddeb, or kernel-debuginfo",
+                            "{} has no debug info: {what}; the file that has them is in linux-image-*-dbg, a ddeb, or kernel-debuginfo",
                             path.display()
                         ),
                     );

@@ -2,8 +2,8 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    dwarf::{Entry, Value, die, number},
-    node::{Encoding, Field, Function, Node, Opened, Types},
+    dwarf::{At, Entry, Value, number},
+    node::{Described, Encoding, Field, Function, Node, Types},
     types::type_ref,
 };
 use gimli::{AttributeValue, DwTag, Operation};
@@ -12,92 +12,90 @@ use gimli::{AttributeValue, DwTag, Operation};
 /// 1,000, its largest struct 300.
 const MAX_CHILDREN: usize = 20_000;
 
-impl<'a> Opened<'a> {
-    /// The type an entry has; none is `void`.
-    fn type_of(&self, entry: &Entry<'a>) -> TypeRef {
-        let value = self.unit.inherited(entry, gimli::DW_AT_type);
+impl<'a> Described<'a> {
+    /// The type an entry of this image has; none is `void`.
+    fn type_of(&self, at: &At<'a>) -> TypeRef {
+        let value = at.unit.inherited(&at.entry, gimli::DW_AT_type);
         value
-            .and_then(|value| type_ref(self.placed, &self.unit, value))
+            .and_then(|(unit, value)| type_ref(self.placed, &unit, value))
             .unwrap_or(TypeRef::void_of(self.placed))
     }
 
-    fn own_name(&self, entry: &Entry<'a>) -> Option<String> {
-        entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name))
-    }
-
-    /// The number of elements in each dimension of an array.
-    fn counts(&self, array: &Entry<'a>) -> Vec<Option<u64>> {
-        let subranges = self.unit.children(die(array), &[gimli::DW_TAG_subrange_type]);
-        let count = |range: &Entry<'a>| {
-            number(range.attr_value(gimli::DW_AT_count)).or_else(|| {
-                // `-1` of any width is how `[0]` comes.
-                let bound = match range.attr_value(gimli::DW_AT_upper_bound)? {
-                    AttributeValue::Sdata(bound) => bound as u64,
-                    value => number(Some(value))?,
-                };
-                let bound = if bound == u64::from(u32::MAX) { u64::MAX } else { bound };
-                Some(bound.wrapping_add(1))
-            })
-        };
-        subranges.iter().map(count).collect()
-    }
-
     /// The type of a function, also of one that is defined.
-    fn function(&self, entry: &Entry<'a>) -> Function {
+    fn function(&self) -> Function {
         let tags = [gimli::DW_TAG_formal_parameter, gimli::DW_TAG_unspecified_parameters];
         let mut parameters = Vec::new();
         let mut variadic = false;
-        for child in self.unit.children(die(entry), &tags).iter().take(MAX_CHILDREN) {
-            match child.tag() {
+        for child in self.at.children(&tags).iter().take(MAX_CHILDREN) {
+            match child.entry.tag() {
                 gimli::DW_TAG_formal_parameter => parameters.push(self.type_of(child)),
                 _ => variadic = true,
             }
         }
-        let prototyped = self.unit.inherited(entry, gimli::DW_AT_prototyped).is_some();
-        Function { result: self.type_of(entry), parameters, variadic, prototyped }
+        let prototyped = self.at.unit.inherited(&self.at.entry, gimli::DW_AT_prototyped).is_some();
+        Function { result: self.type_of(&self.at), parameters, variadic, prototyped }
     }
+}
+
+fn own_name(at: &At<'_>) -> Option<String> {
+    at.attr(gimli::DW_AT_name).and_then(|name| at.unit.string(name))
+}
+
+/// The number of elements in each dimension of an array.
+fn counts(array: &At<'_>) -> Vec<Option<u64>> {
+    let count = |range: &At<'_>| {
+        number(range.attr(gimli::DW_AT_count)).or_else(|| {
+            // `-1` of any width is how `[0]` comes.
+            let bound = match range.attr(gimli::DW_AT_upper_bound)? {
+                AttributeValue::Sdata(bound) => bound as u64,
+                value => number(Some(value))?,
+            };
+            let bound = if bound == u64::from(u32::MAX) { u64::MAX } else { bound };
+            Some(bound.wrapping_add(1))
+        })
+    };
+    array.children(&[gimli::DW_TAG_subrange_type]).iter().map(count).collect()
 }
 
 /// What a type is; `None` where its entry is none. A function that is defined
 /// counts as its type.
-pub(super) fn node(types: &Types<'_>, of: &Opened<'_>, ty: TypeRef) -> Option<Node> {
-    let entry = of.unit.entry(ty.die)?;
+pub(super) fn node(of: &Described<'_>) -> Option<Node> {
+    let Described { placed, at } = of;
     // An instance of a function may have lost parameters to the optimizer.
-    if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin) {
-        let origin = type_ref(of.placed, &of.unit, origin).filter(|&origin| origin != ty)?;
-        return Some((*types.node(origin)).clone());
+    if let Some(origin) = at.attr(gimli::DW_AT_abstract_origin) {
+        let origin = at.unit.referred(origin)?;
+        // Abstract functions have no origin of their own.
+        let whole = origin.attr(gimli::DW_AT_abstract_origin).is_none();
+        return whole.then(|| node(&Described { placed, at: origin }))?;
     }
-    let declared = entry.attr_value(gimli::DW_AT_declaration).is_some();
-    let size = || number(entry.attr_value(gimli::DW_AT_byte_size)).filter(|_| !declared);
-    Some(match entry.tag() {
+    let declared = at.attr(gimli::DW_AT_declaration).is_some();
+    let size = || number(at.attr(gimli::DW_AT_byte_size)).filter(|_| !declared);
+    let name = || own_name(at);
+    let target = || of.type_of(at);
+    Some(match at.entry.tag() {
         gimli::DW_TAG_base_type => Node::Base {
-            name: of.own_name(&entry).unwrap_or_else(|| "?".to_owned()),
+            name: name().unwrap_or_else(|| "?".to_owned()),
             size: size().unwrap_or(0),
-            encoding: encoding(&entry, size().unwrap_or(0)),
+            encoding: encoding(&at.entry, size().unwrap_or(0)),
         },
         gimli::DW_TAG_pointer_type => Node::Pointer {
-            size: size().unwrap_or_else(|| of.unit.unit.header.address_size().into()),
-            target: of.type_of(&entry),
+            size: size().unwrap_or_else(|| at.unit.unit.header.address_size().into()),
+            target: target(),
         },
-        tag @ (gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type) => Node::Composite {
-            union: tag == gimli::DW_TAG_union_type,
-            name: of.own_name(&entry),
-            size: size(),
-        },
-        gimli::DW_TAG_enumeration_type => Node::Enum { name: of.own_name(&entry), size: size() },
-        gimli::DW_TAG_typedef => Node::Typedef {
-            name: of.own_name(&entry).unwrap_or_else(|| "?".to_owned()),
-            target: of.type_of(&entry),
-        },
-        gimli::DW_TAG_array_type => Node::Array {
-            element: of.type_of(&entry),
-            counts: of.counts(&entry),
-            vector: entry.attr_value(gimli::DW_AT_GNU_vector).is_some(),
-        },
-        gimli::DW_TAG_subroutine_type | gimli::DW_TAG_subprogram => {
-            Node::Function(of.function(&entry))
+        tag @ (gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type) => {
+            Node::Composite { union: tag == gimli::DW_TAG_union_type, name: name(), size: size() }
         }
-        tag => Node::Qualified { word: qualifier(tag)?, target: of.type_of(&entry) },
+        gimli::DW_TAG_enumeration_type => Node::Enum { name: name(), size: size() },
+        gimli::DW_TAG_typedef => {
+            Node::Typedef { name: name().unwrap_or_else(|| "?".to_owned()), target: target() }
+        }
+        gimli::DW_TAG_array_type => Node::Array {
+            element: target(),
+            counts: counts(at),
+            vector: at.attr(gimli::DW_AT_GNU_vector).is_some(),
+        },
+        gimli::DW_TAG_subroutine_type | gimli::DW_TAG_subprogram => Node::Function(of.function()),
+        tag => Node::Qualified { word: qualifier(tag)?, target: target() },
     })
 }
 
@@ -126,19 +124,18 @@ fn encoding(entry: &Entry<'_>, size: u64) -> Encoding {
 }
 
 /// The members of a struct or union in their order.
-pub(super) fn members<'a>(types: &Types<'_>, of: &Opened<'a>, ty: TypeRef) -> Vec<Field> {
-    let children = of.unit.children(ty.die, &[gimli::DW_TAG_member]);
-    let field = |child: &Entry<'a>| {
+pub(super) fn members<'a>(types: &Types<'_>, of: &Described<'a>) -> Vec<Field> {
+    let field = |child: &At<'a>| {
         let ty = of.type_of(child);
-        let at = child.attr_value(gimli::DW_AT_data_member_location);
         // A member of a union has no location: it is at the start.
-        let offset = match at {
-            Some(value) => member_offset(of.unit.unit.encoding(), value)?,
+        let offset = match child.attr(gimli::DW_AT_data_member_location) {
+            Some(value) => member_offset(child.unit.unit.encoding(), value)?,
             None => 0,
         };
-        let (bit, bits) = bit_field(child, offset, || types.size(ty).unwrap_or(0));
-        Some(Field { name: of.own_name(child).unwrap_or_default(), ty, bit, bits })
+        let (bit, bits) = bit_field(&child.entry, offset, || types.size(ty).unwrap_or(0));
+        Some(Field { name: own_name(child).unwrap_or_default(), ty, bit, bits })
     };
+    let children = of.at.children(&[gimli::DW_TAG_member]);
     children.iter().take(MAX_CHILDREN).filter_map(field).collect()
 }
 
@@ -180,11 +177,9 @@ fn bit_field(child: &Entry<'_>, offset: u64, size: impl Fn() -> u64) -> (u64, Op
 }
 
 /// The enumerators of an enumeration in their order.
-pub(super) fn enumerators<'a>(of: &Opened<'a>, ty: TypeRef) -> Vec<(String, i64)> {
-    let children = of.unit.children(ty.die, &[gimli::DW_TAG_enumerator]);
-    let value = |entry: &Entry<'a>| {
-        Some((of.own_name(entry)?, constant(entry.attr_value(gimli::DW_AT_const_value)?)?))
-    };
+pub(super) fn enumerators(of: &Described<'_>) -> Vec<(String, i64)> {
+    let value = |at: &At<'_>| Some((own_name(at)?, constant(at.attr(gimli::DW_AT_const_value)?)?));
+    let children = of.at.children(&[gimli::DW_TAG_enumerator]);
     children.iter().take(MAX_CHILDREN).filter_map(value).collect()
 }
 

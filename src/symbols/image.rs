@@ -11,6 +11,7 @@ use crate::{
         cfi::Frames,
         load::{self, Loaded},
         names::Inlined,
+        units::Units,
     },
 };
 use std::{
@@ -21,6 +22,7 @@ use std::{
 /// An ELF file and, once loaded, its DWARF.
 pub struct DebugImage {
     image: Image,
+    units: OnceLock<Units>,
     loaded: OnceLock<Loaded>,
     frames: OnceLock<Frames>,
     /// Its BTF, once it was asked for; `None` when it is damaged.
@@ -40,6 +42,7 @@ impl DebugImage {
     pub fn open(path: &Path) -> Result<Arc<DebugImage>, SymbolsError> {
         Ok(Arc::new(DebugImage {
             image: Image::open(path)?,
+            units: OnceLock::new(),
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
             btf: OnceLock::new(),
@@ -65,7 +68,8 @@ impl DebugImage {
         if self.loaded.get().is_some() {
             return Ok(());
         }
-        let loaded = load::load(&self.image, progress, cancel)?;
+        let units = self.read_units()?;
+        let loaded = load::load(&self.image, units, progress, cancel)?;
         // When two threads loaded at once, either result is right.
         let _ = self.loaded.set(loaded);
         progress(1.0);
@@ -88,8 +92,24 @@ impl DebugImage {
         self.loaded().map(|loaded| loaded.comp_dirs.clone()).unwrap_or_default()
     }
 
+    fn read_units(&self) -> Result<&Units, SymbolsError> {
+        if self.units.get().is_none() {
+            if !self.image.has_dwarf() {
+                return Err(SymbolsError::NoDwarf(self.image.path().to_owned()));
+            }
+            // When two threads read them at once, either result is right.
+            let _ = self.units.set(Units::read(&self.image)?);
+        }
+        Ok(self.units.get_or_init(Units::default))
+    }
+
     pub(super) fn loaded(&self) -> Option<&Loaded> {
         self.loaded.get()
+    }
+
+    /// The units, once they are read.
+    pub(super) fn units(&self) -> Option<&Units> {
+        self.units.get()
     }
 
     /// The call frame descriptions; needs no loading.
@@ -103,7 +123,7 @@ impl DebugImage {
         if let Some(function) = loaded.function_at(addr) {
             return Some(function.unit);
         }
-        let ranges = &loaded.unit_ranges;
+        let ranges = self.units()?.ranges();
         let after = ranges.partition_point(|range| range.start <= addr.0);
         // Ranges of units may overlap where a compiler is careless; the
         // nearest start is the tightest.

@@ -150,7 +150,10 @@ impl Names {
 
     fn note_function<'a>(&mut self, unit: &Unit<'a>, die: u32, facts: &Facts<'a>) {
         let ranges = unit.code(facts.low, facts.high, facts.ranges);
-        if ranges.is_empty() && !facts.inline {
+        // Before link-time optimization nothing is known to be inlined, and
+        // every function that other units have instances of looks so.
+        let described = facts.inline || !facts.declaration && facts.origin.is_none();
+        if ranges.is_empty() && !described {
             return;
         }
         if let Some(name) = name_of(unit, facts) {
@@ -223,15 +226,17 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
 }
 
 /// The name of an entry, or of what it is an instance or definition of.
-fn name_of(unit: &Unit<'_>, facts: &Facts<'_>) -> Option<NameRef> {
-    let value = match (facts.name, facts.origin) {
-        (Some(value), _) => value,
+fn name_of<'a>(unit: &Unit<'a>, facts: &Facts<'a>) -> Option<NameRef> {
+    let (other, value) = match (facts.name, facts.origin) {
+        (Some(value), _) => (None, value),
         (None, Some(origin)) => {
-            let entry = unit.referred(origin)?;
-            unit.inherited(&entry, gimli::DW_AT_name)?
+            let at = unit.referred(origin)?;
+            let (unit, value) = at.unit.inherited(&at.entry, gimli::DW_AT_name)?;
+            (Some(unit), value)
         }
         (None, None) => return None,
     };
+    let unit = other.as_ref().unwrap_or(unit);
     if let AttributeValue::DebugStrRef(offset) = value {
         return u32::try_from(offset.0).ok().filter(|at| at & IN_INFO == 0).map(NameRef);
     }

@@ -49,7 +49,7 @@ impl Rows {
     /// Decodes the line table of a unit; what comes before damage is kept.
     pub fn read(unit: &Unit<'_>) -> Rows {
         let mut out = Rows::default();
-        let Some(program) = unit.unit.line_program.clone() else { return out };
+        let Some(program) = unit.line_program().cloned() else { return out };
         let mut rows = program.rows();
         let mut first = 0;
         // Of the rows of one line in a row: whether there was a discriminator,
@@ -144,20 +144,17 @@ impl Rows {
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
     pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
-        match self.loaded().and_then(|loaded| loaded.heads.get(unit.number as usize)) {
-            Some(head) => head.rows.get_or_init(|| Arc::new(Rows::read(unit))).clone(),
-            None => Arc::default(),
-        }
+        unit.head.rows.get_or_init(|| Arc::new(Rows::read(unit))).clone()
     }
 }
 
 /// The file of an index of a unit's line table.
 pub(super) fn source_file(unit: &Unit<'_>, index: u64) -> Option<SourceFile> {
-    let program = unit.unit.line_program.as_ref()?;
+    let program = unit.line_program()?;
     let header = program.header();
     let file = header.file(index)?;
     let name = unit.string(file.path_name())?;
-    let comp_dir = unit.unit.comp_dir.map(|dir| dir.to_string_lossy().into_owned());
+    let comp_dir = unit.comp_dir();
     let dir = file.directory(header).and_then(|dir| unit.string(dir));
     // Directory 0 is the unit's own, said again (DWARF 5) or implied.
     let dir = dir.filter(|dir| file.directory_index() != 0 && Some(dir) != comp_dir.as_ref());
@@ -207,7 +204,7 @@ type Use = (u32, u32);
 impl Files {
     /// Reads the file table of a unit's line program.
     pub fn read(&mut self, unit: &Unit<'_>) {
-        let Some(program) = &unit.unit.line_program else { return };
+        let Some(program) = unit.line_program() else { return };
         let header = program.header();
         // Files count from 1 before DWARF 5.
         let first = if header.version() >= 5 { 0 } else { 1 };
@@ -293,7 +290,7 @@ impl Symbols {
 impl DebugImage {
     /// Where the next unit's code starts after `addr`.
     fn next_unit(&self, addr: FileAddr) -> Option<FileAddr> {
-        let ranges = &self.loaded()?.unit_ranges;
+        let ranges = self.units()?.ranges();
         let after = ranges.partition_point(|range| range.start <= addr.0);
         ranges.get(after).map(|range| FileAddr(range.start))
     }

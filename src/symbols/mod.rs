@@ -39,6 +39,8 @@ mod cache;
 
 mod load;
 
+mod units;
+
 mod dwarf;
 
 mod index;
@@ -71,9 +73,15 @@ mod offsets;
 
 pub mod describe;
 
+pub mod listing;
+
 mod layout;
 
 mod scope;
+
+pub mod globals;
+
+pub mod visible;
 
 mod cfi;
 

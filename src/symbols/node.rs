@@ -8,7 +8,7 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    dwarf::{MAX_HOPS, Unit},
+    dwarf::{At, MAX_HOPS, Unit},
     from_btf, from_dwarf,
     index::Kind,
     placed::{Placed, Symbols},
@@ -100,16 +100,17 @@ pub(super) struct Field {
     pub bits: Option<u32>,
 }
 
-/// A unit that was opened, and the image it is of.
-pub(super) struct Opened<'a> {
+/// An entry that describes a type, and the image it is in.
+pub(super) struct Described<'a> {
     pub placed: &'a Placed,
-    pub unit: Unit<'a>,
+    pub at: At<'a>,
 }
 
 /// Types as one question sees them.
 pub(super) struct Types<'a> {
     pub symbols: &'a Symbols,
-    units: RefCell<FxHashMap<(u32, u32), Option<Rc<Opened<'a>>>>>,
+    /// A unit of each image, from which its others are reached.
+    units: RefCell<FxHashMap<u32, (&'a Placed, Unit<'a>)>>,
     nodes: RefCell<FxHashMap<TypeRef, Rc<Node>>>,
 }
 
@@ -118,14 +119,23 @@ impl<'a> Types<'a> {
         Types { symbols, units: RefCell::default(), nodes: RefCell::default() }
     }
 
-    /// The unit that describes a type.
-    pub fn unit(&self, ty: TypeRef) -> Option<Rc<Opened<'a>>> {
-        let open = || {
-            let placed = self.symbols.image(ty.image)?;
-            let unit = Unit::open(&placed.image, ty.unit)?;
-            Some(Rc::new(Opened { placed, unit }))
+    /// The entry of a type that DWARF describes; a type that is only named
+    /// there and has a unit of its own is found in that.
+    fn entry(&self, ty: TypeRef) -> Option<Described<'a>> {
+        let known = self.units.borrow().get(&ty.image.0).cloned();
+        let (placed, unit) = match known {
+            Some((placed, unit)) => (placed, unit),
+            None => {
+                let placed = self.symbols.image(ty.image)?;
+                let unit = Unit::open(&placed.image, ty.unit)?;
+                self.units.borrow_mut().insert(ty.image.0, (placed, unit.clone()));
+                (placed, unit)
+            }
         };
-        self.units.borrow_mut().entry((ty.image.0, ty.unit)).or_insert_with(open).clone()
+        let at = unit.at((ty.unit, ty.die))?;
+        let signature = at.attr(gimli::DW_AT_signature);
+        let at = signature.and_then(|signature| at.unit.referred(signature)).unwrap_or(at);
+        Some(Described { placed, at })
     }
 
     /// What a type is.
@@ -136,7 +146,7 @@ impl<'a> Types<'a> {
         let node = match () {
             () if ty.is_void() => Some(Node::Void),
             () if ty.unit == BTF_UNIT => from_btf::node(self.symbols, ty),
-            () => self.unit(ty).and_then(|opened| from_dwarf::node(self, &opened, ty)),
+            () => self.entry(ty).and_then(|entry| from_dwarf::node(&entry)),
         };
         let node = Rc::new(node.unwrap_or(Node::Unknown));
         self.nodes.borrow_mut().insert(ty, node.clone());
@@ -147,7 +157,7 @@ impl<'a> Types<'a> {
     pub fn members(&self, ty: TypeRef) -> Vec<Field> {
         match ty.unit {
             BTF_UNIT => from_btf::members(self.symbols, ty),
-            _ => self.unit(ty).map(|opened| from_dwarf::members(self, &opened, ty)),
+            _ => self.entry(ty).map(|entry| from_dwarf::members(self, &entry)),
         }
         .unwrap_or_default()
     }
@@ -156,7 +166,7 @@ impl<'a> Types<'a> {
     pub fn enumerators(&self, ty: TypeRef) -> Vec<(String, i64)> {
         match ty.unit {
             BTF_UNIT => from_btf::enumerators(self.symbols, ty),
-            _ => self.unit(ty).map(|opened| from_dwarf::enumerators(&opened, ty)),
+            _ => self.entry(ty).map(|entry| from_dwarf::enumerators(&entry)),
         }
         .unwrap_or_default()
     }
@@ -174,7 +184,19 @@ impl<'a> Types<'a> {
         (at, Rc::new(Node::Unknown))
     }
 
-    /// The same, where it is described whole if it is only declared here.
+    /// A type without the typedefs it starts with; qualifiers behind them stay.
+    pub fn past_typedefs(&self, ty: TypeRef) -> TypeRef {
+        let mut at = ty;
+        for _ in 0..MAX_NAMES {
+            match &*self.node(at) {
+                Node::Typedef { target, .. } => at = *target,
+                _ => break,
+            }
+        }
+        at
+    }
+
+    /// The same as [`Types::plain`], where it is described whole if it is only declared here.
     pub fn whole(&self, ty: TypeRef) -> (TypeRef, Rc<Node>) {
         let (at, node) = self.plain(ty);
         let kind = match &*node {

@@ -24,7 +24,8 @@ impl TypeRef {
 
 /// The type a `DW_AT_type` refers to.
 pub(super) fn type_ref(placed: &Placed, unit: &Unit<'_>, value: Value<'_>) -> Option<TypeRef> {
-    Some(TypeRef { image: placed.id, unit: unit.number, die: unit.offset(value)? })
+    let (unit, die) = unit.target(value)?;
+    Some(TypeRef { image: placed.id, unit, die })
 }
 
 impl Symbols {

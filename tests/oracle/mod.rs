@@ -1,5 +1,7 @@
 //! Other tools as witnesses. A test whose tool cannot be had fails.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use kgdb_tui::symbols::answer::{CfaRule, CfiRow, RegRule};
 use std::path::Path;
 

@@ -18,7 +18,8 @@ use std::{
 };
 
 /// What tests need besides the guest's own packages.
-const WITNESSES: &[Probe] = &[("gdb", "gdb"), ("binutils", "readelf"), ("dwarves", "pahole")];
+const WITNESSES: &[Probe] =
+    &[("gdb", "gdb"), ("binutils", "readelf"), ("dwz", "dwz"), ("dwarves", "pahole")];
 
 /// A program to run; installed first if it is not there.
 ///
