@@ -13,7 +13,7 @@ use kgdb_tui::{
     base::addr::Addr,
     image::file::{Image, Kind},
     symbols::{
-        answer::{FunctionMatch, LineMiss, Location, TypeShape},
+        answer::{FunctionMatch, LineMiss, TypeShape, ValuePlace},
         image::DebugImage,
         placed::{Placement, Symbols, VMLINUX},
     },
@@ -555,7 +555,7 @@ fn types_and_variables_of_file_scope() {
     assert_eq!(symbols.type_size("struct hidden"), None);
     let variable = symbols.find_variable("first_request").unwrap();
     assert_eq!(symbols.type_name(variable.ty), "struct request");
-    let Location::Expression { bytes, .. } = &variable.location else { panic!("{variable:?}") };
+    let ValuePlace::Expression { bytes, .. } = &variable.location else { panic!("{variable:?}") };
     let at = symbols.symbol_addr("first_request").unwrap();
     assert_eq!(bytes[1..], at.0.to_le_bytes());
     let hidden = symbols.find_variable("hidden_place").unwrap();

@@ -4,11 +4,32 @@
 
 use crate::base::addr::Addr;
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, Mnemonic, OpKind,
+    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, IntelFormatter,
+    Mnemonic, OpKind,
 };
 
 /// The longest x86 instruction in bytes (Intel SDM volume 2, 2.3.11).
 pub const MAX_LEN: usize = 15;
+
+/// In whose style instructions are written (gdb: `set disassembly-flavor`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Flavor {
+    /// `mov %rax,8(%rsp)`: as the kernel's own sources and tools do.
+    #[default]
+    Att,
+    /// `mov QWORD PTR [rsp+8],rax`.
+    Intel,
+}
+
+impl Flavor {
+    /// gdb's word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Flavor::Att => "att",
+            Flavor::Intel => "intel",
+        }
+    }
+}
 
 /// Where control goes after an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +60,27 @@ pub struct Insn {
     pub addr: Addr,
     /// Its bytes as they are in the guest.
     pub bytes: Vec<u8>,
-    /// AT&T text as the kernel's own tools print it, with symbol names.
+    /// Its text, with symbol names.
     pub text: String,
     /// Where control goes after it.
     pub flow: Flow,
+    /// The address it names: a branch's target, or data at a distance from
+    /// the pc.
+    pub refers_to: Option<Addr>,
 }
 
 impl Insn {
     /// The address after it.
     pub fn next(&self) -> Addr {
         self.addr.offset(self.bytes.len() as u64)
+    }
+
+    /// Where it jumps to, when that is a fixed place; calls are no jumps.
+    pub fn jump(&self) -> Option<Addr> {
+        match self.flow {
+            Flow::Jump(target) | Flow::Branch(target) => Some(target),
+            _ => None,
+        }
     }
 }
 
@@ -57,7 +89,14 @@ pub type Namer<'a> = dyn Fn(Addr) -> Option<String> + 'a;
 
 /// Decodes up to `count` instructions from the bytes at `start`. Ends early at
 /// the end of `bytes`; an instruction cut off by that end is not returned.
-pub fn decode(start: Addr, bytes: &[u8], count: usize, name: &Namer<'_>) -> Vec<Insn> {
+pub fn decode(
+    start: Addr,
+    bytes: &[u8],
+    count: usize,
+    flavor: Flavor,
+    name: &Namer<'_>,
+) -> Vec<Insn> {
+    let mut formatter = formatter(flavor);
     let mut decoder = Decoder::with_ip(64, bytes, start.0, DecoderOptions::NONE);
     let mut out = Vec::new();
     let mut instruction = Instruction::default();
@@ -70,8 +109,9 @@ pub fn decode(start: Addr, bytes: &[u8], count: usize, name: &Namer<'_>) -> Vec<
         let raw = bytes[at..at + instruction.len()].to_vec();
         out.push(Insn {
             addr: Addr(instruction.ip()),
-            text: text(&instruction, name),
+            text: text(&instruction, &mut *formatter, name),
             flow: flow(&instruction),
+            refers_to: refers_to(&instruction).map(|(address, _)| Addr(address)),
             bytes: raw,
         });
     }
@@ -80,7 +120,7 @@ pub fn decode(start: Addr, bytes: &[u8], count: usize, name: &Namer<'_>) -> Vec<
 
 /// Decodes one instruction for its flow alone.
 pub fn decode_one(at: Addr, bytes: &[u8]) -> Option<Insn> {
-    decode(at, bytes, 1, &|_| None).pop()
+    decode(at, bytes, 1, Flavor::Att, &|_| None).pop()
 }
 
 fn flow(instruction: &Instruction) -> Flow {
@@ -102,25 +142,49 @@ fn flow(instruction: &Instruction) -> Flow {
     }
 }
 
-/// The text, with the name of a branch target or of a pc-relative operand
-/// after it as objdump does.
-fn text(instruction: &Instruction, name: &Namer<'_>) -> String {
-    let mut out = String::new();
-    let mut formatter = GasFormatter::new();
+fn formatter(flavor: Flavor) -> Box<dyn Formatter> {
+    let mut formatter: Box<dyn Formatter> = match flavor {
+        Flavor::Att => Box::new(GasFormatter::new()),
+        Flavor::Intel => Box::new(IntelFormatter::new()),
+    };
     let options = formatter.options_mut();
     options.set_uppercase_hex(false);
     options.set_branch_leading_zeros(false);
+    options.set_small_hex_numbers_in_decimal(false);
+    options.set_hex_prefix("0x");
+    options.set_hex_suffix("");
+    options.set_rip_relative_addresses(true);
+    // Intel's as gdb has it: `jmp 0x10`, `call 0x10`, sizes always said.
+    options.set_show_branch_size(false);
+    options.set_space_after_operand_separator(false);
+    if flavor == Flavor::Intel {
+        options.set_memory_size_options(iced_x86::MemorySizeOptions::Always);
+    }
+    formatter
+}
+
+/// The address that an operand names, and whether it is data's.
+fn refers_to(instruction: &Instruction) -> Option<(u64, bool)> {
+    (0..instruction.op_count()).find_map(|operand| match instruction.op_kind(operand) {
+        OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
+            Some((instruction.near_branch_target(), false))
+        }
+        OpKind::Memory if instruction.is_ip_rel_memory_operand() => {
+            Some((instruction.ip_rel_memory_address(), true))
+        }
+        _ => None,
+    })
+}
+
+/// The text, with the name of a branch's target after it, and the address and
+/// name of pc-relative data, as gdb and objdump do.
+fn text(instruction: &Instruction, formatter: &mut dyn Formatter, name: &Namer<'_>) -> String {
+    let mut out = String::new();
     formatter.format(instruction, &mut out);
-    for operand in 0..instruction.op_count() {
-        let address = match instruction.op_kind(operand) {
-            OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 => {
-                instruction.near_branch_target()
-            }
-            OpKind::Memory if instruction.is_ip_rel_memory_operand() => {
-                instruction.ip_rel_memory_address()
-            }
-            _ => continue,
-        };
+    if let Some((address, data)) = refers_to(instruction) {
+        if data {
+            out.push_str(&format!(" # 0x{address:x}"));
+        }
         if let Some(symbol) = name(Addr(address)) {
             out.push_str(&format!(" <{symbol}>"));
         }
@@ -154,15 +218,29 @@ mod tests {
     #[test]
     fn names_follow_the_operand() {
         let namer = |at: Addr| (at == Addr(0x1100)).then(|| "vfs_read".to_string());
-        let insns = decode(Addr(0x1000), &[0xe8, 0xfb, 0, 0, 0, 0xc3, 0xe8], 9, &namer);
+        let insns =
+            decode(Addr(0x1000), &[0xe8, 0xfb, 0, 0, 0, 0xc3, 0xe8], 9, Flavor::Att, &namer);
         assert_eq!(insns.len(), 2, "the cut-off call is not returned");
         assert_eq!(insns[0].text, "call 0x1100 <vfs_read>");
         assert_eq!(insns[1].addr, insns[0].next());
     }
 
     #[test]
+    fn both_flavors_name_data_by_its_address() {
+        let namer = |at: Addr| (at == Addr(0x1107)).then(|| "jiffies".to_string());
+        let text = |flavor, bytes: &[u8]| {
+            decode(Addr(0x1000), bytes, 1, flavor, &namer).pop().unwrap().text
+        };
+        let load = [0x48, 0x8b, 0x05, 0, 1, 0, 0];
+        assert_eq!(text(Flavor::Att, &load), "mov 0x100(%rip),%rax # 0x1107 <jiffies>");
+        assert_eq!(text(Flavor::Intel, &load), "mov rax,QWORD PTR [rip+0x100] # 0x1107 <jiffies>");
+        assert_eq!(text(Flavor::Intel, &[0x74, 0x0e]), "je 0x1010");
+        assert_eq!(text(Flavor::Att, &[0x83, 0xf8, 0x03]), "cmp $0x3,%eax");
+    }
+
+    #[test]
     fn bytes_that_are_no_instruction_are_said_to_be_so() {
-        let insns = decode(Addr(0), &[0x06; 40], 2, &|_| None);
+        let insns = decode(Addr(0), &[0x06; 40], 2, Flavor::Att, &|_| None);
         assert_eq!(insns[0].flow, Flow::Invalid);
     }
 }

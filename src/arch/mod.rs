@@ -3,6 +3,7 @@
 //! no files. x86_64 is the first; others are one more table.
 
 pub mod insn;
+pub mod jumps;
 pub mod x86_64;
 
 use crate::base::addr::Addr;

@@ -252,7 +252,12 @@ async fn wait_until_ready(
     loop {
         match tokio::time::timeout_at(deadline, updates.recv()).await {
             Ok(Some(Update::View(view))) => {
-                let loading = matches!(view.symbols, SymbolsView::Loading(_));
+                // A vmlinux that was not given is looked for at a stop.
+                let loading = match view.symbols {
+                    SymbolsView::Loading(_) => true,
+                    SymbolsView::Looking(_) => view.state.is_stopped(),
+                    _ => false,
+                };
                 match &view.state {
                     State::Stopped | State::Running { .. } | State::Offline if !loading => {
                         return Ok(());
@@ -271,6 +276,8 @@ async fn wait_until_ready(
             Ok(None) => return Err("the session ended".into()),
             Err(_) => {
                 let why = match last.as_ref().map(|view| &view.state) {
+                    // Only symbols are still awaited, and addresses answer.
+                    Some(State::Stopped) => return Ok(()),
                     Some(State::Connecting { why }) => why.clone(),
                     _ => "not ready".into(),
                 };

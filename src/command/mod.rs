@@ -2,6 +2,7 @@
 //! completion, so that these can't disagree.
 
 pub mod complete;
+pub mod listing;
 pub mod parse;
 pub mod render;
 pub mod table;

@@ -2,7 +2,7 @@
 
 use super::table::{COMMANDS, CommandDef};
 use super::{CommandError, Parsed};
-use crate::session::request::Request;
+use crate::session::request::{Disassembly, Listing, Part, Request};
 
 /// Parses one line: a command's name, one of its aliases, or a beginning of
 /// its name that fits no other command; then the argument text. A line that
@@ -141,6 +141,65 @@ pub fn examine(args: &str) -> Result<Parsed, String> {
     Ok(Parsed::Request(Request::Examine(count, unit, format, address)))
 }
 
+/// `list`, `list -`, `list LOCATION`, `list A,B`, `list A,`, `list ,B`.
+pub fn list(args: &str) -> Result<Parsed, String> {
+    let given = |text: &str| Some(text.trim()).filter(|t| !t.is_empty()).map(str::to_owned);
+    let listing = match (args.trim(), args.split_once(',')) {
+        ("" | "+", _) => Listing::On,
+        ("-", _) => Listing::Back,
+        (_, Some((start, end))) => match (given(start), given(end)) {
+            (None, None) => return Err("a location is missing beside ','".into()),
+            (start, end) => Listing::Range(start, end),
+        },
+        (place, None) => Listing::Around(place.to_owned()),
+    };
+    Ok(Parsed::Request(Request::List(listing)))
+}
+
+/// `disassemble [/LETTERS …] [LOCATION | START,END | START,+LENGTH]`.
+pub fn disassemble(args: &str) -> Result<Parsed, String> {
+    let mut asked = Disassembly::default();
+    let mut rest = args.trim();
+    while let Some(letters) = rest.strip_prefix('/') {
+        let end = letters.find(char::is_whitespace).unwrap_or(letters.len());
+        for letter in letters[..end].chars() {
+            match letter {
+                // gdb's /m puts the lines into the order of the source, which
+                // tears optimized code apart; its manual says to use /s.
+                's' | 'm' => asked.source = true,
+                'r' => asked.bytes = true,
+                'a' => asked.arrows = true,
+                _ => return Err(format!("'/{letter}' is none of /s, /r and /a")),
+            }
+        }
+        rest = letters[end..].trim_start();
+    }
+    asked.what = match rest.split_once(',') {
+        None if rest.is_empty() => Part::Here,
+        None => Part::Function(rest.to_owned()),
+        Some((start, end)) => {
+            let start = required(start.trim(), "the start")?;
+            let end = required(end.trim(), "the end, or +LENGTH")?;
+            match end.strip_prefix('+') {
+                Some(len) => {
+                    let number = crate::base::addr::parse_number(len.trim());
+                    let len = number.ok_or_else(|| format!("'{len}' is no length in bytes"))?;
+                    Part::Length(start, len)
+                }
+                None => Part::Range(start, end),
+            }
+        }
+    };
+    Ok(Parsed::Request(Request::Disassemble(asked)))
+}
+
+/// `set NAME VALUE`.
+pub fn set(args: &str) -> Result<Parsed, String> {
+    let (name, value) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+    let (name, value) = (required(name, "a setting")?, required(value.trim(), "its value")?);
+    Ok(Parsed::Request(Request::Set(name, value)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +248,43 @@ mod tests {
         assert!(parse("ptype/x u32").unwrap_err().to_string().contains("/o shows offsets"));
         assert!(parse("ptype /o").is_err());
         assert_eq!(request("whatis vfs_read"), Request::WhatIs("vfs_read".into()));
+    }
+
+    #[test]
+    fn listings_are_gdbs() {
+        let list = |line: &str| match request(line) {
+            Request::List(listing) => listing,
+            other => panic!("{other:?}"),
+        };
+        let own = |text: &str| Some(text.to_owned());
+        assert_eq!(list("list"), Listing::On);
+        assert_eq!(list("l -"), Listing::Back);
+        assert_eq!(list("list vfs_read"), Listing::Around("vfs_read".into()));
+        assert_eq!(list("list a.c:1 , +3"), Listing::Range(own("a.c:1"), own("+3")));
+        assert_eq!(list("list ,20"), Listing::Range(None, own("20")));
+        assert_eq!(list("list 10,"), Listing::Range(own("10"), None));
+        assert!(parse("list ,").is_err());
+        let code = |line: &str| match request(line) {
+            Request::Disassemble(asked) => asked,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(code("disas"), Disassembly::default());
+        let all = Disassembly {
+            source: true,
+            bytes: true,
+            arrows: true,
+            what: Part::Length("vfs_read".into(), 32),
+        };
+        assert_eq!(code("disassemble /rs /a vfs_read,+0x20"), all);
+        assert_eq!(code("disas 1,2").what, Part::Range("1".into(), "2".into()));
+        assert_eq!(code("disas/s f").what, Part::Function("f".into()));
+        assert!(parse("disas /z f").is_err());
+        assert!(parse("disas f,+x").is_err());
+        assert_eq!(
+            request("set disassembly-flavor intel"),
+            Request::Set("disassembly-flavor".into(), "intel".into())
+        );
+        assert!(parse("set listsize").is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Answers as text for people, in the shape gdb users know.
 
+use super::listing;
 use super::table::COMMANDS;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer};
@@ -37,26 +38,10 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Cpus { cpus } => lines(cpus.iter().map(cpu)),
         Answer::Target(view) => target(view),
         Answer::Link(view) => link(view),
-        Answer::Source { lines: source, first, line, .. } => {
-            lines(source.iter().zip(*first..).map(|(text, number)| {
-                let mark = if number == *line { '>' } else { ' ' };
-                format!("{mark}{number:>5}  {text}")
-            }))
-        }
-        Answer::Line { file, line, addresses, function } => {
-            let place = match (file, line) {
-                (Some(file), Some(line)) => format!("{file}:{line}"),
-                _ => "no line".into(),
-            };
-            let within = function.as_ref().map_or(String::new(), |f| format!(" in {f}"));
-            let at: Vec<_> = addresses.iter().map(Addr::to_string).collect();
-            format!("{place}{within} is at {}", at.join(", "))
-        }
-        Answer::Code { instructions } => lines(instructions.iter().map(|insn| {
-            let mark = if insn.current { "=>" } else { "  " };
-            let symbol = insn.symbol.as_ref().map_or(String::new(), |s| format!(" <{s}>"));
-            format!("{mark} {}{symbol}:  {}", insn.address, insn.text)
-        })),
+        Answer::Source(source) => listing::source(source),
+        Answer::Line { ranges, .. } => listing::line(ranges),
+        Answer::Code(code) => listing::code(code),
+        Answer::Matches { matches } => listing::matches(matches),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
         Answer::Type(described) => match &described.summary {
             Some(summary) => format!("{}\n{summary}", described.text),
@@ -167,23 +152,25 @@ fn register(name: &str, value: Addr) -> String {
 
 fn breakpoint(b: &BreakpointView) -> String {
     let mut out = format!("{:<3} {:<10} {:<8} {}", b.number, b.kind, b.state, b.location);
-    if let (Some(file), Some(line)) = (&b.file, b.line) {
-        let function = b.function.as_deref().unwrap_or("??");
-        let _ = write!(out, "  at {} in {function}, {file}:{line}", addresses(&b.sites));
-    } else if !b.sites.is_empty() {
-        let _ = write!(out, "  at {}", addresses(&b.sites));
+    match &b.places[..] {
+        [] => {}
+        [one] => {
+            let _ = write!(out, "  at {}", listing::place(one));
+        }
+        several => {
+            let _ = write!(out, "  at {} places", several.len());
+        }
     }
     if b.hits > 0 {
         let _ = write!(out, "  hit {}", times(b.hits));
     }
-    if let Some(why) = &b.why {
-        let _ = write!(out, "\n    {why}");
+    for words in b.why.iter().chain(&b.note) {
+        let _ = write!(out, "\n    {words}");
+    }
+    if b.places.len() > 1 {
+        let _ = write!(out, "\n{}", listing::places(b));
     }
     out
-}
-
-fn addresses(sites: &[Addr]) -> String {
-    sites.iter().map(Addr::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn times(count: u64) -> String {
@@ -236,6 +223,7 @@ fn target(t: &TargetView) -> String {
             ("CPUs", t.cpus.map_or_else(unknown, |cpus| cpus.to_string())),
         ]
         .into_iter()
+        .chain(t.looked.iter().map(|place| ("looked in", place.clone())))
         .map(|(name, value)| format!("{name:<15} {value}")),
     )
 }

@@ -8,7 +8,7 @@ use crate::{
     },
     eval::entry,
     symbols::{
-        answer::{ImageId, Location},
+        answer::{ImageId, ValuePlace},
         placed::Symbols,
     },
 };
@@ -79,13 +79,13 @@ pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 impl Context<'_> {
     /// Where the value is that `location` describes.
-    pub fn find(&self, location: &Location, image: ImageId) -> Result<Found, Absent> {
+    pub fn find(&self, location: &ValuePlace, image: ImageId) -> Result<Found, Absent> {
         match location {
-            Location::None => Err(Absent::OptimizedOut),
-            Location::Constant(bytes) => Ok(Found::Bytes(bytes.clone())),
+            ValuePlace::None => Err(Absent::OptimizedOut),
+            ValuePlace::Constant(bytes) => Ok(Found::Bytes(bytes.clone())),
             // An empty expression is DWARF's way to say the same as none.
-            Location::Expression { bytes, .. } if bytes.is_empty() => Err(Absent::OptimizedOut),
-            Location::Expression { bytes, encoding } => {
+            ValuePlace::Expression { bytes, .. } if bytes.is_empty() => Err(Absent::OptimizedOut),
+            ValuePlace::Expression { bytes, encoding } => {
                 let mut evaluation = evaluation(bytes, *encoding);
                 self.run(&mut evaluation, image, true)?;
                 self.assemble(evaluation.as_result())
@@ -290,7 +290,7 @@ mod tests {
     }
 
     fn find(bytes: &[u8]) -> Result<Found, Absent> {
-        let location = Location::Expression { bytes: bytes.to_vec(), encoding: ENCODING };
+        let location = ValuePlace::Expression { bytes: bytes.to_vec(), encoding: ENCODING };
         with(|context| context.find(&location, ImageId(0)))
     }
 

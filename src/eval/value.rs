@@ -6,7 +6,7 @@ use crate::{
         format::Formatter,
         location::{Absent, Context, Found},
     },
-    symbols::answer::{ImageId, Location, TypeRef, TypeShape},
+    symbols::answer::{ImageId, TypeRef, TypeShape, ValuePlace},
 };
 use std::fmt;
 
@@ -52,7 +52,7 @@ impl From<Absent> for Value {
 
 impl Context<'_> {
     /// The value of type `ty` at `location`.
-    pub fn value(&self, ty: TypeRef, location: &Location, image: ImageId) -> Value {
+    pub fn value(&self, ty: TypeRef, location: &ValuePlace, image: ImageId) -> Value {
         match self.find(location, image) {
             Ok(found) => self.value_at(ty, &found),
             // Its members tell which of them are there.

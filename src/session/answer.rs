@@ -96,18 +96,7 @@ pub enum Answer {
     /// The link's figures.
     Link(LinkView),
     /// Source lines.
-    Source {
-        /// The file as DWARF has it.
-        file: String,
-        /// Where it was found on this machine.
-        path: Option<PathBuf>,
-        /// The lines, with the first one's number.
-        first: u32,
-        /// Their text.
-        lines: Vec<String>,
-        /// The line in question.
-        line: u32,
-    },
+    Source(SourceAnswer),
     /// A line and its addresses.
     Line {
         /// The file as DWARF has it.
@@ -118,11 +107,15 @@ pub enum Answer {
         addresses: Vec<Addr>,
         /// The function there.
         function: Option<String>,
+        /// Each piece of code, with its line.
+        ranges: Vec<LineRange>,
     },
     /// Instructions.
-    Code {
-        /// The instructions.
-        instructions: Vec<InsnAnswer>,
+    Code(Box<CodeAnswer>),
+    /// Names that were searched.
+    Matches {
+        /// Best first.
+        matches: Vec<MatchAnswer>,
     },
     /// Memory.
     Memory {
@@ -203,8 +196,116 @@ impl StopAnswer {
     }
 }
 
+/// Source lines as batch reports them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SourceAnswer {
+    /// The file as DWARF has it.
+    pub file: String,
+    /// Where it was found on this machine.
+    pub path: Option<PathBuf>,
+    /// The number of the first line.
+    pub first: u32,
+    /// Their text.
+    pub lines: Vec<String>,
+    /// The line in question.
+    pub line: u32,
+    /// What is to be said before them: the function an address is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heading: Option<String>,
+    /// Other places of the same name, as locations.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
+}
+
+/// A piece of code that is of one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LineRange {
+    /// The file as DWARF has it; `None` where no line is known.
+    pub file: Option<String>,
+    /// The line that was asked for.
+    pub line: Option<u32>,
+    /// Where its code starts.
+    pub start: Addr,
+    /// One past its end; the same as `start` when the line has no code, and
+    /// `start` is that of a later line.
+    pub end: Addr,
+    /// `function+0x10` for the start.
+    pub start_symbol: Option<String>,
+    /// The same for the end.
+    pub end_symbol: Option<String>,
+    /// The function at the start (inlined ones count).
+    pub function: Option<String>,
+}
+
+/// A name that was searched.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MatchAnswer {
+    /// The name, or a file's path.
+    pub name: String,
+    /// `function`, `variable`, `struct`, `union`, `enum`, `typedef`, `base`,
+    /// `enumerator` or `file`.
+    pub kind: &'static str,
+    /// The file that declares it.
+    pub file: Option<String>,
+    /// The line of that.
+    pub line: Option<u32>,
+    /// The module; null for vmlinux.
+    pub module: Option<String>,
+    /// How well it fits; only comparable within one search.
+    pub score: u32,
+}
+
+/// A listing of instructions.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CodeAnswer {
+    /// The instructions, range after range.
+    pub instructions: Vec<InsnAnswer>,
+    /// The function they are all of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
+    /// What is listed; several when the function is in several parts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ranges: Vec<CodeRange>,
+    /// What is left out, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Source lines between the instructions, where they were asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<SourceRun>,
+    /// Whether raw bytes are to be shown.
+    #[serde(skip)]
+    pub bytes: bool,
+    /// Whether arrows are to be shown.
+    #[serde(skip)]
+    pub arrows: bool,
+}
+
+/// A part of a function, or another range of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct CodeRange {
+    /// The first address.
+    pub start: Addr,
+    /// One past the last.
+    pub end: Addr,
+}
+
+/// Source lines that come before an instruction.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SourceRun {
+    /// The instruction, by its place in the listing.
+    pub before: usize,
+    /// The file as DWARF has it.
+    pub file: String,
+    /// Whether the file is another than that of the run before.
+    pub new_file: bool,
+    /// The number of the first line.
+    pub first: u32,
+    /// Their text; `None` where the file is not on this machine.
+    pub lines: Vec<Option<String>>,
+}
+
 /// One instruction as batch reports it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct InsnAnswer {
     /// Where.
     pub address: Addr,
@@ -216,6 +317,17 @@ pub struct InsnAnswer {
     pub text: String,
     /// Whether the selected frame's pc is here.
     pub current: bool,
+    /// The address it names: a branch's target, or pc-relative data.
+    pub target: Option<Addr>,
+    /// That in words: `function+0x10`.
+    pub target_symbol: Option<String>,
+    /// The file of its line, as DWARF has it.
+    pub file: Option<String>,
+    /// The line.
+    pub line: Option<u32>,
+    /// Where it jumps to, when that is a fixed place; not for calls.
+    #[serde(skip)]
+    pub jump: Option<Addr>,
 }
 
 /// A type as batch reports it.

@@ -2,8 +2,9 @@
 //! are two things. [`Points`] keeps both and says what would make them agree.
 
 use super::request::BreakKind;
-use super::view::BreakpointView;
+use super::view::{BreakpointView, PlaceView};
 use crate::base::addr::Addr;
+use crate::symbols::places::CodePlace;
 use crate::target::limits;
 use std::collections::BTreeSet;
 
@@ -24,8 +25,26 @@ pub struct Site {
     pub file: Option<String>,
     /// The line it landed on.
     pub line: Option<u32>,
+    /// The module; `None` for vmlinux.
+    pub module: Option<String>,
+    /// The function out of line that an inlined copy is in.
+    pub inlined_into: Option<String>,
     /// What the stub said when it refused.
     pub refused: Option<String>,
+}
+
+impl From<CodePlace> for Site {
+    fn from(place: CodePlace) -> Site {
+        Site {
+            addr: place.addr,
+            function: place.function,
+            file: place.file.map(|file| file.name),
+            line: place.line,
+            module: place.module,
+            inlined_into: place.inlined_into,
+            refused: None,
+        }
+    }
 }
 
 /// A breakpoint as the user wished it.
@@ -45,6 +64,8 @@ pub struct Wish {
     pub sites: Vec<Site>,
     /// Why it is pending.
     pub pending: Option<String>,
+    /// What else is to be known of where it landed.
+    pub note: Option<String>,
 }
 
 /// Wishes and sites.
@@ -77,6 +98,7 @@ impl Points {
             hits: 0,
             sites: Vec::new(),
             pending: None,
+            note: None,
         });
         self.wishes.last_mut().expect("one was pushed just now")
     }
@@ -235,6 +257,32 @@ impl Wish {
             function: first.and_then(|site| site.function.clone()),
             file: first.and_then(|site| site.file.clone()),
             line: first.and_then(|site| site.line),
+            places: self.sites.iter().map(|site| self.place(site)).collect(),
+            note: self.note.clone(),
+        }
+    }
+
+    fn place(&self, site: &Site) -> PlaceView {
+        let same = |other: &&Site| other.function == site.function && other.file == site.file;
+        let alone = self.sites.iter().filter(same).count() == 1;
+        // A function's entry can be named by its file where that tells it
+        // from the others; an inlined copy has no name of its own.
+        let choose = match (&site.function, &site.file) {
+            (Some(function), Some(file)) if alone && site.inlined_into.is_none() => {
+                let module = site.module.as_ref().map_or(String::new(), |name| format!("{name}!"));
+                format!("{module}{file}:{function}")
+            }
+            _ => format!("*{}", site.addr),
+        };
+        PlaceView {
+            address: site.addr,
+            function: site.function.clone(),
+            file: site.file.clone(),
+            line: site.line,
+            module: site.module.clone(),
+            inlined_into: site.inlined_into.clone(),
+            choose,
+            refused: site.refused.clone(),
         }
     }
 }
@@ -244,7 +292,15 @@ mod tests {
     use super::*;
 
     fn site(addr: u64) -> Site {
-        Site { addr: Addr(addr), function: None, file: None, line: None, refused: None }
+        Site {
+            addr: Addr(addr),
+            function: None,
+            file: None,
+            line: None,
+            module: None,
+            inlined_into: None,
+            refused: None,
+        }
     }
 
     #[test]

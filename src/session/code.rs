@@ -1,14 +1,20 @@
 //! Symbols and sources, shared by the session and the faces.
 
+use super::listing::source_line;
 use super::options::Options;
-use super::resolve::{self, Here};
+use super::resolve::Standpoint;
+use super::settings::SETTINGS;
 use super::view::{CodeBook, Completes};
 use crate::source::{
     Sources,
     paths::{Lookup, Settings},
     text::Text,
 };
-use crate::symbols::{answer::SourceFile, placed::Symbols};
+use crate::symbols::{
+    answer::SourceFile,
+    placed::Symbols,
+    search::{Found, Searcher},
+};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -16,10 +22,10 @@ use std::{
 };
 
 /// What is known of the program: symbols of every image, and source files.
-#[derive(Debug)]
 pub struct Code {
     symbols: RwLock<Symbols>,
     sources: Mutex<Sources>,
+    searcher: Mutex<Searcher>,
 }
 
 /// A source file on this machine, or why there is none.
@@ -36,7 +42,11 @@ pub struct Mapped {
 impl Code {
     /// No symbols yet.
     pub fn new(sources: Sources) -> Code {
-        Code { symbols: RwLock::new(Symbols::new()), sources: Mutex::new(sources) }
+        Code {
+            symbols: RwLock::new(Symbols::new()),
+            sources: Mutex::new(sources),
+            searcher: Mutex::default(),
+        }
     }
 
     /// The symbols as they are now: a value that does not change under the
@@ -48,6 +58,30 @@ impl Code {
     /// Changes the symbols.
     pub fn update(&self, change: impl FnOnce(&mut Symbols)) {
         change(&mut self.symbols.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Looks for sources by other settings from now on.
+    pub fn look_around(&self, settings: Settings) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = Sources::new(settings);
+    }
+
+    /// Names that fit a text best. A text that goes on from the last one is
+    /// answered from what fitted that.
+    pub fn search(&self, symbols: &Symbols, text: &str, limit: usize) -> Vec<Found> {
+        let mut searcher = self.searcher.lock().unwrap_or_else(PoisonError::into_inner);
+        searcher.search(symbols, text, limit)
+    }
+
+    /// Adds a rule for source paths.
+    pub fn substitute(&self, from: String, to: PathBuf) {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.substitute(from, to);
+    }
+
+    /// The text of a file on this machine.
+    pub fn source_text(&self, path: &Path) -> Result<Arc<Text>, String> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        sources.text(path).map_err(|error| error.to_string())
     }
 
     /// Finds a source file on this machine.
@@ -62,21 +96,20 @@ impl Code {
     }
 }
 
-/// Where sources are looked for.
-pub fn source_settings(options: &Options) -> Settings {
+/// Where sources are looked for; `vmlinux` is the one in use.
+pub fn source_settings(options: &Options, vmlinux: Option<&Path>) -> Settings {
     let rules = options.substitute.iter();
     Settings {
         substitutions: rules.map(|(from, to)| (from.clone(), PathBuf::from(to))).collect(),
         source_dirs: options.source_dirs.clone(),
-        vmlinux: options.vmlinux.clone(),
+        vmlinux: vmlinux.map(Path::to_path_buf),
         current_dir: std::env::current_dir().ok(),
     }
 }
 
 impl CodeBook for Code {
     fn text(&self, path: &Path) -> Result<Arc<Text>, String> {
-        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
-        sources.text(path).map_err(|error| error.to_string())
+        self.source_text(path)
     }
 
     fn lines_with_code(&self, file: &str) -> Arc<BTreeSet<u32>> {
@@ -85,37 +118,60 @@ impl CodeBook for Code {
 
     fn complete(&self, what: Completes, prefix: &str, limit: usize) -> Vec<String> {
         let symbols = self.symbols();
-        match what {
+        let names = match what {
             Completes::Function => symbols.complete_function(prefix, limit),
             Completes::File => symbols.complete_file(prefix, limit),
-            Completes::Location => {
-                let mut names = symbols.complete_function(prefix, limit);
-                if !prefix.is_empty() && names.len() < limit {
-                    names.extend(symbols.complete_file(prefix, limit - names.len()));
-                }
-                names
+            Completes::Location => complete_location(&symbols, prefix, limit),
+            Completes::Setting => {
+                let names = SETTINGS.iter().map(|setting| setting.name);
+                return names.filter(|n| n.starts_with(prefix)).map(str::to_owned).collect();
             }
+        };
+        if !names.is_empty() || prefix.len() < 2 {
+            return names;
         }
+        let kind = if what == Completes::File { 's' } else { 'f' };
+        let found = self.search(&symbols, &format!("{kind}:{prefix}"), limit.min(MOST_FUZZY));
+        found.into_iter().map(|found| found.name).collect()
     }
 
     fn find(&self, location: &str) -> Result<(String, Option<PathBuf>, u32), String> {
-        let (file, line) = source_line(&self.symbols(), location, Here::default())?;
-        let path = self.map(&file).path;
-        Ok((file.name, path, line))
+        let found = source_line(&self.symbols(), location, &Standpoint::default())?;
+        let path = self.map(&found.file).path;
+        Ok((found.file.name, path, found.line))
     }
 }
 
-/// The source line a location means.
-pub fn source_line(
-    symbols: &Symbols,
-    location: &str,
-    here: Here<'_>,
-) -> Result<(SourceFile, u32), String> {
-    let addr = resolve::one(symbols, location, here)?;
-    let frames = symbols.frames_at(addr);
-    let top = frames.first().ok_or_else(|| format!("nothing is known about {addr}"))?;
-    match (&top.file, top.line) {
-        (Some(file), Some(line)) => Ok((file.clone(), line)),
-        _ => Err(format!("{} has no source lines", top.function)),
+/// Names offered where none begins as typed.
+const MOST_FUZZY: usize = 24;
+
+/// Functions and files that begin so. A name that is whole and in several
+/// files is offered once for each: `fs/inode.c:init_once`. After a file and a
+/// colon its functions are offered.
+fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<String> {
+    if let Some((file, begin)) = prefix.rsplit_once(':') {
+        let names = symbols.complete_function(begin, limit * 10);
+        let known = |name: &String| symbols.functions(&None, Some(file), name).is_ok();
+        let names = names.into_iter().take(MOST_LOOKED_AT).filter(known).take(limit);
+        return names.map(|name| format!("{file}:{name}")).collect();
     }
+    let mut names = symbols.complete_function(prefix, limit);
+    if !prefix.is_empty() && names.len() < limit {
+        names.extend(symbols.complete_file(prefix, limit - names.len()));
+    }
+    if names.iter().any(|name| name == prefix) {
+        let found = symbols.find_functions(prefix);
+        let files: BTreeSet<&str> = (found.iter().filter(|found| !found.inlined))
+            .filter_map(|found| found.file.as_ref())
+            .map(|file| file.name.as_str())
+            .collect();
+        if files.len() > 1 {
+            let room = limit.saturating_sub(names.len());
+            names.extend(files.iter().take(room).map(|file| format!("{file}:{prefix}")));
+        }
+    }
+    names
 }
+
+/// Functions that are looked up, for the file they are in, at one key.
+const MOST_LOOKED_AT: usize = 300;

@@ -1,24 +1,21 @@
 //! Questions that do not resume the guest, and their answers.
 
 use super::{
-    answer::{Answer, Failure, InsnAnswer},
-    breakpoints::Wish,
-    code::source_line,
-    request::{BreakKind, Level, Request},
-    resolve::{self, Here},
+    answer::{Answer, CodeAnswer, Failure, MatchAnswer},
+    request::{Level, Request},
     run::Session,
-    view::{CodeBook, FramesEnd, State},
+    view::FramesEnd,
 };
-use crate::arch::insn::Insn;
+use crate::arch::insn::{Insn, MAX_LEN};
 use crate::base::{addr::Addr, text};
 use crate::rsp::command::Command;
-use crate::symbols::placed::Symbols;
-
-/// Lines that `list` shows, as gdb does.
-const LISTED: u32 = 10;
+use crate::symbols::search::Found;
 
 /// The most names that are listed.
 const MOST_NAMES: usize = 1000;
+
+/// The most matches of a search that are listed.
+const MOST_MATCHES: usize = 50;
 
 /// The longest text `x/s` reads.
 const LONGEST_TEXT: usize = 256;
@@ -59,7 +56,7 @@ impl Session {
                 let variables = variables.into_iter().filter(|v| !v.argument).collect();
                 Ok(Answer::Variables { variables })
             }
-            Request::List(location) => self.list(location.as_deref()),
+            Request::List(what) => self.list(&what),
             Request::Line(location) => self.line(&location),
             Request::Symbol(address) => {
                 let addr = self.address(&address)?;
@@ -69,7 +66,10 @@ impl Session {
                     .ok_or_else(|| Failure::Other(format!("no symbol at {addr}")))?;
                 Ok(Answer::Text { text })
             }
-            Request::Disassemble(location) => self.disassemble(location.as_deref()).await,
+            Request::Disassemble(what) => self.disassemble(&what).await,
+            Request::Search(text) => Ok(self.search(&text)),
+            Request::Set(name, value) => self.set(&name, &value).await,
+            Request::Show(name) => self.show(&name),
             Request::Examine(count, unit, format, address) => {
                 self.examine(count, unit, format, &address).await
             }
@@ -95,7 +95,7 @@ impl Session {
             Request::Target => Ok(Answer::Target(Box::new(self.target.clone()))),
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
-            Request::Sections(path) => self.take_sections(&path),
+            Request::Sections(path) => self.take_sections(&path).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)
@@ -104,113 +104,6 @@ impl Session {
             | Request::BreakIn
             | Request::Wait(_)
             | Request::Leave(_) => Err(Failure::Other("this request resumes the guest".into())),
-        }
-    }
-
-    async fn set_breakpoint(&mut self, kind: BreakKind, location: &str) -> Result<Answer, Failure> {
-        let location = match location.trim() {
-            "" => format!("*{}", self.selected_pc()?),
-            // A line of the shown file must mean the same file later.
-            digits if digits.bytes().all(|b| b.is_ascii_digit()) => match self.selected_file() {
-                Some(file) => format!("{file}:{digits}"),
-                None => return Err(Failure::Other("no file is shown; write FILE:LINE".into())),
-            },
-            other => other.to_string(),
-        };
-        resolve::Location::parse(&location).map_err(Failure::Other)?;
-        self.points.add(kind, location);
-        self.resolve_pending();
-        let number = self.points.wishes.last().map_or(0, |wish| wish.number);
-        // A function that is nowhere may come with a module; a file and line
-        // as well. An address that makes no sense never will.
-        let wish = self.points.wishes.last();
-        if let Some(Wish { location, pending: Some(why), .. }) = wish
-            && location.starts_with('*')
-        {
-            let why = why.clone();
-            self.points.delete(&[number]);
-            return Err(Failure::Other(why));
-        }
-        self.plant().await?;
-        self.breakpoints_answer(&[number])
-    }
-
-    async fn toggle(&mut self, location: &str) -> Result<Answer, Failure> {
-        let places = self.resolve_sites(location).map_err(Failure::Other)?;
-        let there: Vec<u32> = self
-            .points
-            .wishes
-            .iter()
-            .filter(|wish| wish.sites.iter().any(|s| places.iter().any(|p| p.addr == s.addr)))
-            .map(|wish| wish.number)
-            .collect();
-        if there.is_empty() {
-            return self.set_breakpoint(BreakKind::Kept, location).await;
-        }
-        self.points.delete(&there);
-        self.changed_breakpoints(&[]).await
-    }
-
-    async fn changed_breakpoints(&mut self, unknown: &[u32]) -> Result<Answer, Failure> {
-        self.plant().await?;
-        match unknown {
-            [] => Ok(Answer::Breakpoints { breakpoints: self.points.views() }),
-            _ => {
-                let numbers: Vec<_> = unknown.iter().map(u32::to_string).collect();
-                Err(Failure::Other(format!("no breakpoint {}", numbers.join(", "))))
-            }
-        }
-    }
-
-    /// Plants now when the guest is stopped; else at the next stop.
-    async fn plant(&mut self) -> Result<(), Failure> {
-        self.touch();
-        if self.need_stopped().is_ok() { self.reconcile().await } else { Ok(()) }
-    }
-
-    fn breakpoints_answer(&self, numbers: &[u32]) -> Result<Answer, Failure> {
-        let views = self.points.views().into_iter().filter(|b| numbers.contains(&b.number));
-        Ok(Answer::Breakpoints { breakpoints: views.collect() })
-    }
-
-    /// Looks again for places of wishes that have none.
-    pub(super) fn resolve_pending(&mut self) {
-        let proven = self.may_resolve();
-        for index in 0..self.points.wishes.len() {
-            if !self.points.wishes[index].sites.is_empty() {
-                continue;
-            }
-            let location = self.points.wishes[index].location.clone();
-            let found = match proven {
-                Ok(()) => self.resolve_sites(&location),
-                Err(why) if !location.starts_with("*0x") => Err(why.to_string()),
-                Err(_) => self.resolve_sites(&location),
-            };
-            let wish = &mut self.points.wishes[index];
-            match found {
-                Ok(sites) => {
-                    wish.sites = sites;
-                    wish.pending = None;
-                }
-                Err(why) => wish.pending = Some(why),
-            }
-        }
-        self.touch();
-    }
-
-    /// Whether names can be turned into addresses of the guest.
-    fn may_resolve(&self) -> Result<(), &'static str> {
-        use super::view::Match;
-        if matches!(self.state, State::Offline) {
-            return Ok(());
-        }
-        match self.target.matches {
-            Match::Match | Match::Trusted if self.symbols_loading() => {
-                Err("waits for the symbols to be loaded")
-            }
-            Match::Match | Match::Trusted => Ok(()),
-            Match::Mismatch => Err("the vmlinux is not the guest's (trust-symbols overrides)"),
-            Match::Unknown => Err("waits for the first stop, to prove the vmlinux"),
         }
     }
 
@@ -250,104 +143,9 @@ impl Session {
         Ok(Answer::Registers { registers: values })
     }
 
-    /// Symbols for questions: the guest's when they are proven; without a
-    /// guest, the file's own.
-    pub(super) fn usable_symbols(&self) -> Symbols {
-        match self.state {
-            State::Offline => self.code.symbols(),
-            _ => self.guest_symbols(),
-        }
-    }
-
-    fn here<'a>(
-        file: &'a Option<String>,
-        registers: &'a Option<crate::arch::Registers>,
-    ) -> Here<'a> {
-        Here { file: file.as_deref(), registers: registers.as_ref() }
-    }
-
-    fn address(&self, text: &str) -> Result<Addr, Failure> {
-        let (file, registers) = (self.selected_file(), self.selected_registers());
-        let here = Session::here(&file, &registers);
-        resolve::one(&self.usable_symbols(), text, here).map_err(Failure::Other)
-    }
-
-    fn selected_pc(&self) -> Result<Addr, Failure> {
+    pub(super) fn selected_pc(&self) -> Result<Addr, Failure> {
         self.need_stopped()?;
         self.selected_frame().map(|frame| frame.pc).ok_or(Failure::Running)
-    }
-
-    fn list(&self, location: Option<&str>) -> Result<Answer, Failure> {
-        let (file, line) = match location {
-            Some(location) => {
-                let (file, registers) = (self.selected_file(), self.selected_registers());
-                let here = Session::here(&file, &registers);
-                source_line(&self.usable_symbols(), location, here).map_err(Failure::Other)?
-            }
-            None => {
-                let pc = self.selected_frame().map(|frame| frame.pc).ok_or(Failure::Running)?;
-                let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
-                self.line_of_frame(level).ok_or_else(|| {
-                    Failure::Other(format!("the selected frame at {pc} has no source line"))
-                })?
-            }
-        };
-        let mapped = self.code.map(&file);
-        let Some(path) = mapped.path else { return Err(Failure::Other(mapped.note)) };
-        let source = self.code.text(&path).map_err(Failure::Other)?;
-        let first = line.saturating_sub(LISTED / 2).max(1);
-        let texts = (first..first + LISTED).map_while(|n| source.line(n as usize));
-        let lines = texts.map(str::to_string).collect();
-        Ok(Answer::Source { file: file.name, path: Some(path), first, lines, line })
-    }
-
-    fn line(&self, location: &str) -> Result<Answer, Failure> {
-        let symbols = self.usable_symbols();
-        let (file, registers) = (self.selected_file(), self.selected_registers());
-        let sites = match resolve::Location::parse(location).map_err(Failure::Other)? {
-            resolve::Location::Function(_) | resolve::Location::Address(_) => {
-                vec![resolve::site(&symbols, self.address(location)?)]
-            }
-            _ => resolve::sites(&symbols, location, Session::here(&file, &registers))
-                .map_err(Failure::Other)?,
-        };
-        let first = sites.first();
-        Ok(Answer::Line {
-            file: first.and_then(|site| site.file.clone()),
-            line: first.and_then(|site| site.line),
-            function: first.and_then(|site| site.function.clone()),
-            addresses: sites.iter().map(|site| site.addr).collect(),
-        })
-    }
-
-    async fn disassemble(&mut self, location: Option<&str>) -> Result<Answer, Failure> {
-        /// A longer function is shown in part.
-        const MOST_BYTES: u64 = 16 * 1024;
-        let at = match location {
-            Some(text) => self.address(text)?,
-            None => self.selected_pc()?,
-        };
-        self.need_stopped()?;
-        let symbols = self.guest_symbols();
-        let (start, len) = match symbols.symbol_at(at) {
-            Some(symbol) if symbol.size > 0 => (symbol.start, symbol.size.min(MOST_BYTES)),
-            _ => (at, 64),
-        };
-        let insns = self.instructions(start, len, usize::MAX).await?;
-        Ok(self.code_answer(insns))
-    }
-
-    fn code_answer(&self, insns: Vec<Insn>) -> Answer {
-        let symbols = self.guest_symbols();
-        let current = self.selected_pc().ok();
-        let answer = |insn: Insn| InsnAnswer {
-            address: insn.addr,
-            symbol: symbols.describe(insn.addr),
-            bytes: text::hex(&insn.bytes),
-            current: current == Some(insn.addr),
-            text: insn.text,
-        };
-        Answer::Code { instructions: insns.into_iter().map(answer).collect() }
     }
 
     async fn examine(
@@ -357,11 +155,24 @@ impl Session {
         format: char,
         address: &str,
     ) -> Result<Answer, Failure> {
-        self.need_stopped()?;
+        let symbols = self.usable_symbols();
+        if !(format == 'i' && self.is_offline()) {
+            self.need_stopped()?;
+        }
         let at = self.address(address)?;
         if format == 'i' {
-            let insns = self.instructions(at, u64::from(count) * 15, count as usize).await?;
-            return Ok(self.code_answer(insns));
+            let len = u64::from(count) * MAX_LEN as u64;
+            let insns = match self.is_offline() {
+                true => self.file_instructions(&symbols, at, len, count as usize)?,
+                false => self.instructions(at, len, count as usize).await?,
+            };
+            let end = insns.last().map_or(at, Insn::next);
+            let rows = symbols.rows_of(at, end);
+            let instructions = self.insn_answers(&symbols, insns, &rows);
+            return Ok(Answer::Code(Box::new(CodeAnswer {
+                instructions,
+                ..CodeAnswer::default()
+            })));
         }
         if format == 's' {
             let read = self.compute(move |_, memory| memory.c_string(at, LONGEST_TEXT)).await?;
@@ -372,7 +183,6 @@ impl Session {
         let len = count as usize * unit as usize;
         let read = self.compute(move |_, memory| memory.bytes(at, len)).await?;
         let bytes = read.map_err(|gap| Failure::Other(gap.to_string()))?;
-        let symbols = self.guest_symbols();
         let values: Vec<String> = bytes
             .chunks_exact(unit as usize)
             .map(|chunk| {
@@ -405,6 +215,19 @@ impl Session {
             }
             Err(error) => Err(self.lost(error)),
         }
+    }
+
+    fn search(&self, text: &str) -> Answer {
+        let found = self.code.search(&self.usable_symbols(), text, MOST_MATCHES);
+        let answer = |found: Found| MatchAnswer {
+            name: found.name,
+            kind: found.kind.word(),
+            file: found.file,
+            line: found.line,
+            module: found.module,
+            score: found.score,
+        };
+        Answer::Matches { matches: found.into_iter().map(answer).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {

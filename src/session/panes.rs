@@ -358,7 +358,8 @@ impl Session {
             return Err(Failure::Other(Gap::Fault(span).to_string()));
         }
         let symbols = self.guest_symbols();
-        Ok(insn::decode(start, &read, count, &|addr| symbols.describe(addr)))
+        let name = |addr| symbols.describe_reference(addr);
+        Ok(insn::decode(start, &read, count, self.settings.flavor, &name))
     }
 
     /// What the finished function returned.
@@ -391,11 +392,6 @@ impl Session {
     /// The selected frame.
     pub(super) fn selected_frame(&self) -> Option<&FrameView> {
         self.stop.as_ref().and_then(|stop| stop.frames.get(stop.selected))
-    }
-
-    /// The file of the selected frame, as DWARF has it.
-    pub(super) fn selected_file(&self) -> Option<String> {
-        self.selected_frame().and_then(|frame| frame.file.clone())
     }
 
     /// Registers of the selected frame.

@@ -41,6 +41,47 @@ pub enum Leave {
     AsIs,
 }
 
+/// Which source lines (`list`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Listing {
+    /// Those after the ones listed last; the first time, around the selected frame.
+    #[default]
+    On,
+    /// Those before the ones listed last.
+    Back,
+    /// Around a location.
+    Around(String),
+    /// From one location to another; one may be left out.
+    Range(Option<String>, Option<String>),
+}
+
+/// Which instructions, and how (`disassemble`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disassembly {
+    /// Source lines between (`/s`).
+    pub source: bool,
+    /// Raw bytes (`/r`).
+    pub bytes: bool,
+    /// Arrows for the jumps inside (`/a`).
+    pub arrows: bool,
+    /// Where.
+    pub what: Part,
+}
+
+/// A part of the code.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// The function of the selected frame.
+    #[default]
+    Here,
+    /// The function at a location.
+    Function(String),
+    /// From one location up to another.
+    Range(String, String),
+    /// From a location on, so many bytes.
+    Length(String, u64),
+}
+
 /// Something asked of the session. Each gets one [`Answer`] or [`Failure`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -77,14 +118,20 @@ pub enum Request {
     Arguments,
     /// Locals of the selected frame.
     Locals,
-    /// Source around a location, or around the selected frame.
-    List(Option<String>),
+    /// Source lines.
+    List(Listing),
     /// What a line or address is in the other world (`info line`).
     Line(String),
     /// The symbol at an address (`info symbol`).
     Symbol(String),
-    /// Instructions of the function at a location, or around the selected pc.
-    Disassemble(Option<String>),
+    /// Instructions.
+    Disassemble(Disassembly),
+    /// Names that have some letters.
+    Search(String),
+    /// Changes a setting: its name, its new value.
+    Set(String, String),
+    /// The value of a setting, or of all of them.
+    Show(String),
     /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.
     Examine(u32, u32, char, String),
     /// Functions whose name contains a text.

@@ -5,7 +5,6 @@ use super::{
     answer::Failure,
     exits::{self, Exits, Line},
     request::Step,
-    resolve,
     run::Session,
     view::StopReason,
 };
@@ -284,7 +283,7 @@ impl Session {
 
     /// `until`, `advance`, run to cursor.
     pub(super) async fn begin_run_to(&mut self, location: &str) -> Result<(Plan, Leg), Failure> {
-        let sites = self.resolve_sites(location).map_err(Failure::Other)?;
+        let (sites, _) = self.resolve_sites(location).map_err(Failure::Other)?;
         let places: BTreeSet<Addr> = sites.iter().map(|site| site.addr).collect();
         let plan = Plan::To { places };
         let leg = self.next_leg(&plan).await?;
@@ -534,17 +533,6 @@ impl Session {
     pub(super) fn pc(&self) -> Result<Addr, Failure> {
         let snapshot = self.snapshot.as_ref().ok_or(Failure::Running)?;
         snapshot.registers.pc().ok_or_else(|| Failure::Other("the pc is not known".into()))
-    }
-
-    /// Resolves a location for a breakpoint, with the selected frame's file.
-    pub(super) fn resolve_sites(
-        &self,
-        location: &str,
-    ) -> Result<Vec<super::breakpoints::Site>, String> {
-        let file = self.selected_file();
-        let registers = self.selected_registers();
-        let here = resolve::Here { file: file.as_deref(), registers: registers.as_ref() };
-        resolve::sites(&self.guest_symbols(), location, here)
     }
 }
 

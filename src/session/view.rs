@@ -1,7 +1,10 @@
 //! What can be shown at one moment: plain data, made by the session, drawn by
 //! faces. A pane draws what is there and a placeholder for what is coming.
 
-use crate::arch::{Registers, insn::Insn};
+use crate::arch::{
+    Registers,
+    insn::{Flavor, Insn},
+};
 use crate::base::addr::Addr;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
@@ -25,6 +28,8 @@ pub struct View {
     pub modules: Vec<ModuleView>,
     /// The link's figures.
     pub link: LinkView,
+    /// How instructions are written.
+    pub flavor: Flavor,
 }
 
 /// What the guest does.
@@ -90,6 +95,10 @@ pub struct TargetView {
     pub slide_by: Option<String>,
     /// Online CPUs.
     pub cpus: Option<u32>,
+    /// Where a vmlinux that was not given was looked for, and what was there
+    /// and is not it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub looked: Vec<String>,
 }
 
 /// Whether the vmlinux is the guest's.
@@ -110,8 +119,10 @@ pub enum Match {
 /// How far the symbols are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SymbolsView {
-    /// No vmlinux given.
+    /// No vmlinux given, and none found.
     None,
+    /// None given; how the search for it goes.
+    Looking(String),
     /// Being loaded; from 0 to 1.
     Loading(f32),
     /// All there.
@@ -303,6 +314,32 @@ pub struct BreakpointView {
     pub file: Option<String>,
     /// The line it landed on.
     pub line: Option<u32>,
+    /// Every place, one for each of `sites`.
+    pub places: Vec<PlaceView>,
+    /// What else is to be known: that the code of another line is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One place of a breakpoint.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PlaceView {
+    /// Where.
+    pub address: Addr,
+    /// The function there.
+    pub function: Option<String>,
+    /// The file as DWARF has it.
+    pub file: Option<String>,
+    /// The line.
+    pub line: Option<u32>,
+    /// The module; null for vmlinux.
+    pub module: Option<String>,
+    /// The function out of line that an inlined copy is in.
+    pub inlined_into: Option<String>,
+    /// A location that means this place alone.
+    pub choose: String,
+    /// What the stub said when it refused.
+    pub refused: Option<String>,
 }
 
 /// A module of the guest.
@@ -401,4 +438,6 @@ pub enum Completes {
     File,
     /// Either: what `break` takes.
     Location,
+    /// The name of a setting.
+    Setting,
 }

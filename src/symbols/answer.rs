@@ -369,7 +369,7 @@ pub struct VariableDef {
     /// Its type.
     pub ty: TypeRef,
     /// Where its value is at the address asked about.
-    pub location: Location,
+    pub location: ValuePlace,
     /// The line it is declared at.
     pub line: Option<u32>,
     /// The image whose addresses a location has: see
@@ -379,7 +379,7 @@ pub struct VariableDef {
 
 /// Where a value is.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Location {
+pub enum ValuePlace {
     /// A DWARF expression. Addresses in it are the file's; an index into
     /// `.debug_addr` has been replaced by the address.
     Expression {

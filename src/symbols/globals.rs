@@ -5,7 +5,7 @@ use crate::{
     base::addr::FileAddr,
     image::symtab::Symbol,
     symbols::{
-        answer::{Location, SourceFile, TypeRef, VariableDef},
+        answer::{ValuePlace, SourceFile, TypeRef, VariableDef},
         dwarf::{Entry, Unit},
         funcs::declared,
         index::{Kind, NameEntry},
@@ -85,7 +85,7 @@ impl Symbols {
             variable: VariableDef {
                 name: symbol.name.to_owned(),
                 ty: ty.unwrap_or(TypeRef::void_of(placed)),
-                location: Location::Expression { bytes, encoding },
+                location: ValuePlace::Expression { bytes, encoding },
                 line: None,
                 image: placed.id,
             },
@@ -132,7 +132,7 @@ impl Global {
     /// Where it is in the file of its image; `None` for a constant and for
     /// what is nowhere.
     pub fn file_addr(&self) -> Option<FileAddr> {
-        let Location::Expression { bytes, .. } = &self.variable.location else { return None };
+        let ValuePlace::Expression { bytes, .. } = &self.variable.location else { return None };
         let (&op, addr) = bytes.split_first()?;
         let addr: [u8; 8] = addr.get(..8)?.try_into().ok()?;
         (op == gimli::DW_OP_addr.0).then(|| FileAddr(u64::from_le_bytes(addr)))

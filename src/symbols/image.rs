@@ -2,7 +2,7 @@
 
 use crate::{
     base::addr::FileAddr,
-    image::file::Image,
+    image::{file::Image, pair},
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
@@ -11,12 +11,17 @@ use crate::{
         cfi::Frames,
         load::{self, Loaded},
         names::Inlined,
+        search::Kept,
         units::Units,
     },
 };
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::{
-    path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// An ELF file and, once loaded, its DWARF.
@@ -35,13 +40,26 @@ pub struct DebugImage {
     pub(super) lines: Cache<String, CodeLines>,
     /// Inlined instances by function.
     pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
+    /// Names for searches.
+    pub(super) names: Kept,
 }
 
 impl DebugImage {
-    /// Opens a file without looking at its debug info.
+    /// Opens a file without looking at its debug info, and its other half
+    /// where that was split off ([`pair`]).
     pub fn open(path: &Path) -> Result<Arc<DebugImage>, SymbolsError> {
+        DebugImage::open_in(path, &[], &AtomicBool::new(false))
+    }
+
+    /// Like [`DebugImage::open`]; other halves are looked for in `debug_dirs`
+    /// as well. A packed file takes a while; setting `cancel` ends that.
+    pub fn open_in(
+        path: &Path,
+        debug_dirs: &[PathBuf],
+        cancel: &AtomicBool,
+    ) -> Result<Arc<DebugImage>, SymbolsError> {
         Ok(Arc::new(DebugImage {
-            image: Image::open(path)?,
+            image: pair::open(path, debug_dirs, cancel)?,
             units: OnceLock::new(),
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
@@ -50,6 +68,7 @@ impl DebugImage {
             layouts: Cache::new(),
             lines: Cache::new(),
             inlined: Cache::new(),
+            names: Kept::default(),
         }))
     }
 
@@ -68,6 +87,12 @@ impl DebugImage {
         if self.loaded.get().is_some() {
             return Ok(());
         }
+        // Sections that are packed or to be relocated, each on its own core.
+        self.image.debug_sections_to_cook().par_iter().for_each(|name| {
+            if !cancel.load(Ordering::Relaxed) {
+                self.image.section_data(name);
+            }
+        });
         let units = self.read_units()?;
         let loaded = load::load(&self.image, units, progress, cancel)?;
         // When two threads loaded at once, either result is right.

@@ -24,8 +24,11 @@ pub(super) struct Row {
     pub column: u16,
     pub is_stmt: bool,
     /// It goes on with the row before it: the same line, cut in pieces by
-    /// discriminators or columns. Not a place of its own to stop at (gdb
-    /// drops such rows: `record_line_p` in gdb/dwarf2/read.c).
+    /// discriminators or columns. gdb drops such rows (`dwarf_record_line_p`
+    /// in gdb/dwarf2/read.c).
+    pub goes_on: bool,
+    /// It goes on with a line that has a statement already: not a place of
+    /// its own to stop at.
     pub again: bool,
 }
 
@@ -79,6 +82,7 @@ impl Rows {
                     ColumnType::Column(column) => u16::try_from(column.get()).unwrap_or(0),
                 },
                 is_stmt: row.is_stmt(),
+                goes_on: pieces && same_line && same_file,
                 again: pieces && after_stmt,
             });
         }
@@ -105,7 +109,7 @@ impl Rows {
 
     /// Every row with the end of its code, by sequence. Of several rows at
     /// one address only the last has code of its own; as gdb does, the last
-    /// one that is a statement stands for it when the last is none.
+    /// one that begins a statement stands for it when the last does not.
     pub fn spans(&self, start: u64, end: u64) -> Vec<(Row, u64)> {
         let mut out = Vec::new();
         for sequence in &self.sequences {
@@ -125,7 +129,8 @@ impl Rows {
                 let group = rows[at..].partition_point(|row| row.addr == rows[at].addr);
                 let next = rows.get(at + group).map_or(sequence.end, |row| row.addr);
                 let same = &rows[at..at + group];
-                let row = same.iter().rev().find(|row| row.is_stmt).unwrap_or(&same[group - 1]);
+                let stmt = same.iter().rev().find(|row| row.is_stmt && !row.goes_on);
+                let row = stmt.unwrap_or(&same[group - 1]);
                 if next > start && next > row.addr {
                     out.push((*row, next));
                 }
@@ -340,7 +345,7 @@ mod tests {
     }
 
     fn row(addr: u64, line: u32, is_stmt: bool) -> Row {
-        Row { addr, file: 1, line, column: 0, is_stmt, again: false }
+        Row { addr, file: 1, line, column: 0, is_stmt, goes_on: false, again: false }
     }
 
     #[test]

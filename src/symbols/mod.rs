@@ -55,6 +55,14 @@ mod names;
 
 mod sites;
 
+pub mod location;
+
+pub mod places;
+
+pub mod search;
+
+mod code;
+
 pub mod types;
 
 mod node;

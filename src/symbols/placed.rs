@@ -159,6 +159,12 @@ impl Symbols {
         self.placed.iter()
     }
 
+    /// The image of this name alone, to ask only it.
+    pub fn only(&self, name: &str) -> Option<Symbols> {
+        let placed = self.placed.iter().find(|placed| placed.name == name)?.clone();
+        Some(Symbols { placed: Arc::new(vec![placed]), next_id: self.next_id })
+    }
+
     /// The kernel proper.
     pub fn vmlinux(&self) -> Option<&Placed> {
         self.placed.first().filter(|placed| placed.name == VMLINUX)

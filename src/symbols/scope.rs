@@ -3,7 +3,7 @@
 use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{FrameBase, Location, TypeRef, VariableDef},
+        answer::{FrameBase, TypeRef, ValuePlace, VariableDef},
         dwarf::{Entry, Slice, Unit, die},
         funcs::{Nest, small},
         placed::{Placed, Symbols},
@@ -45,7 +45,7 @@ impl Symbols {
         let nest = Nest::at(self, pc)?;
         let value = nest.blocks[0].attr_value(gimli::DW_AT_frame_base)?;
         match location(&nest.unit, value, Some(nest.addr)) {
-            Location::Expression { bytes, encoding } => {
+            ValuePlace::Expression { bytes, encoding } => {
                 Some(FrameBase { bytes, encoding, image: nest.placed.id })
             }
             _ => None,
@@ -107,7 +107,7 @@ pub(super) fn variable<'a>(
     } else if let Some((_, value)) = unit.inherited(entry, gimli::DW_AT_const_value) {
         const_value(value)
     } else {
-        Location::None
+        ValuePlace::None
     };
     let line = small(entry, gimli::DW_AT_decl_line)
         .or_else(|| small(&unit.origin(entry)?.entry, gimli::DW_AT_decl_line));
@@ -122,11 +122,15 @@ pub(super) fn variable<'a>(
 
 /// The location that holds at `addr`: the attribute itself, or the entry of
 /// its list that covers the address.
-fn location(unit: &Unit<'_>, value: AttributeValue<Slice<'_>>, addr: Option<FileAddr>) -> Location {
+fn location(
+    unit: &Unit<'_>,
+    value: AttributeValue<Slice<'_>>,
+    addr: Option<FileAddr>,
+) -> ValuePlace {
     let encoding = unit.unit.encoding();
     let expression = |bytes: &[u8]| match bytes.is_empty() {
-        true => Location::None,
-        false => Location::Expression { bytes: with_addresses(unit, bytes), encoding },
+        true => ValuePlace::None,
+        false => ValuePlace::Expression { bytes: with_addresses(unit, bytes), encoding },
     };
     if let AttributeValue::Exprloc(bytes) = value {
         return expression(bytes.0.slice());
@@ -134,15 +138,15 @@ fn location(unit: &Unit<'_>, value: AttributeValue<Slice<'_>>, addr: Option<File
     let (Some(addr), Some(offset)) =
         (addr, unit.dwarf.attr_locations_offset(&unit.unit, value).ok().flatten())
     else {
-        return Location::None;
+        return ValuePlace::None;
     };
-    let Ok(mut list) = unit.dwarf.locations(&unit.unit, offset) else { return Location::None };
+    let Ok(mut list) = unit.dwarf.locations(&unit.unit, offset) else { return ValuePlace::None };
     while let Ok(Some(entry)) = list.next() {
         if (entry.range.begin..entry.range.end).contains(&addr.0) {
             return expression(entry.data.0.slice());
         }
     }
-    Location::None
+    ValuePlace::None
 }
 
 /// An expression whose first operation is an index into `.debug_addr`, with
@@ -168,13 +172,13 @@ pub(super) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-pub(super) fn const_value(value: AttributeValue<Slice<'_>>) -> Location {
+pub(super) fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
     match value {
-        AttributeValue::Block(block) => Location::Constant(block.slice().to_vec()),
-        AttributeValue::Sdata(value) => Location::Constant(value.to_le_bytes().to_vec()),
+        AttributeValue::Block(block) => ValuePlace::Constant(block.slice().to_vec()),
+        AttributeValue::Sdata(value) => ValuePlace::Constant(value.to_le_bytes().to_vec()),
         value => match value.udata_value() {
-            Some(value) => Location::Constant(value.to_le_bytes().to_vec()),
-            None => Location::None,
+            Some(value) => ValuePlace::Constant(value.to_le_bytes().to_vec()),
+            None => ValuePlace::None,
         },
     }
 }

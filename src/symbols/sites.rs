@@ -106,6 +106,27 @@ impl Symbols {
         found.into_iter().take(limit).map(|(_, name)| name.to_owned()).collect()
     }
 
+    /// The files that `file` can mean, as in [`Symbols::find_lines`]; at
+    /// least one.
+    ///
+    /// # Errors
+    /// No file ends so.
+    pub fn source_files(&self, file: &str) -> Result<Vec<SourceFile>, LineMiss> {
+        let of_name = |name: String| {
+            self.images().find_map(|placed| {
+                let &(unit, index) = placed.image.loaded()?.files.uses(&name).first()?;
+                source_file(&Unit::open(&placed.image, unit)?, index.into())
+            })
+        };
+        let found: Vec<SourceFile> =
+            self.files_ending_in(file).into_iter().filter_map(of_name).collect();
+        if found.is_empty() {
+            let similar = self.similar_files(file);
+            return Err(LineMiss::NoSuchFile { file: file.to_owned(), similar });
+        }
+        Ok(found)
+    }
+
     fn file_names(&self) -> impl Iterator<Item = &str> {
         let loaded = self.images().filter_map(|placed| placed.image.loaded());
         loaded.flat_map(|loaded| loaded.files.names()).map(String::as_str)

@@ -5,7 +5,7 @@ use crate::{
     arch::Arch,
     base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{ImageId, Location, TypeRef},
+        answer::{ImageId, ValuePlace, TypeRef},
         dwarf::{At, Unit},
         funcs::Nest,
         placed::{Placed, Symbols},
@@ -43,7 +43,7 @@ pub struct Place {
     /// For this code only; `None` for all of its scope.
     pub range: Option<(Addr, Addr)>,
     /// There.
-    pub location: Location,
+    pub location: ValuePlace,
 }
 
 impl Visible {
@@ -66,11 +66,11 @@ impl Symbols {
     }
 
     /// A place in words: `in $rdi`, `at $rbp-8`, `optimized out`.
-    pub fn place_in_words(&self, image: ImageId, location: &Location, arch: &Arch) -> String {
+    pub fn place_in_words(&self, image: ImageId, location: &ValuePlace, arch: &Arch) -> String {
         match location {
-            Location::None => "optimized out".to_owned(),
-            Location::Constant(bytes) => constant(bytes),
-            Location::Expression { bytes, encoding } => {
+            ValuePlace::None => "optimized out".to_owned(),
+            ValuePlace::Constant(bytes) => constant(bytes),
+            ValuePlace::Expression { bytes, encoding } => {
                 let expression = gimli::Expression(EndianSlice::new(bytes, LittleEndian));
                 let mut all = Vec::new();
                 let mut operations = expression.operations(*encoding);
@@ -143,7 +143,7 @@ fn places<'a>(
     let encoding = unit.unit.encoding();
     let place = |range, bytes: &[u8]| {
         let bytes = with_addresses(unit, bytes);
-        Place { range, location: Location::Expression { bytes, encoding } }
+        Place { range, location: ValuePlace::Expression { bytes, encoding } }
     };
     if let AttributeValue::Exprloc(bytes) = value {
         let bytes = bytes.0.slice();
@@ -260,7 +260,7 @@ mod tests {
         let encoding =
             gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 5 };
         let told = |bytes: &[u8]| {
-            let location = Location::Expression { bytes: bytes.to_vec(), encoding };
+            let location = ValuePlace::Expression { bytes: bytes.to_vec(), encoding };
             symbols.place_in_words(ImageId(0), &location, &X86_64)
         };
         assert_eq!(told(&[0x55]), "in $rdi");
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(told(&[0x31, 0x32, 0x22, 0x9f]), "computed by 4 DWARF operations");
         assert_eq!(told(&[]), "optimized out");
         let constant = |bytes: &[u8]| {
-            symbols.place_in_words(ImageId(0), &Location::Constant(bytes.to_vec()), &X86_64)
+            symbols.place_in_words(ImageId(0), &ValuePlace::Constant(bytes.to_vec()), &X86_64)
         };
         assert_eq!(constant(&[0xff; 8]), "the constant -1");
         assert_eq!(constant(&[5, 0]), "the constant 5");

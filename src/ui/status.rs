@@ -149,6 +149,7 @@ fn symbols(view: &View) -> Option<Piece> {
         }
         SymbolsView::Failed(_) => Some(("symbols failed".into(), Role::Error)),
         SymbolsView::NoDebugInfo => Some(("no debug info".into(), Role::Warning)),
+        SymbolsView::Looking(_) => Some(("looking for the vmlinux".into(), Role::Text)),
         SymbolsView::None | SymbolsView::Ready => None,
     }
 }
@@ -228,6 +229,9 @@ fn standing(app: &App) -> Option<(Level, String)> {
     }
     match &view.symbols {
         SymbolsView::Failed(why) => Some((Level::Error, format!("symbols: {}", printable(why)))),
+        SymbolsView::Looking(words) if view.state.is_stopped() => {
+            Some((Level::Info, printable(words)))
+        }
         _ => None,
     }
 }

@@ -11,7 +11,7 @@ use crate::base::text::printable;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
 use crate::config::keys::{Action, Key, Scope};
 use crate::session::answer::{Answer, Failure};
-use crate::session::request::{Leave, Level, Request, Update};
+use crate::session::request::{Disassembly, Leave, Level, Request, Update};
 use crate::session::view::{StopReason, View};
 use crossterm::event::KeyCode;
 use ratatui::layout::Rect;
@@ -50,7 +50,7 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
 fn wanted_code(app: &mut App) -> Option<Effect> {
     let view = app.view.clone()?;
     let of = app.source.wants_code(&view)?;
-    Some(Effect::Ask(Request::Disassemble(None), Purpose::Code(of)))
+    Some(Effect::Ask(Request::Disassemble(Disassembly::default()), Purpose::Code(of)))
 }
 
 fn news_came(app: &mut App, news: Update) -> Vec<Effect> {
@@ -132,10 +132,10 @@ fn answered(
         (Purpose::Run, Some(Ok(_))) => {}
         (Purpose::Code(of), Some(Ok(answer))) => {
             let (view, book) = (app.view.clone(), app.book.clone());
-            if let Answer::Code { instructions } = &answer
+            if let Answer::Code(code) = &answer
                 && let Some(stop) = view.as_ref().and_then(|view| view.stop.as_deref())
             {
-                app.source.take_code(of, instructions, stop, &*book);
+                app.source.take_code(of, &code.instructions, stop, &*book);
             }
         }
         (Purpose::Line(line), Some(Ok(answer))) => show_answer(app, &line, &answer),

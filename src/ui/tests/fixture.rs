@@ -1,7 +1,11 @@
 //! A stop in a small driver, as the session would show it, and the book of
 //! code that goes with it.
 
-use crate::arch::{Registers, insn, x86_64::X86_64};
+use crate::arch::{
+    Registers,
+    insn::{self, Flavor},
+    x86_64::X86_64,
+};
 use crate::base::addr::Addr;
 use crate::session::view::{
     BreakpointView, CodeBook, Completes, Cost, FrameView, FramesEnd, LinkView, Match, State,
@@ -142,7 +146,7 @@ pub fn stop(generation: u64, line: u32) -> StopView {
         0xc0, 0x74, 0x0e, 0x8b, 0x43, 0x18, 0x5b, 0x5d, 0xc3,
     ];
     let name = |at: Addr| (at.0 < PC).then(|| "_raw_spin_lock".to_string());
-    let code = insn::decode(Addr(PC), &bytes, 20, &name);
+    let code = insn::decode(Addr(PC), &bytes, 20, Flavor::Att, &name);
     let code_symbols = code
         .iter()
         .map(|i| Some(format!("HgfsSendRequest+0x{:x}", i.addr.0 - PC + 0x35)))
@@ -185,6 +189,8 @@ pub fn breakpoints() -> Vec<BreakpointView> {
         function: None,
         file: Some("hgfs/request.c".into()),
         line: Some(line),
+        places: Vec::new(),
+        note: None,
     };
     vec![
         BreakpointView { hits: 2, ..wish(1, "HgfsSendRequest", "armed", 35) },
@@ -217,5 +223,6 @@ pub fn view(state: State, stop: Option<StopView>) -> View {
         breakpoints: breakpoints(),
         modules: Vec::new(),
         link: LinkView { rate: 11_240, ..LinkView::default() },
+        flavor: Flavor::Att,
     }
 }

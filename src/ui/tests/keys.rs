@@ -1,8 +1,8 @@
 //! Keys in, requests out.
 
 use super::{Bench, fixture};
-use crate::session::answer::{Answer, Failure, InsnAnswer, StopAnswer};
-use crate::session::request::{BreakKind, Leave, Request, Step, Update};
+use crate::session::answer::{Answer, CodeAnswer, Failure, InsnAnswer, StopAnswer};
+use crate::session::request::{BreakKind, Disassembly, Leave, Request, Step, Update};
 use crate::session::view::{State, StopReason, StopView};
 use crate::ui::layout::PaneId;
 use crate::ui::message::{Effect, Exit, Message, Purpose};
@@ -83,7 +83,7 @@ fn instructions_are_asked_for_only_when_shown() {
     let mut stop = fixture::stop(1, 35);
     stop.code.clear();
     assert_eq!(bench.view(fixture::view(State::Stopped, Some(stop.clone()))), []);
-    let ask = Effect::Ask(Request::Disassemble(None), Purpose::Code((1, 0)));
+    let ask = Effect::Ask(Request::Disassemble(Disassembly::default()), Purpose::Code((1, 0)));
     assert_eq!(bench.keys("a"), [ask]);
     assert_eq!(bench.keys("a Down"), [], "once");
     assert!(bench.text().contains("reading the instructions …"));
@@ -93,13 +93,19 @@ fn instructions_are_asked_for_only_when_shown() {
         bytes: "4889e5".into(),
         text: "mov %rsp,%rbp".into(),
         current: true,
+        ..InsnAnswer::default()
     };
-    let answer = Answer::Code { instructions: vec![insn] };
+    let code = CodeAnswer { instructions: vec![insn], ..CodeAnswer::default() };
+    let answer = Answer::Code(Box::new(code));
     bench.send(Message::Answer(Purpose::Code((1, 0)), Some(Ok(answer))));
     assert!(bench.text().contains("▶ffffffffc0002035 4889e5 "), "{}", bench.text());
     stop.generation = 2;
     let again = bench.view(fixture::view(State::Stopped, Some(stop)));
-    assert_eq!(asks(again), [Request::Disassemble(None)], "the next stop's are asked for");
+    assert_eq!(
+        asks(again),
+        [Request::Disassemble(Disassembly::default())],
+        "the next stop's are asked for"
+    );
     assert!(bench.text().contains("▶ffffffffc0002035 4889e5 "), "the old ones stay till then");
 }
 
