@@ -22,6 +22,7 @@ mod exits;
 mod fetch;
 mod find_vmlinux;
 mod identify;
+mod info;
 mod inspect;
 mod listing;
 mod load;

@@ -5,11 +5,12 @@ use crate::{
     base::addr::FileAddr,
     image::symtab::Symbol,
     symbols::{
-        answer::{ValuePlace, SourceFile, TypeRef, VariableDef},
+        answer::{SourceFile, TypeRef, ValuePlace, VariableDef},
         dwarf::{Entry, Unit},
         funcs::declared,
         index::{Kind, NameEntry},
         placed::{Placed, Symbols},
+        places::ends_in,
         scope::variable,
     },
 };
@@ -64,11 +65,8 @@ impl Symbols {
             out.extend(found);
         }
         if let Some(wanted) = file {
-            let ends = |file: &SourceFile| {
-                let rest = file.name.strip_suffix(wanted);
-                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-            };
-            out.retain(|global| global.file.as_ref().is_some_and(ends));
+            let of = |file: &SourceFile| ends_in(&file.name, wanted);
+            out.retain(|global| global.file.as_ref().is_some_and(of));
         }
         out
     }

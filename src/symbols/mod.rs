@@ -81,7 +81,7 @@ mod offsets;
 
 pub mod describe;
 
-pub mod listing;
+pub mod catalog;
 
 mod layout;
 

@@ -5,7 +5,7 @@ use crate::{
     arch::Arch,
     base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{ImageId, ValuePlace, TypeRef},
+        answer::{ImageId, TypeRef, ValuePlace},
         dwarf::{At, Unit},
         funcs::Nest,
         placed::{Placed, Symbols},

@@ -40,7 +40,7 @@ pub enum Category {
 
 /// One name that matches.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Listed {
+pub struct CatalogEntry {
     /// The name.
     pub name: String,
     /// What it is of.
@@ -64,27 +64,27 @@ pub struct Listed {
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Listing {
+pub struct Catalog {
     /// By file, then globals before statics, then by name; what only the
     /// symbol table has comes last, by address.
-    pub listed: Vec<Listed>,
+    pub listed: Vec<CatalogEntry>,
     /// How many more match.
     pub more: usize,
 }
 
 impl Symbols {
     /// Functions whose names are wanted, `limit` at most.
-    pub fn list_functions(&self, wanted: Wanted<'_>, limit: usize) -> Listing {
+    pub fn list_functions(&self, wanted: Wanted<'_>, limit: usize) -> Catalog {
         self.list(wanted, limit, &[Kind::Function, Kind::Inline])
     }
 
     /// Variables of file scope whose names are wanted, `limit` at most.
-    pub fn list_variables(&self, wanted: Wanted<'_>, limit: usize) -> Listing {
+    pub fn list_variables(&self, wanted: Wanted<'_>, limit: usize) -> Catalog {
         self.list(wanted, limit, &[Kind::Variable])
     }
 
-    fn list(&self, wanted: Wanted<'_>, limit: usize, kinds: &[Kind]) -> Listing {
-        let mut out = Listing::default();
+    fn list(&self, wanted: Wanted<'_>, limit: usize, kinds: &[Kind]) -> Catalog {
+        let mut out = Catalog::default();
         for placed in self.images() {
             let image = placed.image.image();
             let mut known: FxHashSet<&[u8]> = FxHashSet::default();
@@ -141,12 +141,12 @@ impl Symbols {
         addr: Addr,
         function: bool,
         external: bool,
-    ) -> Listed {
+    ) -> CatalogEntry {
         let kind = if function { Kind::Function } else { Kind::Variable };
         let ty = self.btf_declared(placed, name, kind);
         let types = Types::new(self);
         let declaration = ty.map(|ty| format!("{};", written::declared(&types, ty, name, 0)));
-        Listed {
+        CatalogEntry {
             name: name.to_owned(),
             category: if function { Category::Function } else { Category::Variable },
             declaration,
@@ -161,13 +161,13 @@ impl Symbols {
 
     /// Types whose names are wanted, each with every place that describes it
     /// anew, `limit` at most.
-    pub fn list_types(&self, wanted: Wanted<'_>, limit: usize) -> Listing {
-        let mut out = Listing::default();
+    pub fn list_types(&self, wanted: Wanted<'_>, limit: usize) -> Catalog {
+        let mut out = Catalog::default();
         for placed in self.images() {
             let found = match placed.image.units().filter(|_| placed.image.dwarf_ready()) {
                 Some(units) => {
                     let in_unit = |number| types_in(self, placed, number as u32, wanted);
-                    let all: Vec<Vec<Listed>> =
+                    let all: Vec<Vec<CatalogEntry>> =
                         (0..units.len()).into_par_iter().map(in_unit).collect();
                     all.into_iter().flatten().collect()
                 }
@@ -186,7 +186,7 @@ impl Symbols {
         out
     }
 
-    fn types_in_btf(&self, placed: &Placed, wanted: Wanted<'_>) -> Vec<Listed> {
+    fn types_in_btf(&self, placed: &Placed, wanted: Wanted<'_>) -> Vec<CatalogEntry> {
         let found = self.with_btf(placed.id, |view| {
             let is_type = |kind| !matches!(kind, BtfKind::Var | BtfKind::Func | BtfKind::DataSec);
             let tag = |kind| matches!(kind, BtfKind::DeclTag | BtfKind::TypeTag | BtfKind::Fwd);
@@ -204,9 +204,9 @@ impl Symbols {
     }
 }
 
-impl Listing {
+impl Catalog {
     fn sort(&mut self) {
-        let key = |listed: &Listed| {
+        let key = |listed: &CatalogEntry| {
             let file = listed.file.as_ref().map(|file| file.name.clone());
             // Addresses order only what has no file.
             let addr = listed.addr.filter(|_| file.is_none());
@@ -231,7 +231,7 @@ fn without_code(
     inlined.into_iter().filter(|entry| have.insert(text(entry))).collect()
 }
 
-fn function(types: &Types<'_>, placed: &Placed, entry: &NameEntry) -> Option<Listed> {
+fn function(types: &Types<'_>, placed: &Placed, entry: &NameEntry) -> Option<CatalogEntry> {
     let unit = Unit::open(&placed.image, entry.unit)?;
     let die = unit.entry(entry.die)?;
     let name = unit.name(&die)?;
@@ -241,7 +241,7 @@ fn function(types: &Types<'_>, placed: &Placed, entry: &NameEntry) -> Option<Lis
     let ranges = unit.ranges(&die);
     let start = unit.entry_pc(&die, &ranges);
     let inline = entry.kind == Kind::Inline;
-    Some(Listed {
+    Some(CatalogEntry {
         category: if inline { Category::Inline } else { Category::Function },
         declaration: Some(declaration(types, ty, &name, external)),
         type_name: Some(written::declared(types, ty, "", -1)),
@@ -259,11 +259,11 @@ fn declaration(types: &Types<'_>, ty: TypeRef, name: &str, external: bool) -> St
     format!("{linkage}{};", written::declared(types, ty, name, 0))
 }
 
-fn variable(types: &Types<'_>, placed: &Placed, entry: &NameEntry) -> Option<Listed> {
+fn variable(types: &Types<'_>, placed: &Placed, entry: &NameEntry) -> Option<CatalogEntry> {
     let global = global(placed, entry)?;
     let (name, ty) = (global.variable.name.clone(), global.variable.ty);
     let at = global.file_addr();
-    Some(Listed {
+    Some(CatalogEntry {
         category: Category::Variable,
         declaration: Some(declaration(types, ty, &name, global.external)),
         type_name: Some(written::declared(types, ty, "", -1)),
@@ -285,7 +285,12 @@ const TYPE_TAGS: [gimli::DwTag; 5] = [
 ];
 
 /// The types right below a unit that are wanted and whole.
-fn types_in(symbols: &Symbols, placed: &Placed, number: u32, wanted: Wanted<'_>) -> Vec<Listed> {
+fn types_in(
+    symbols: &Symbols,
+    placed: &Placed,
+    number: u32,
+    wanted: Wanted<'_>,
+) -> Vec<CatalogEntry> {
     let Some(unit) = Unit::open(&placed.image, number) else { return Vec::new() };
     let types = Types::new(symbols);
     let mut out = Vec::new();
@@ -302,12 +307,12 @@ fn types_in(symbols: &Symbols, placed: &Placed, number: u32, wanted: Wanted<'_>)
             Some(_) => declared(&unit, &entry),
             None => (None, None),
         };
-        out.push(Listed { file, line, ..listed });
+        out.push(CatalogEntry { file, line, ..listed });
     }
     out
 }
 
-fn type_listed(types: &Types<'_>, placed: &Placed, ty: TypeRef) -> Option<Listed> {
+fn type_listed(types: &Types<'_>, placed: &Placed, ty: TypeRef) -> Option<CatalogEntry> {
     let (name, declaration) = match &*types.node(ty) {
         Node::Typedef { name, target } => {
             let text = written::declared(types, types.past_typedefs(*target), "", -1);
@@ -323,7 +328,7 @@ fn type_listed(types: &Types<'_>, placed: &Placed, ty: TypeRef) -> Option<Listed
         }
         _ => return None,
     };
-    Some(Listed {
+    Some(CatalogEntry {
         name,
         category: Category::Type,
         type_name: Some(written::declared(types, ty, "", -1)),
