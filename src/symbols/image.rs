@@ -6,6 +6,7 @@ use crate::{
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
+        btf::Btf,
         cache::Cache,
         cfi::Frames,
         load::{self, Loaded},
@@ -29,6 +30,10 @@ pub struct DebugImage {
     units: OnceLock<Units>,
     loaded: OnceLock<Loaded>,
     frames: OnceLock<Frames>,
+    /// Its BTF, once it was asked for; `None` when it is damaged.
+    pub(super) btf: OnceLock<Option<Btf>>,
+    /// The base that a module brings with it.
+    pub(super) btf_base: OnceLock<Option<Btf>>,
     /// Layouts by unit and entry; some types have none.
     pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
     /// Lines with code by file.
@@ -58,6 +63,8 @@ impl DebugImage {
             units: OnceLock::new(),
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
+            btf: OnceLock::new(),
+            btf_base: OnceLock::new(),
             layouts: Cache::new(),
             lines: Cache::new(),
             inlined: Cache::new(),

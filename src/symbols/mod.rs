@@ -65,9 +65,31 @@ mod code;
 
 pub mod types;
 
+mod node;
+
+mod from_dwarf;
+
+mod btf;
+
+mod btf_source;
+
+mod from_btf;
+
+mod written;
+
+mod offsets;
+
+pub mod describe;
+
+pub mod catalog;
+
 mod layout;
 
 mod scope;
+
+pub mod globals;
+
+pub mod visible;
 
 mod cfi;
 

@@ -6,7 +6,6 @@ use crate::{
         answer::{FrameBase, TypeRef, ValuePlace, VariableDef},
         dwarf::{Entry, Slice, Unit, die},
         funcs::{Nest, small},
-        index::Kind,
         placed::{Placed, Symbols},
         types::type_ref,
     },
@@ -52,24 +51,6 @@ impl Symbols {
             _ => None,
         }
     }
-
-    /// A variable of file scope by name: of vmlinux, then of the modules;
-    /// `hgfs!name` looks in one. Among statics of one name the first.
-    pub fn find_variable(&self, name: &str) -> Option<VariableDef> {
-        let (only, name) = match name.split_once('!') {
-            Some((module, name)) => (Some(module), name),
-            None => (None, name),
-        };
-        let mut images = self.images().filter(|p| only.is_none_or(|only| p.name == only));
-        images.find_map(|placed| {
-            let loaded = placed.image.loaded()?;
-            let named = loaded.index.named(placed.image.image(), name);
-            named.iter().filter(|entry| entry.kind == Kind::Variable).find_map(|found| {
-                let unit = Unit::open(&placed.image, found.unit)?;
-                variable(placed, &unit, &unit.entry(found.die)?, None)
-            })
-        })
-    }
 }
 
 /// The variables of one kind right in a block, then those of the function
@@ -112,7 +93,7 @@ fn variables<'a>(nest: &Nest<'a>, block: &Entry<'a>, tag: DwTag) -> Vec<Variable
     out.into_iter().filter_map(|(_, variable)| variable).collect()
 }
 
-fn variable<'a>(
+pub(super) fn variable<'a>(
     placed: &Placed,
     unit: &Unit<'a>,
     entry: &Entry<'a>,
@@ -171,7 +152,7 @@ fn location(
 /// An expression whose first operation is an index into `.debug_addr`, with
 /// the address instead: the evaluator has no unit to look it up in. Compilers
 /// put it nowhere else but first.
-fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     if !matches!(bytes.first(), Some(&(OP_ADDRX | OP_GNU_ADDR_INDEX))) {
         return bytes.to_vec();
     }
@@ -191,7 +172,7 @@ fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
+pub(super) fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
     match value {
         AttributeValue::Block(block) => ValuePlace::Constant(block.slice().to_vec()),
         AttributeValue::Sdata(value) => ValuePlace::Constant(value.to_le_bytes().to_vec()),

@@ -175,3 +175,23 @@ pub fn as_readelf(at: u64, row: &CfiRow) -> UnwindRow {
     let rules = row.rules.iter().map(|(dwarf, r)| (name(*dwarf), rule(r)));
     (at, cfa, rules.filter(|(_, rule)| rule != "u").collect())
 }
+
+/// What gdb prints for each of many commands on a file; an error is its text
+/// after `error: `.
+pub fn gdb_outputs(path: &Path, commands: &[String]) -> Vec<String> {
+    const MARK: &str = "<<<mark>>>";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ask.py");
+    let script = format!(
+        "import gdb\ngdb.execute('set width 0')\nfor c in {commands:?}:\n  print({MARK:?})\n  \
+         try: print(gdb.execute(c, to_string=True), end='')\n  \
+         except gdb.error as e: print('error:', e)\nprint({MARK:?})\n"
+    );
+    std::fs::write(&file, script).unwrap();
+    let args = ["-nx", "-batch", "-x", file.to_str().unwrap(), path.to_str().unwrap()];
+    let out = run("gdb", &args);
+    let parts: Vec<&str> = out.split(MARK).skip(1).collect();
+    assert_eq!(parts.len(), commands.len() + 1, "{out}");
+    let text = |part: &&str| part.trim_matches('\n').to_owned();
+    parts[..commands.len()].iter().map(text).collect()
+}

@@ -25,6 +25,7 @@ const WITNESSES: &[Probe] = &[
     ("zstd", "zstd"),
     ("elfutils", "eu-strip"),
     ("dwz", "dwz"),
+    ("dwarves", "pahole"),
 ];
 
 /// A program to run; installed first if it is not there.
