@@ -45,6 +45,8 @@ mod dwarf;
 
 mod index;
 
+mod rows;
+
 mod lines;
 
 mod funcs;
