@@ -72,7 +72,7 @@ pub fn source_line(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<S
             let mut starts = starts.into_iter();
             let (file, line) =
                 starts.next().ok_or_else(|| format!("{name} has no source lines"))?;
-            let others = starts.map(|(file, _)| format!("{}:{name}", file.name)).collect();
+            let others = starts.map(|(file, _)| format!("{}:{name}", file.short())).collect();
             Ok(SourceLine { file, line, heading: None, others })
         }
         Location::Address(expression) => {
@@ -84,7 +84,7 @@ pub fn source_line(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<S
                 return Err(format!("no source line is known for {addr}{name}"));
             };
             let function = place.function.unwrap_or_default();
-            let heading = Some(format!("{addr} is in {function} ({}:{line}).", file.name));
+            let heading = Some(format!("{addr} is in {function} ({}:{line}).", file.short()));
             Ok(SourceLine { file, line, heading, others: Vec::new() })
         }
     }
@@ -260,6 +260,7 @@ fn line_range(symbols: &Symbols, at: Addr, asked: Option<u32>, exact: bool) -> L
     };
     LineRange {
         file: row.as_ref().map(|row| row.file.name.clone()),
+        short: row.as_ref().map_or(String::new(), |row| row.file.short().to_owned()),
         line: asked.or(row.map(|row| row.line)),
         start,
         end,
