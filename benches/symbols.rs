@@ -6,6 +6,7 @@
 use kgdb_tui::symbols::{
     image::DebugImage,
     placed::{Placement, Symbols, VMLINUX},
+    search::Searcher,
 };
 use std::{
     hint::black_box,
@@ -64,8 +65,22 @@ fn run(path: &std::path::Path, function: &str, file: &str) -> Result<(), String>
     timed("complete a function", || symbols.complete_function("vfs_", 50));
     timed("functions that contain a word", || symbols.functions_matching("read_iter", 50));
     timed("complete a file", || symbols.complete_file("read_w", 50));
+    typed(&symbols);
     println!("{:>12} kB anonymous memory at the end", anonymous_kb());
     Ok(())
+}
+
+/// A search, letter by letter as it is typed, then the same at once.
+fn typed(symbols: &Symbols) {
+    for text in ["vfsread", "e_s_t", "task_struct", "s:readwrite"] {
+        timed(&format!("search for {text} at once"), || symbols.search(text, 50));
+        let mut searcher = Searcher::default();
+        for end in 1..=text.len() {
+            let start = Instant::now();
+            black_box(searcher.search(symbols, &text[..end], 50));
+            row(&format!("search while typing: {}", &text[..end]), start.elapsed());
+        }
+    }
 }
 
 /// The first time, and the median of the next eleven.

@@ -241,11 +241,21 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
             true => placed.image.rows(&unit),
             false => Arc::new(Rows::read(&unit)),
         };
-        let wanted = |row: &&Row| row.is_stmt && !row.again && files.contains(&row.file);
-        rows.all().iter().filter(wanted).map(|row| (*number, *row)).collect()
+        let wanted = |row: &Row| row.is_stmt && !row.again && files.contains(&row.file);
+        let all = rows.all().iter().enumerate().filter(|(_, row)| wanted(row));
+        let last = all.filter(|(at, row)| !overtaken(&rows.all()[at + 1..], row));
+        last.map(|(_, row)| (*number, *row)).collect()
     };
     let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
     parts.into_iter().flatten().collect()
+}
+
+/// Whether a statement of another file follows `row` at its very address: then
+/// the line has no code of its own there, and gdb drops it when it ends the
+/// file's part of the table (`buildsym_compunit::record_line`).
+fn overtaken(after: &[Row], row: &Row) -> bool {
+    let mut here = after.iter().take_while(|next| next.addr == row.addr);
+    here.any(|next| next.is_stmt && next.file != row.file && next.line != 0)
 }
 
 /// Whether two names differ by one letter: changed, added, left out.
