@@ -148,7 +148,7 @@ fn damaged_packed_files_say_so() {
         let bytes = fs::read(fixture.at(&format!("mod.ko.{ending}"))).unwrap();
         let path = fixture.at(&format!("damaged.{ending}"));
         let mut accepted = 0;
-        for at in (0..bytes.len()).step_by(bytes.len() / 40 + 1) {
+        for at in (0..bytes.len()).step_by(bytes.len() / 150 + 1) {
             fs::write(&path, &bytes[..at.max(8)]).unwrap();
             let error = Image::open(&path).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
@@ -158,7 +158,7 @@ fn damaged_packed_files_say_so() {
             accepted += usize::from(Image::open(&path).is_ok());
         }
         // A flip in a gzip header's time is no damage.
-        assert!(accepted <= 2, "{ending}: {accepted}");
+        assert!(accepted <= 5, "{ending}: {accepted}");
     }
 }
 
@@ -361,4 +361,36 @@ fn the_tables_of_a_split_module_are_relocated_where_its_sections_are() {
     let first = i32::from_le_bytes(want[..4].try_into().unwrap());
     let function = image.symbols().named("send_request").next().unwrap();
     assert_eq!(FileAddr(at.0.wrapping_add_signed(first.into())), function.addr);
+}
+
+/// Either half may be damaged anywhere; whatever is still there answers.
+#[test]
+fn damaged_halves_are_survived() {
+    let fixture = Fixture::new();
+    fixture.split("mod.ko");
+    let mut paired = 0;
+    for name in ["mod.ko", "mod.ko.debug"] {
+        let whole = fs::read(fixture.at(name)).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 150 + 1) {
+            for value in [0x00, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                fs::write(fixture.at(name), &bytes).unwrap();
+                for path in ["mod.ko", "mod.ko.debug"].map(|name| fixture.at(name)) {
+                    let Ok(image) = pair::open(&path, &[], &AtomicBool::new(false)) else {
+                        continue;
+                    };
+                    paired += usize::from(image.body().is_some());
+                    for section in image.sections() {
+                        let _ = image.section_data(&section.name);
+                    }
+                    for symbol in image.symbols().iter() {
+                        let _ = image.file_bytes(symbol.addr, 16);
+                    }
+                }
+            }
+        }
+        fs::write(fixture.at(name), whole).unwrap();
+    }
+    assert!(paired > 500, "{paired}");
 }

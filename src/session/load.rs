@@ -3,6 +3,7 @@
 
 use super::{
     find_vmlinux::{self, Finder, Looked},
+    modules::Module,
     request::Level,
     run::Session,
     view::SymbolsView,
@@ -260,7 +261,10 @@ impl Session {
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why, _) => self.module_failed(&path, &why),
+            Loaded::Failed(path, why, _) => {
+                self.module_failed(&path, &why);
+                self.after_symbols().await;
+            }
             Loaded::Module(path, image) => {
                 self.module_opened(&path, image);
                 self.after_symbols().await;
@@ -301,6 +305,12 @@ impl Session {
         }
         self.panes.restart(self.options.eager);
         self.answer_waiters();
+    }
+
+    /// Whether a script that waited for the stop would miss symbols now: of the
+    /// vmlinux, or of a module.
+    pub(super) fn symbols_awaited(&self) -> bool {
+        self.symbols_loading() || self.modules.iter().any(Module::is_loading)
     }
 
     /// Whether the vmlinux is still being looked for or read.
