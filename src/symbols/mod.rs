@@ -53,6 +53,8 @@ mod funcs;
 
 mod prologue;
 
+mod inlining;
+
 mod names;
 
 mod sites;

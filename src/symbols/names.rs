@@ -5,10 +5,11 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{FunctionMatch, SourceFile},
-        dwarf::{Below, Unit},
+        dwarf::{Below, Desk, Unit},
         funcs::declared,
         image::DebugImage,
         index::{Kind, NameEntry},
+        inlining,
         lines::unit_rows,
         placed::{Placed, Symbols},
         prologue,
@@ -188,16 +189,19 @@ fn inlined_in(image: &DebugImage, named: &[NameEntry]) -> Vec<Inlined> {
 
 /// The inlined instances in one unit of the abstract functions `described`.
 fn instances(image: &DebugImage, unit: u32, described: &BTreeSet<(u32, u32)>) -> Vec<Inlined> {
-    let Some(unit) = Unit::open(image, unit) else { return Vec::new() };
+    let open = || Desk::new(image.image(), image.units()?, false).unit(unit);
+    let Some(unit) = open() else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
-    unit.walk(unit.root_die(), &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
-        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
-            && unit.target(origin).is_some_and(|origin| described.contains(&origin))
-        {
-            found.push(entry.clone());
-        }
-        Below::Look
-    });
+    for top in inlining::candidates(image, &unit, described) {
+        unit.walk(top, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
+            if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+                && unit.target(origin).is_some_and(|origin| described.contains(&origin))
+            {
+                found.push(entry.clone());
+            }
+            Below::Look
+        });
+    }
     let mut where_declared = BTreeMap::new();
     for entry in found {
         let ranges = unit.ranges(&entry);
