@@ -71,7 +71,8 @@ fn sources(answer: &NamesAnswer) -> String {
     let mut out = answer.names.join("\n");
     more(&mut out, answer);
     let fit = if answer.pattern.is_some() { " that fit" } else { "" };
-    let _ = write!(out, "\n{count} source files{fit}");
+    let files = if count == 1 { "file" } else { "files" };
+    let _ = write!(out, "\n{count} source {files}{fit}");
     out.trim_start().to_owned()
 }
 
