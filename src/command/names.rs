@@ -143,7 +143,7 @@ mod tests {
             names(&answer),
             "All functions matching regular expression \"f\":\n\nFile a.c:\n7:\tint f(void);\n\
              7:\tstatic int g(void);\n\nFile b.c:\n7:\tvoid h(void);\n\nNon-debugging symbols:\n\
-             0x0000000000001000  fs\n… and 3 more; say more of the name, or -n COUNT before it"
+             0x1000  fs\n… and 3 more; say more of the name, or -n COUNT before it"
         );
     }
 }
