@@ -159,6 +159,7 @@ fn formatter(flavor: Flavor) -> Box<dyn Formatter> {
     options.set_space_after_operand_separator(false);
     if flavor == Flavor::Intel {
         options.set_memory_size_options(iced_x86::MemorySizeOptions::Always);
+        options.set_uppercase_keywords(true);
     }
     formatter
 }

@@ -3,7 +3,7 @@
 
 use super::parse;
 use super::table::COMMANDS;
-use crate::session::view::CodeBook;
+use crate::session::view::{CodeBook, Completes};
 
 /// What a word can become.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -34,6 +34,12 @@ pub fn complete(line: &str, cursor: usize, book: &dyn CodeBook) -> Completion {
     }
     match parse::split(typed) {
         Ok((command, _)) => match command.completes {
+            Some(Completes::Location) => {
+                // Two of them may stand together: `list A,B`.
+                let start = head.rfind(',').map_or(start, |comma| start.max(comma + 1));
+                let candidates = book.complete(Completes::Location, &head[start..], LIMIT);
+                Completion { start, candidates }
+            }
             Some(what) => {
                 Completion { start, candidates: book.complete(what, &head[start..], LIMIT) }
             }
@@ -46,7 +52,6 @@ pub fn complete(line: &str, cursor: usize, book: &dyn CodeBook) -> Completion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::session::view::Completes;
     use std::{collections::BTreeSet, path::Path, path::PathBuf, sync::Arc};
 
     struct Book;
@@ -77,6 +82,7 @@ mod tests {
         assert_eq!(candidates("info m"), (0, vec!["info modules".into()]));
         assert_eq!(candidates("help det"), (5, vec!["detach".into()]));
         assert_eq!(candidates("b Hgfs"), (2, vec!["Location:Hgfs".into()]));
+        assert_eq!(candidates("list vfs_read,Hgfs"), (14, vec!["Location:Hgfs".into()]));
         assert_eq!(candidates("info functions vf"), (15, vec!["Function:vf".into()]));
         assert_eq!(candidates("monitor ls"), (8, vec![]));
     }

@@ -13,6 +13,9 @@ const MOST_PLACES: usize = 20;
 /// Columns of arrows beside a listing.
 const MOST_ARROWS: usize = 8;
 
+/// What may stand before an operation.
+const PREFIXES: [&str; 8] = ["lock", "rep", "repe", "repz", "repne", "repnz", "notrack", "bnd"];
+
 /// Source lines with their numbers.
 pub fn source(source: &SourceAnswer) -> String {
     let mut out: Vec<String> = source.heading.iter().cloned().collect();
@@ -33,11 +36,13 @@ pub fn line(ranges: &[LineRange]) -> String {
     let one = |range: &LineRange| {
         let start = named(&range.start, &range.start_symbol);
         match (&range.file, range.line) {
-            (Some(file), Some(line)) if range.end > range.start => {
+            (Some(_), Some(line)) if range.end > range.start => {
+                let file = &range.short;
                 let end = named(&range.end, &range.end_symbol);
                 format!("Line {line} of \"{file}\" starts at address {start} and ends at {end}.")
             }
-            (Some(file), Some(line)) => {
+            (Some(_), Some(line)) => {
+                let file = &range.short;
                 format!("Line {line} of \"{file}\" is at address {start} but contains no code.")
             }
             _ => format!("No line number information available for address {start}"),
@@ -141,6 +146,7 @@ pub fn code(code: &CodeAnswer) -> String {
         let start = code.function.as_ref().and(code.ranges.first()).map(|range| range.start);
         let place = match (start, &insn.symbol) {
             (Some(start), _) => format!(" <{:+}>", insn.address.since(start) as i64),
+            (None, Some(symbol)) if code.ranges.is_empty() => format!(" <{}>", decimal(symbol)),
             (None, Some(symbol)) => format!(" <{}>", with_distance(symbol)),
             (None, None) => String::new(),
         };
@@ -165,6 +171,10 @@ fn instruction(insn: &InsnAnswer, place: &str, arrow: &str, bytes: bool) -> Stri
     let operands = decimal(operands).replacen(" # 0x", "        # 0x", 1);
     match operands.is_empty() {
         true => out.push_str(operation),
+        // After a prefix comes the operation, not an operand.
+        false if PREFIXES.contains(&operation) => {
+            let _ = write!(out, "{operation} {operands}");
+        }
         false => {
             let _ = write!(out, "{operation:<6} {operands}");
         }
@@ -180,11 +190,11 @@ fn source_run(run: &SourceRun, first: bool) -> Vec<String> {
         out.push(String::new());
     }
     if run.new_file {
-        out.push(format!("{}:", run.file));
+        out.push(format!("{}:", run.short));
     }
     out.extend(run.lines.iter().zip(run.first..).map(|(text, number)| match text {
         Some(text) => format!("{number}\t{text}"),
-        None => format!("{number}\tin {}", run.file),
+        None => format!("{number}\tin {}", run.short),
     }));
     out
 }
@@ -245,7 +255,8 @@ mod tests {
         let range = |start, end| CodeRange { start: Addr(start), end: Addr(end) };
         let run = |before, new_file, first, lines: &[Option<&str>]| SourceRun {
             before,
-            file: "a.c".into(),
+            file: "/b/a.c".into(),
+            short: "a.c".into(),
             new_file,
             first,
             lines: lines.iter().map(|line| line.map(str::to_owned)).collect(),

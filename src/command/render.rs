@@ -224,7 +224,7 @@ fn target(t: &TargetView) -> String {
             ("CPUs", t.cpus.map_or_else(unknown, |cpus| cpus.to_string())),
         ]
         .into_iter()
-        .chain(t.looked.iter().map(|place| ("looked in", place.clone())))
+        .chain(t.looked.iter().map(|place| ("search", place.clone())))
         .map(|(name, value)| format!("{name:<15} {value}")),
     )
 }

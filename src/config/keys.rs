@@ -145,6 +145,8 @@ pub enum Action {
     Zoom,
     /// Source, then mixed, then instructions.
     CycleCode,
+    /// Instructions in AT&T's style, or Intel's.
+    ToggleFlavor,
     /// Back to where the selected frame is.
     ShowPc,
     /// Ask for a text to look for.
@@ -241,7 +243,7 @@ use Action::{
     Back, Command, CommandLine, CycleCode, DeleteBreakpoint, Down, EnableBreakpoint, End, Escape,
     Focus, GoTo, Help, Home, Leave, Left, NextMatch, NextPane, Open, PageDown, PageUp,
     PreviousMatch, PreviousPane, Redraw, Right, RunToCursor, Search, ShowPc, ShowWhole, Suspend,
-    TemporaryBreakpoint, ToggleBreakpoint, Up, Zoom,
+    TemporaryBreakpoint, ToggleBreakpoint, ToggleFlavor, Up, Zoom,
 };
 use Scope::{Breakpoints, Everywhere, Searching, Source, Stack, Variables};
 
@@ -295,6 +297,7 @@ pub const DEFAULT: &[Binding] = &[
     bind(Everywhere, &["7"], Focus(7), "breakpoints", "breakpoints pane"),
     bind(Everywhere, &["z"], Zoom, "zoom", "this pane over the whole screen, and back"),
     bind(Everywhere, &["a"], CycleCode, "asm", "source, mixed, instructions"),
+    bind(Everywhere, &["A"], ToggleFlavor, "flavor", "instructions as AT&T or as Intel write them"),
     bind(Everywhere, &["."], ShowPc, "pc", "back to the selected frame's line"),
     bind(Everywhere, &["/", "Ctrl-F"], Search, "find", "find a text in the source"),
     bind(Everywhere, &["g"], GoTo, "go to", "go to a line, FILE:LINE, function or *ADDRESS"),

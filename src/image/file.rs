@@ -257,10 +257,14 @@ impl Image {
     /// its made-up layout. `None` for a section that is absent or has no
     /// bytes in the file. The first question does the work; it is kept.
     pub fn section_data(&self, name: &str) -> Option<&[u8]> {
-        let index = self.sections.iter().position(|section| section.name == name)?;
-        let section = &self.sections[index];
+        self.section_data_at(self.sections.iter().position(|section| section.name == name)?)
+    }
+
+    /// The same by the section's place in [`Image::sections`].
+    pub fn section_data_at(&self, index: usize) -> Option<&[u8]> {
+        let section = self.sections.get(index)?;
         if let Some(body) = self.body.as_deref().filter(|_| section.alloc && section.empty()) {
-            return body.section_data(name);
+            return body.section_data(&section.name);
         }
         if !section.cooked {
             return self.range(section.range?);

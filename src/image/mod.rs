@@ -72,6 +72,8 @@ pub enum ImageError {
         looks: String,
         /// What to give instead.
         wanted: String,
+        /// Of which kernel, where the file tells.
+        release: Option<String>,
     },
     /// A packed file that can't be unpacked.
     #[error("{} can't be unpacked ({packing}): {why}; copy it again", path.display())]
@@ -114,4 +116,15 @@ pub enum ImageError {
         /// What the ELF reader said.
         why: String,
     },
+}
+
+impl ImageError {
+    /// Where the right file comes from, a sentence each, when another one is
+    /// wanted.
+    pub fn advice(&self) -> Vec<String> {
+        match self {
+            ImageError::NotElf { release, .. } => wanted::sources(release.as_deref(), None),
+            _ => Vec::new(),
+        }
+    }
 }

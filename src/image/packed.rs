@@ -117,7 +117,8 @@ fn drain(
             return Err(ImageError::NotElf {
                 path: path.to_owned(),
                 looks: format!("packed with {}, and what is in it is no ELF file", packing.name()),
-                wanted: "a vmlinux or a module is wanted".to_owned(),
+                wanted: "wanted is a vmlinux or a module".to_owned(),
+                release: None,
             });
         }
         if out.len() as u64 > most {

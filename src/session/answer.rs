@@ -241,6 +241,9 @@ pub struct LineRange {
     pub end_symbol: Option<String>,
     /// The function at the start (inlined ones count).
     pub function: Option<String>,
+    /// The file in short.
+    #[serde(skip)]
+    pub short: String,
 }
 
 /// A name that was searched.
@@ -302,6 +305,9 @@ pub struct SourceRun {
     pub before: usize,
     /// The file as DWARF has it.
     pub file: String,
+    /// The same in short.
+    #[serde(skip)]
+    pub short: String,
     /// Whether the file is another than that of the run before.
     pub new_file: bool,
     /// The number of the first line.

@@ -270,7 +270,8 @@ impl Wish {
         let choose = match (&site.function, &site.file) {
             (Some(function), Some(file)) if alone && site.inlined_into.is_none() => {
                 let module = site.module.as_ref().map_or(String::new(), |name| format!("{name}!"));
-                format!("{module}{file}:{function}")
+                let others = self.sites.iter().filter_map(|site| site.file.as_deref());
+                format!("{module}{}:{function}", short_of(file, others))
             }
             _ => format!("*{}", site.addr),
         };
@@ -287,9 +288,31 @@ impl Wish {
     }
 }
 
+/// The shortest end of a path, of two parts at least, that none of the other
+/// paths has.
+fn short_of<'a>(file: &'a str, others: impl Iterator<Item = &'a str> + Clone) -> &'a str {
+    let starts = file.rmatch_indices('/').map(|(at, _)| &file[at + 1..]).skip(1);
+    let mut ends = starts.filter(|end| {
+        let same = |other: &str| other.strip_suffix(end).is_some_and(|head| head.ends_with('/'));
+        !others.clone().any(|other| other != file && same(other))
+    });
+    ends.next().unwrap_or(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_place_is_chosen_by_the_end_of_its_path() {
+        let files = ["/b/fs/inode.c", "/b/fs/proc/inode.c", "/b/net/socket.c", "/b/x/fs/inode.c"];
+        let short = |file| short_of(file, files.into_iter());
+        assert_eq!(short("/b/net/socket.c"), "net/socket.c");
+        assert_eq!(short("/b/fs/proc/inode.c"), "proc/inode.c");
+        assert_eq!(short("/b/fs/inode.c"), "b/fs/inode.c");
+        assert_eq!(short("/b/x/fs/inode.c"), "x/fs/inode.c");
+        assert_eq!(short_of("inode.c", files.into_iter()), "inode.c");
+    }
 
     fn site(addr: u64) -> Site {
         Site {

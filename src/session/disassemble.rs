@@ -64,7 +64,7 @@ impl Session {
             let rows = symbols.rows_of(start, end);
             let first = answer.instructions.len();
             if ask.source {
-                let runs = self.source_runs(&insns, &rows);
+                let runs = self.source_runs(&symbols, &insns, &rows);
                 answer.source.extend(runs.into_iter().map(|mut run| {
                     run.before += first;
                     run
@@ -160,7 +160,9 @@ impl Session {
     /// line of each run of instructions, with the lines before it that have
     /// no code of their own in the listing (gdb/disasm.c,
     /// `do_mixed_source_and_assembly`).
-    fn source_runs(&self, insns: &[Insn], rows: &[LineRow]) -> Vec<SourceRun> {
+    /// Unlike there, an instruction whose line is no statement stands under
+    /// its line too, not under the one before.
+    fn source_runs(&self, symbols: &Symbols, insns: &[Insn], rows: &[LineRow]) -> Vec<SourceRun> {
         let mut with_code: BTreeMap<&SourceFile, BTreeSet<u32>> = BTreeMap::new();
         for row in insns.iter().filter_map(|insn| row_of(rows, insn.addr)) {
             with_code.entry(&row.file).or_default().insert(row.line);
@@ -175,6 +177,11 @@ impl Session {
             }
             let new_file = last.is_none_or(|(file, _)| file != &row.file);
             let mut first = row.line;
+            if last.is_none() {
+                let end = insns.last().map_or(insn.next(), Insn::next);
+                let brace = symbols.first_line(insn.addr, end, &row.file);
+                first = brace.filter(|&line| line > 0 && line < first).unwrap_or(first);
+            }
             if let Some((_, line)) = last.filter(|_| !new_file)
                 && row.line > line
             {
@@ -185,6 +192,7 @@ impl Session {
             runs.push(SourceRun {
                 before,
                 file: row.file.name.clone(),
+                short: row.file.short().to_owned(),
                 new_file,
                 first,
                 lines: self.texts(&row.file, first, row.line),

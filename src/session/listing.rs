@@ -9,7 +9,7 @@ use super::{
 use crate::base::addr::Addr;
 use crate::symbols::{
     answer::{LineMiss, LineRow, SourceFile},
-    location::{Line, Location},
+    location::Location,
     placed::Symbols,
     places::line_of,
 };
@@ -72,7 +72,7 @@ pub fn source_line(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<S
             let mut starts = starts.into_iter();
             let (file, line) =
                 starts.next().ok_or_else(|| format!("{name} has no source lines"))?;
-            let others = starts.map(|(file, _)| format!("{}:{name}", file.name)).collect();
+            let others = starts.map(|(file, _)| format!("{}:{name}", file.short())).collect();
             Ok(SourceLine { file, line, heading: None, others })
         }
         Location::Address(expression) => {
@@ -84,7 +84,7 @@ pub fn source_line(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<S
                 return Err(format!("no source line is known for {addr}{name}"));
             };
             let function = place.function.unwrap_or_default();
-            let heading = Some(format!("{addr} is in {function} ({}:{line}).", file.name));
+            let heading = Some(format!("{addr} is in {function} ({}:{line}).", file.short()));
             Ok(SourceLine { file, line, heading, others: Vec::new() })
         }
     }
@@ -217,7 +217,7 @@ impl Session {
         let from = self.standpoint();
         let location = Location::parse(text).map_err(|why| other(why.to_string()))?;
         let none = |why: crate::symbols::places::NoPlace| other(why.to_string());
-        let mut asked = None;
+        let (mut asked, mut moved) = (None, None);
         let starts: Vec<Addr> = match &location {
             Location::Function { module, file, name } => {
                 let found = symbols.functions(module, file.as_deref(), name).map_err(none)?;
@@ -227,20 +227,21 @@ impl Session {
             }
             _ => {
                 let found = symbols.addresses_of(&location, from.here()).map_err(none)?;
-                if let (Location::Line { file, line, .. }, Some(_)) = (&location, found.moved_to) {
+                if let Location::Line { file, line, .. } = &location {
+                    moved = found.moved_to;
                     asked = Some(line_of(file.as_deref(), *line, from.here()).map_err(none)?.1);
                 }
-                found.places.iter().map(|place| place.addr).collect()
+                // Of a line that has no code the place it stands at, as in gdb.
+                let most = if moved.is_some() { 1 } else { usize::MAX };
+                found.places.iter().map(|place| place.addr).take(most).collect()
             }
         };
-        let by_line = matches!(location, Location::Line { line: Line::At(_), .. });
         let ranges: Vec<LineRange> =
-            starts.iter().map(|&at| line_range(&symbols, at, asked, by_line)).collect();
+            starts.iter().map(|&at| line_range(&symbols, at, asked)).collect();
         let first = ranges.first();
-        let used = starts.first().and_then(|&at| symbols.place_at(at, None).line);
         Ok(Answer::Line {
             file: first.and_then(|range| range.file.clone()),
-            line: if asked.is_some() { used } else { first.and_then(|range| range.line) },
+            line: moved.or(first.and_then(|range| range.line)),
             function: first.and_then(|range| range.function.clone()),
             addresses: starts,
             ranges,
@@ -248,18 +249,18 @@ impl Session {
     }
 }
 
-/// The piece of code at an address that is of its line. With `asked` the line
-/// has no code, and `at` is that of a later one.
-fn line_range(symbols: &Symbols, at: Addr, asked: Option<u32>, exact: bool) -> LineRange {
+/// The piece of code at an address that is of its line. A line that was
+/// asked for may have no code there: that is another's.
+fn line_range(symbols: &Symbols, at: Addr, asked: Option<u32>) -> LineRange {
     let row = symbols.row_at(at).filter(|row| row.line != 0);
     let (start, end) = match (&row, asked) {
-        (_, Some(_)) | (None, _) => (at, at),
-        // The site of a line may be behind the function's prologue.
-        (Some(row), _) if exact => (at, row.end),
-        (Some(row), _) => (row.start, row.end),
+        (Some(row), None) => (row.start, row.end),
+        (Some(row), Some(line)) if row.line == line => (at, row.end),
+        _ => (at, at),
     };
     LineRange {
         file: row.as_ref().map(|row| row.file.name.clone()),
+        short: row.as_ref().map_or(String::new(), |row| row.file.short().to_owned()),
         line: asked.or(row.map(|row| row.line)),
         start,
         end,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::base::text;
 use crate::image::{locate::Wanted, wanted};
-use crate::symbols::{image::DebugImage, placed::Placement};
+use crate::symbols::{SymbolsError, image::DebugImage, placed::Placement};
 use std::{
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -29,8 +29,8 @@ pub enum Loaded {
     Opened(PathBuf, Arc<DebugImage>),
     /// All of it is there.
     Done(PathBuf),
-    /// It can't be used.
-    Failed(PathBuf, String),
+    /// It can't be used; why, and where the right one comes from.
+    Failed(PathBuf, String, Vec<String>),
     /// A file of a module is open, or can't be.
     Module(PathBuf, Result<Arc<DebugImage>, String>),
     /// What the search for a vmlinux does now.
@@ -65,14 +65,21 @@ impl Loader {
             match DebugImage::open_in(path, &dirs, cancel) {
                 Ok(image) if !image.image().has_dwarf() && image.image().symbols().is_empty() => {
                     let why = format!("{} is stripped: it has no symbols at all", path.display());
-                    let _ = news.send(Loaded::Failed(path.to_path_buf(), why));
+                    let advice =
+                        wanted::sources(None, image.image().build_id().map(text::hex).as_deref());
+                    let _ = news.send(Loaded::Failed(path.to_path_buf(), why, advice));
                 }
                 Ok(image) => {
                     let _ = news.send(Loaded::Opened(path.to_path_buf(), Arc::clone(&image)));
                     load_all(path, &image, news, cancel);
                 }
                 Err(error) => {
-                    let _ = news.send(Loaded::Failed(path.to_path_buf(), error.to_string()));
+                    let advice = match &error {
+                        SymbolsError::Image(error) => error.advice(),
+                        _ => Vec::new(),
+                    };
+                    let _ =
+                        news.send(Loaded::Failed(path.to_path_buf(), error.to_string(), advice));
                 }
             }
         });
@@ -129,12 +136,13 @@ impl Loader {
                 let work = AssertUnwindSafe(|| work(&path, &news, &cancel));
                 if panic::catch_unwind(work).is_err() {
                     let why = format!("reading {} failed inside; please report it", path.display());
-                    let _ = news.send(Loaded::Failed(path, why));
+                    let _ = news.send(Loaded::Failed(path, why, Vec::new()));
                 }
             }
         });
         if let Err(error) = started {
-            let _ = news.send(Loaded::Failed(path, format!("no thread for loading it: {error}")));
+            let why = format!("no thread for loading it: {error}");
+            let _ = news.send(Loaded::Failed(path, why, Vec::new()));
         }
     }
 }
@@ -164,7 +172,7 @@ fn load_dwarf(
     let progress = |part| tell(Loaded::Progress(path.to_path_buf(), part));
     match image.load_dwarf(&progress, cancel) {
         Ok(()) => tell(Loaded::Done(path.to_path_buf())),
-        Err(error) => tell(Loaded::Failed(path.to_path_buf(), error.to_string())),
+        Err(error) => tell(Loaded::Failed(path.to_path_buf(), error.to_string(), Vec::new())),
     }
 }
 
@@ -244,16 +252,15 @@ impl Session {
                 self.module_loaded(&path);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why) if is_vmlinux(&path) => {
+            Loaded::Failed(path, why, advice) if is_vmlinux(&path) => {
                 self.say(Level::Error, why.clone());
-                let release = self.target.release.clone();
-                for source in wanted::sources(release.as_deref(), None) {
+                for source in advice {
                     self.say(Level::Info, source);
                 }
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why) => self.module_failed(&path, &why),
+            Loaded::Failed(path, why, _) => self.module_failed(&path, &why),
             Loaded::Module(path, image) => {
                 self.module_opened(&path, image);
                 self.after_symbols().await;

@@ -6,6 +6,7 @@ use crate::arch::{
     insn::{Flavor, Insn},
 };
 use crate::base::addr::Addr;
+use crate::symbols::image::ADDRESSES_AT;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
 
@@ -131,6 +132,14 @@ pub enum SymbolsView {
     NoDebugInfo,
     /// Could not be loaded; why.
     Failed(String),
+}
+
+impl SymbolsView {
+    /// Whether the function and line of an address can be asked for: as soon
+    /// as that part is loaded, and when there is nothing to wait for.
+    pub fn answer_addresses(&self) -> bool {
+        !matches!(self, SymbolsView::Loading(part) if *part < ADDRESSES_AT)
+    }
 }
 
 /// One stop.

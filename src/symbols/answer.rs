@@ -18,6 +18,15 @@ pub struct SourceFile {
     pub comp_dir: Option<String>,
 }
 
+impl SourceFile {
+    /// Its path from the directory the compiler ran in on, as people who know
+    /// the source write it.
+    pub fn short(&self) -> &str {
+        let inside = |dir: &str| self.name.strip_prefix(dir)?.strip_prefix('/');
+        self.comp_dir.as_deref().and_then(inside).unwrap_or(&self.name)
+    }
+}
+
 /// The symbol an address belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SymbolAt {

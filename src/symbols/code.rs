@@ -3,7 +3,12 @@
 use crate::{
     base::addr::{Addr, FileAddr},
     image::symtab::Place,
-    symbols::placed::{Placed, Placement, Symbols},
+    symbols::{
+        answer::SourceFile,
+        dwarf::Unit,
+        lines::source_file,
+        placed::{Placed, Placement, Symbols},
+    },
 };
 use std::borrow::Cow;
 
@@ -18,6 +23,20 @@ impl Symbols {
             Placement::Slide(_) => placed.image.image().code(file, len),
             Placement::Sections(_) => None,
         }
+    }
+
+    /// The first line of `file` that the line table has for code in
+    /// `start..end`, also when another line takes its place at the same
+    /// address: the brace that a function opens with.
+    pub fn first_line(&self, start: Addr, end: Addr, file: &SourceFile) -> Option<u32> {
+        let (placed, at) = self.locate(start)?;
+        let unit = Unit::open(&placed.image, placed.image.unit_at(at)?)?;
+        let rows = placed.image.rows(&unit);
+        let span = at.0..at.0.saturating_add(end.since(start));
+        let inside = rows.iter().filter(|row| span.contains(&row.addr));
+        let of_file =
+            inside.filter(|row| source_file(&unit, row.file.into()).as_ref() == Some(file));
+        of_file.min_by_key(|row| row.addr).map(|row| row.line)
     }
 
     /// What an instruction refers to by `addr`: as [`Symbols::describe`]; a

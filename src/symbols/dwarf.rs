@@ -36,10 +36,40 @@ pub(super) const MAX_HOPS: usize = 16;
 /// Units that one question has open at a time.
 const MAX_OPEN: usize = 256;
 
+/// Where the DWARF sections of a file are: their places among its sections,
+/// by [`gimli::SectionId`]. Looking for the names takes longer than the rest
+/// of most questions.
+#[derive(Debug, Default)]
+pub(super) struct Sections(Vec<Option<usize>>);
+
+impl Sections {
+    /// Looks for them.
+    pub fn of(image: &Image) -> Sections {
+        let mut places = Vec::new();
+        let note = |id: gimli::SectionId| {
+            let place = image.sections().iter().position(|section| section.name == id.name());
+            if places.len() <= id as usize {
+                places.resize(id as usize + 1, None);
+            }
+            places[id as usize] = place;
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match gimli::DwarfSections::load(note) {
+            Ok(_) => Sections(places),
+            Err(never) => match never {},
+        }
+    }
+
+    fn place(&self, id: gimli::SectionId) -> Option<usize> {
+        self.0.get(id as usize).copied().flatten()
+    }
+}
+
 /// All DWARF sections of a file. Cheap to make.
-pub(super) fn view(image: &Image) -> gimli::Dwarf<Slice<'_>> {
+pub(super) fn view<'a>(image: &'a Image, sections: &Sections) -> gimli::Dwarf<Slice<'a>> {
     let section = |id: gimli::SectionId| {
-        let data = image.section_data(id.name()).unwrap_or_default();
+        let data = sections.place(id).and_then(|place| image.section_data_at(place));
+        let data = data.unwrap_or_default();
         Ok::<_, std::convert::Infallible>(EndianSlice::new(data, LittleEndian))
     };
     match gimli::Dwarf::load(section) {
@@ -87,7 +117,7 @@ impl<'a> Desk<'a> {
     /// A desk for one question; `keep` when there may be more about the same
     /// units.
     pub fn new(image: &'a Image, units: &'a Units, keep: bool) -> Rc<Desk<'a>> {
-        let (dwarf, open) = (Rc::new(view(image)), RefCell::default());
+        let (dwarf, open) = (Rc::new(view(image, units.sections())), RefCell::default());
         Rc::new(Desk { units, dwarf, keep, open })
     }
 

@@ -34,7 +34,7 @@ impl<'a> Nest<'a> {
 
     /// The same by file address.
     pub fn in_image(placed: &'a Placed, addr: FileAddr) -> Option<Nest<'a>> {
-        let range = placed.image.loaded()?.function_at(addr)?;
+        let range = placed.image.function_range(addr)?;
         let unit = Unit::open(&placed.image, range.unit)?;
         let function = unit.entry(range.die)?;
         let mut blocks = vec![function];

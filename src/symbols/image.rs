@@ -9,10 +9,12 @@ use crate::{
         btf::Btf,
         cache::Cache,
         cfi::Frames,
+        dwarf::Unit,
+        index::Names,
         load::{self, Loaded},
         names::Inlined,
         search::Kept,
-        units::Units,
+        units::{FunctionRange, Units, range_at},
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -23,6 +25,10 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
+
+/// The progress of loading from which on questions about an address have their
+/// answer: units are known by address. Those by name need all of it.
+pub const ADDRESSES_AT: f32 = 0.1;
 
 /// An ELF file and, once loaded, its DWARF.
 pub struct DebugImage {
@@ -74,7 +80,8 @@ impl DebugImage {
 
     /// Reads the debug info; takes a while, so call it on a thread.
     /// `progress` gets values from 0 to 1, from several threads and therefore
-    /// not always in order; setting `cancel` ends it early.
+    /// not always in order; from [`ADDRESSES_AT`] on addresses have answers.
+    /// Setting `cancel` ends it early.
     ///
     /// # Errors
     /// There is no DWARF, its headers are damaged, or `cancel` was set; the
@@ -94,6 +101,7 @@ impl DebugImage {
             }
         });
         let units = self.read_units()?;
+        progress(ADDRESSES_AT);
         let loaded = load::load(&self.image, units, progress, cancel)?;
         // When two threads loaded at once, either result is right.
         let _ = self.loaded.set(loaded);
@@ -142,18 +150,25 @@ impl DebugImage {
         self.frames.get_or_init(|| Frames::read(&self.image))
     }
 
+    /// The function out of line that holds `addr`. Until those of all units
+    /// are there, the unit of the address is read for it.
+    pub(super) fn function_range(&self, addr: FileAddr) -> Option<FunctionRange> {
+        if let Some(loaded) = self.loaded() {
+            return range_at(&loaded.functions, addr);
+        }
+        let units = self.units()?;
+        let number = units.at(addr)?;
+        let functions = units.head(number)?.functions.get_or_init(|| {
+            let unit = Unit::open(self, number);
+            unit.map(|unit| Names::of(&unit).functions()).unwrap_or_default()
+        });
+        range_at(functions, addr)
+    }
+
     /// The unit whose code holds `addr`.
     pub(super) fn unit_at(&self, addr: FileAddr) -> Option<u32> {
-        let loaded = self.loaded()?;
-        if let Some(function) = loaded.function_at(addr) {
-            return Some(function.unit);
-        }
-        let ranges = self.units()?.ranges();
-        let after = ranges.partition_point(|range| range.start <= addr.0);
-        // Ranges of units may overlap where a compiler is careless; the
-        // nearest start is the tightest.
-        let mut near = ranges[..after].iter().rev().take(8);
-        near.find(|range| addr.0 < range.end).map(|range| range.unit)
+        let function = self.loaded().and_then(|loaded| range_at(&loaded.functions, addr));
+        function.map(|function| function.unit).or_else(|| self.units()?.at(addr))
     }
 }
 

@@ -9,12 +9,13 @@ use crate::{
     image::file::Image,
     symbols::{
         dwarf::{Slice, Unit, Value},
-        load::FunctionRange,
+        units::FunctionRange,
     },
 };
 use gimli::{Abbreviation, AttributeValue, DwTag, EntriesRaw, Section as _, UnitOffset};
 use rayon::slice::ParallelSliceMut as _;
 use rustc_hash::FxHashSet;
+use std::cmp::Reverse;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,19 @@ struct Facts<'a> {
 }
 
 impl Names {
+    /// The names of one unit.
+    pub fn of(unit: &Unit<'_>) -> Names {
+        let mut names = Names::default();
+        names.read(unit);
+        names
+    }
+
+    /// The functions out of line, by address.
+    pub fn functions(mut self) -> Vec<FunctionRange> {
+        self.functions.sort_by_key(|range| (range.start, Reverse(range.end)));
+        self.functions
+    }
+
     /// Walks the entries right below a unit's own, and enumerators. What was
     /// read before damage is good.
     pub fn read(&mut self, unit: &Unit<'_>) {

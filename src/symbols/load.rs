@@ -6,14 +6,14 @@
 //! names the first in the file is kept, however many cores there are.
 
 use crate::{
-    base::addr::FileAddr,
     image::file::Image,
     symbols::{
         SymbolsError,
         dwarf::{Desk, Unit},
+        image::ADDRESSES_AT,
         index::{Index, Names},
         lines::Files,
-        units::Units,
+        units::{FunctionRange, Units},
     },
 };
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
@@ -40,24 +40,6 @@ pub(super) struct Loaded {
     pub comp_dirs: Vec<String>,
 }
 
-/// One range of a function out of line.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FunctionRange {
-    pub start: u64,
-    pub end: u64,
-    pub unit: u32,
-    pub die: u32,
-}
-
-impl Loaded {
-    /// The function out of line that holds `addr`.
-    pub fn function_at(&self, addr: FileAddr) -> Option<FunctionRange> {
-        let after = self.functions.partition_point(|range| range.start <= addr.0);
-        let mut near = self.functions[..after].iter().rev().take(8);
-        near.find(|range| addr.0 < range.end).copied()
-    }
-}
-
 /// Reads the debug info of `image`; see
 /// [`DebugImage::load_dwarf`](super::image::DebugImage::load_dwarf).
 pub(super) fn load(
@@ -82,7 +64,7 @@ pub(super) fn load(
             }
         }
         let count = done.fetch_add(numbers.len(), Ordering::Relaxed) + numbers.len();
-        progress(0.9 * count as f32 / total as f32);
+        progress(ADDRESSES_AT + (0.9 - ADDRESSES_AT) * count as f32 / total as f32);
         Some(part)
     };
     let pieces = 0..units.len().div_ceil(PIECE);

@@ -269,6 +269,7 @@ fn unquoted(text: &str) -> Result<String, Malformed> {
                 _ => Err(Malformed::Name(text.to_owned())),
             }
         }
+        _ if text.contains(['\'', '"']) => Err(Malformed::Name(text.to_owned())),
         _ => Ok(text.to_owned()),
     }
 }

@@ -49,6 +49,8 @@ mod dwarf;
 
 mod index;
 
+mod rows;
+
 mod lines;
 
 mod funcs;

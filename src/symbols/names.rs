@@ -246,7 +246,7 @@ fn by_symbol(placed: &Placed, name: &str, have: &[FunctionMatch]) -> Vec<Functio
 
 /// What DWARF says of a function that starts at `addr` under another name.
 fn described(image: &DebugImage, placed: &Placed, addr: FileAddr) -> Option<FunctionMatch> {
-    let range = image.loaded()?.function_at(addr).filter(|range| range.start == addr.0)?;
+    let range = image.function_range(addr).filter(|range| range.start == addr.0)?;
     let found = out_of_line(placed, range.unit, range.die, "")?;
     (placed.file_addr(found.entry) == Some(addr)).then_some(found)
 }

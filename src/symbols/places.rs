@@ -270,7 +270,11 @@ impl Symbols {
         let entry = |inlined: bool| {
             functions.iter().find(|found| found.inlined == inlined).map(|found| found.entry)
         };
-        let found = entry(false).or_else(of_table).or_else(|| entry(true));
+        // Of a weak function that another replaced, the code may still be
+        // there; the symbol table has the one that is called.
+        let linked = of_table();
+        let own = linked.filter(|at| functions.iter().any(|found| found.entry == *at));
+        let found = own.or_else(|| entry(false)).or(linked).or_else(|| entry(true));
         found.ok_or_else(|| self.no_symbol(module, name))
     }
 

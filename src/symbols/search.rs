@@ -126,6 +126,9 @@ struct Name {
     kind: NameKind,
 }
 
+/// How names begin that only a macro uses.
+const MADE_UP: [&str; 3] = ["__UNIQUE_ID_", "__func__", "__compiletime_assert_"];
+
 /// A corpus that is kept, once it is whole.
 #[derive(Default)]
 pub(super) struct Kept(OnceLock<Arc<Corpus>>);
@@ -145,12 +148,14 @@ impl Corpus {
     fn make(image: &DebugImage) -> Corpus {
         let whole = image.dwarf_ready() || !image.image().has_dwarf();
         let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), whole };
+        // Names that macros make to have one; nobody looks for them.
+        let made_up = |name: &[u8]| MADE_UP.iter().any(|start| name.starts_with(start.as_bytes()));
         let mut functions: FxHashSet<&[u8]> = FxHashSet::default();
         if let Some(loaded) = image.loaded() {
             let mut last: (&[u8], Option<NameKind>) = (b"", None);
             for (text, entry) in loaded.index.iter(image.image()) {
                 let kind = NameKind::of(entry.kind);
-                if last != (text, Some(kind)) {
+                if last != (text, Some(kind)) && !made_up(text) {
                     corpus.add(text, kind);
                     last = (text, Some(kind));
                     if kind == NameKind::Function {
@@ -171,7 +176,7 @@ impl Corpus {
                 false if !described && symbol.size != 0 => NameKind::Variable,
                 false => continue,
             };
-            if !symbol.name.ends_with(".cold") && functions.insert(name) {
+            if !symbol.name.ends_with(".cold") && !made_up(name) && functions.insert(name) {
                 corpus.add(name, kind);
             }
         }

@@ -7,9 +7,10 @@ use crate::{
         answer::{CodeLines, LineMatch, LineMiss, SourceFile},
         dwarf::{Unit, die},
         funcs::Nest,
-        lines::{Row, Rows, source_file, tidy},
+        lines::{source_file, tidy},
         placed::{Placed, Symbols},
         prologue,
+        rows::{Row, some_rows},
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -237,12 +238,12 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
     let by_unit: Vec<(u32, BTreeSet<u32>)> = by_unit.into_iter().collect();
     let of_unit = |(number, files): &(u32, BTreeSet<u32>)| {
         let Some(unit) = Unit::open(&placed.image, *number) else { return Vec::new() };
-        let rows = match keep {
-            true => placed.image.rows(&unit),
-            false => Arc::new(Rows::read(&unit)),
+        let wanted = |row: &Row| row.is_stmt && !row.again && files.contains(&row.file);
+        let rows: Vec<Row> = match keep {
+            true => placed.image.rows(&unit).iter().filter(wanted).collect(),
+            false => some_rows(&unit, &mut |row| wanted(row)),
         };
-        let wanted = |row: &&Row| row.is_stmt && !row.again && files.contains(&row.file);
-        rows.all().iter().filter(wanted).map(|row| (*number, *row)).collect()
+        rows.into_iter().map(|row| (*number, row)).collect()
     };
     let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
     parts.into_iter().flatten().collect()

@@ -6,11 +6,13 @@
 //! those of `.debug_types` (DWARF 4). What is kept of them borrows nothing.
 
 use crate::{
+    base::addr::FileAddr,
     image::file::Image,
     symbols::{
         SymbolsError,
-        dwarf::{self, Slice, Value},
-        lines::Rows,
+        answer::SourceFile,
+        dwarf::{self, Sections, Slice, Value},
+        rows::Rows,
     },
 };
 use gimli::{
@@ -42,7 +44,14 @@ pub(super) struct Head {
     abbreviations: OnceLock<Arc<Abbreviations>>,
     /// Its line table, once it was asked for.
     pub rows: OnceLock<Arc<Rows>>,
+    /// The files of its line table by index, those that were asked for.
+    pub files: OnceLock<Files>,
+    /// Its functions out of line, when an address was asked for before the
+    /// functions of all units were there.
+    pub functions: OnceLock<Vec<FunctionRange>>,
 }
+
+type Files = Box<[OnceLock<Option<Box<SourceFile>>>]>;
 
 /// What the root of a unit says that every question needs: bases of its
 /// tables, and where its lines are.
@@ -64,6 +73,23 @@ pub(super) struct UnitRange {
     pub unit: u32,
 }
 
+/// One range of a function out of line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FunctionRange {
+    pub start: u64,
+    pub end: u64,
+    pub unit: u32,
+    pub die: u32,
+}
+
+/// The range of `ranges`, which are by start and longest first, that holds
+/// `addr`.
+pub(super) fn range_at(ranges: &[FunctionRange], addr: FileAddr) -> Option<FunctionRange> {
+    let after = ranges.partition_point(|range| range.start <= addr.0);
+    let mut near = ranges[..after].iter().rev().take(8);
+    near.find(|range| addr.0 < range.end).copied()
+}
+
 /// The units of an image.
 #[derive(Debug, Default)]
 pub(super) struct Units {
@@ -75,6 +101,7 @@ pub(super) struct Units {
     /// Types that have a unit of their own, by signature: the unit and the
     /// entry in it.
     signatures: FxHashMap<u64, (u32, u32)>,
+    sections: Sections,
 }
 
 /// A unit as it is found before anything in it is read.
@@ -90,7 +117,8 @@ impl Units {
     /// # Errors
     /// Not even the first header can be read.
     pub fn read(image: &Image) -> Result<Units, SymbolsError> {
-        let dwarf = dwarf::view(image);
+        let sections = Sections::of(image);
+        let dwarf = dwarf::view(image, &sections);
         let mut found = Vec::new();
         let mut headers = dwarf.debug_info.units();
         loop {
@@ -114,7 +142,7 @@ impl Units {
             let offset = header.debug_types_offset().map_or(0, |offset| offset.0);
             found.push(Found { header, offset, in_types: true });
         }
-        let mut units = Units { in_info, ..Units::default() };
+        let mut units = Units { in_info, sections, ..Units::default() };
         let roots: Vec<Option<Rooted>> =
             found.par_iter().map(|found| Rooted::read(&dwarf, &found.header)).collect();
         for (number, (found, rooted)) in (0u32..).zip(found.into_iter().zip(roots)) {
@@ -134,12 +162,24 @@ impl Units {
                 root
             });
             let Found { offset, in_types, .. } = found;
-            let (abbreviations, rows) = (OnceLock::new(), OnceLock::new());
-            units.heads.push(Head { offset, in_types, root, abbreviations, rows });
+            units.heads.push(Head {
+                offset,
+                in_types,
+                root,
+                abbreviations: OnceLock::new(),
+                rows: OnceLock::new(),
+                files: OnceLock::new(),
+                functions: OnceLock::new(),
+            });
         }
         units.ranges.par_sort_by_key(|range| (range.start, Reverse(range.end)));
         units.ranges.shrink_to_fit();
         Ok(units)
+    }
+
+    /// Where the sections they are in are.
+    pub fn sections(&self) -> &Sections {
+        &self.sections
     }
 
     /// How many there are.
@@ -157,6 +197,15 @@ impl Units {
         &self.ranges
     }
 
+    /// The unit whose code holds `addr`.
+    pub fn at(&self, addr: FileAddr) -> Option<u32> {
+        let after = self.ranges.partition_point(|range| range.start <= addr.0);
+        // Ranges of units may overlap where a compiler is careless; the
+        // nearest start is the tightest.
+        let mut near = self.ranges[..after].iter().rev().take(8);
+        near.find(|range| addr.0 < range.end).map(|range| range.unit)
+    }
+
     /// The unit of `.debug_info` that has the entry at `offset` of the
     /// section.
     pub fn holding(&self, offset: usize) -> Option<u32> {
@@ -171,6 +220,11 @@ impl Units {
 }
 
 impl Head {
+    /// A file of its line table, if it was asked for before.
+    pub fn file(&self, index: u64) -> Option<SourceFile> {
+        self.files.get()?.get(usize::try_from(index).ok()?)?.get()?.as_deref().cloned()
+    }
+
     /// The unit, ready to be read. With `keep`, its abbreviations are kept.
     pub fn open<'a>(
         &self,

@@ -7,6 +7,7 @@ use super::message::{Effect, Exit, Purpose};
 use super::panes::breakpoints::Outcome;
 use super::panes::source::Spot;
 use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
+use crate::arch::insn::Flavor;
 use crate::base::text::printable;
 use crate::command::{Parsed, parse::parse};
 use crate::config::keys::Action;
@@ -46,6 +47,14 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
             app.give_focus(PaneId::Source);
             app.settle();
             app.source.cycle(view.as_ref().and_then(|view| view.stop.as_deref()), &*book);
+        }
+        Action::ToggleFlavor => {
+            let flavor = match app.view.as_ref().map(|view| view.flavor) {
+                Some(Flavor::Intel) => Flavor::Att,
+                _ => Flavor::Intel,
+            };
+            let request = Request::Set("disassembly-flavor".into(), flavor.word().into());
+            return vec![Effect::Ask(request, Purpose::Key)];
         }
         Action::ShowPc => show_pc(app),
         Action::Search => {

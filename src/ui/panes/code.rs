@@ -208,11 +208,27 @@ impl Source {
         if pen.room() > 50 {
             pen.column(&printable(&insn.symbol), 24, colour(Role::Type)).put(" ", Style::new());
         }
+        self.draw_arrows(pen, index, colour(Role::Dim));
         let text = printable(&insn.text);
         let (operation, operands) = text.split_once(' ').unwrap_or((&text, ""));
         pen.column(operation, operation.len().max(7), colour(Role::Keyword)).put(" ", Style::new());
         self.draw_text(pen, operands.trim_start(), &[], whole.is_some(), look);
         whole
+    }
+}
+
+impl Source {
+    /// The jumps beside an instruction. In a narrow pane the outer ones, which
+    /// are the longest, give way to the text.
+    fn draw_arrows(&self, pen: &mut Pen<'_>, index: usize, style: Style) {
+        /// The least room an instruction is left with.
+        const TEXT: usize = 30;
+        let Some(arrows) = self.arrows.get(index) else { return };
+        let over = (arrows.chars().count() + TEXT).saturating_sub(pen.room());
+        let shown: String = arrows.chars().skip(over).collect();
+        if shown.chars().count() >= 3 {
+            pen.put(&shown, style);
+        }
     }
 }
 

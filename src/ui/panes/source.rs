@@ -2,6 +2,7 @@
 //! frame, and can be walked to any place. Where a file is missing it shows
 //! the instructions, the reason, and the option that would help.
 
+use crate::arch::{insn::Flavor, jumps};
 use crate::base::addr::Addr;
 use crate::base::text::hex;
 use crate::config::keys::Action;
@@ -58,6 +59,8 @@ pub(super) struct Insn {
     pub(super) bytes: String,
     pub(super) symbol: String,
     pub(super) text: String,
+    /// Where it jumps to.
+    jump: Option<Addr>,
 }
 
 /// A stop and a frame of it.
@@ -95,6 +98,10 @@ pub struct Source {
     /// Instructions around the pc, or those of an older stop in the same function
     /// until the new ones are there.
     pub(super) code: Vec<Insn>,
+    /// The jumps inside it, one text for each.
+    pub(super) arrows: Vec<String>,
+    /// How the instructions are written.
+    flavor: Flavor,
     /// What the instructions belong to.
     code_of: Option<Selection>,
     /// What instructions were asked for last.
@@ -106,6 +113,11 @@ impl Source {
     /// Takes in a new view: goes to a newly selected frame.
     pub fn follow(&mut self, view: &View, book: &dyn CodeBook) {
         let Some(stop) = &view.stop else { return };
+        if view.flavor != self.flavor {
+            // The old text stays until the new one is there.
+            self.flavor = view.flavor;
+            (self.code_of, self.asked) = (None, None);
+        }
         let code_came = self.follow_code(stop);
         let frame = stop.frames.get(stop.selected);
         let now = Followed { selection: selection(stop), spot: frame.and_then(spot_of) };
@@ -129,7 +141,7 @@ impl Source {
         if stop.code.is_empty() {
             let pc = pc_of(stop);
             if self.code_of != Some(now) && !self.code.iter().any(|insn| Some(insn.addr) == pc) {
-                self.code.clear();
+                self.set_code(Vec::new());
                 self.code_of = None;
             }
             return false;
@@ -140,10 +152,11 @@ impl Source {
             bytes: hex(&insn.bytes),
             symbol: symbol.unwrap_or_default(),
             text: insn.text.clone(),
+            jump: insn.jump(),
         });
         let code: Vec<Insn> = shown.collect();
         let new = self.code != code;
-        self.code = code;
+        self.set_code(code);
         self.code_of = Some(now);
         new
     }
@@ -178,13 +191,22 @@ impl Source {
             bytes: insn.bytes.clone(),
             symbol: insn.symbol.clone().unwrap_or_default(),
             text: insn.text.clone(),
+            jump: insn.jump,
         });
-        self.code = shown.collect();
+        self.set_code(shown.collect());
         self.code_of = Some(of);
         if self.shows_code() {
             self.make_rows(book);
             self.show_pc(stop);
         }
+    }
+
+    fn set_code(&mut self, code: Vec<Insn>) {
+        /// Columns of arrows; longer jumps than fit are told by their text.
+        const MOST: usize = 6;
+        let rows: Vec<jumps::Row> = code.iter().map(|insn| (insn.addr, insn.jump)).collect();
+        self.arrows = jumps::arrows(&rows, MOST);
+        self.code = code;
     }
 
     /// Shows the selected frame's place.

@@ -81,8 +81,12 @@ impl CommandLine {
         }
         let completion = complete(self.line.text(), self.line.cursor(), book);
         let (start, mut candidates) = (completion.start, completion.candidates);
-        candidates.sort();
-        candidates.dedup();
+        let typed = self.line.text().get(start..self.line.cursor()).unwrap_or_default();
+        // Those that do not begin as typed come best first.
+        if candidates.iter().all(|candidate| candidate.starts_with(typed)) {
+            candidates.sort();
+            candidates.dedup();
+        }
         match &candidates[..] {
             [] => {}
             [only] => {

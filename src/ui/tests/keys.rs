@@ -1,6 +1,7 @@
 //! Keys in, requests out.
 
 use super::{Bench, fixture};
+use crate::arch::insn::Flavor;
 use crate::session::answer::{Answer, CodeAnswer, Failure, InsnAnswer, StopAnswer};
 use crate::session::request::{BreakKind, Disassembly, Leave, Request, Step, Update};
 use crate::session::view::{State, StopReason, StopView};
@@ -107,6 +108,28 @@ fn instructions_are_asked_for_only_when_shown() {
         "the next stop's are asked for"
     );
     assert!(bench.text().contains("▶ffffffffc0002035 4889e5 "), "the old ones stay till then");
+}
+
+#[test]
+fn the_flavor_of_instructions_is_one_key() {
+    let mut bench = Bench::new(160, 48);
+    let mut stop = fixture::stop(1, 35);
+    stop.code.clear();
+    bench.view(fixture::view(State::Stopped, Some(stop.clone())));
+    bench.keys("a");
+    let code = Answer::Code(Box::default());
+    bench.send(Message::Answer(Purpose::Code((1, 0)), Some(Ok(code))));
+    let set = |flavor: &str| Request::Set("disassembly-flavor".into(), flavor.into());
+    assert_eq!(asks(bench.keys("A")), [set("intel")]);
+    let mut view = fixture::view(State::Stopped, Some(stop));
+    view.flavor = Flavor::Intel;
+    let again = asks(bench.view(view));
+    assert_eq!(
+        again,
+        [Request::Disassemble(Disassembly::default())],
+        "the text is asked for again"
+    );
+    assert_eq!(asks(bench.keys("A")), [set("att")]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Screens at the sizes that matter.
 
 use super::{Bench, fixture};
+use crate::arch::insn::{self, Flavor};
 use crate::config::theme::Theme;
 use crate::session::request::{Level, Update};
 use crate::session::view::{FramesEnd, Match, State, SymbolsView};
@@ -115,6 +116,22 @@ fn mixed_and_asm() {
     let text = bench.text();
     assert!(text.contains("●▶ffffffffc0002035 "), "{text}");
     assert!(!text.contains("spin_lock(&queue->lock)"), "{text}");
+}
+
+#[test]
+fn jumps_are_drawn_where_there_is_room() {
+    let code = [0x48, 0x85, 0xc0, 0x74, 5, 0xff, 0xc8, 0x75, 0xfc, 0xc3, 0xeb, 0xf4, 0xc3];
+    for (columns, rows) in [(120, 24), (80, 24)] {
+        let mut stop = fixture::stop(1, 35);
+        let pc = stop.frames[0].pc;
+        stop.code = insn::decode(pc, &code, 20, Flavor::Att, &|at| {
+            Some(format!("HgfsSendRequest+0x{:x}", at.since(pc) + 0x35))
+        });
+        let mut bench = Bench::new(columns, rows);
+        bench.view(fixture::view(State::Stopped, Some(stop)));
+        bench.keys("a a");
+        assert_snapshot!(bench.text());
+    }
 }
 
 #[test]
