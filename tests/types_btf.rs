@@ -9,13 +9,10 @@ mod support {
     pub mod tools;
 }
 
-use kgdb_tui::{
-    base::addr::{Addr, FileAddr},
-    symbols::{
-        answer::{Layout, TypeShape},
-        image::DebugImage,
-        placed::{Placement, Symbols, VMLINUX},
-    },
+use kgdb_tui::symbols::{
+    answer::{Layout, Member, TypeShape, ValuePlace},
+    image::DebugImage,
+    placed::{Placement, Symbols, VMLINUX},
 };
 use oracle::run;
 use std::{
@@ -85,9 +82,8 @@ fn differences(path: &str, dwarf: &Layout, btf: &Layout, out: &mut Vec<String>) 
         // An array without a length is one of length 0 in BTF, `f()` is
         // `f(void)`, and pahole makes one dimension of several.
         let plain = |name: &str| flat(&name.replace("[0]", "[]").replace("()", "(void)"));
-        let have = |m: &kgdb_tui::symbols::answer::Member| {
-            (m.name.clone(), m.offset, m.size, m.bits, plain(&m.type_name), m.element)
-        };
+        let have =
+            |m: &Member| (m.name.clone(), m.offset, m.size, m.bits, plain(&m.type_name), m.element);
         if have(a) != have(b) {
             out.push(format!("{path}: DWARF {:?}, BTF {:?}", have(a), have(b)));
         } else if let (Some(a), Some(b)) = (&a.inner, &b.inner) {
@@ -127,4 +123,127 @@ fn every_layout_of_the_kernel_is_the_same_from_btf() {
     println!("{compared} layouts compared");
     assert!(compared > 3000, "{compared}");
     assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
+}
+
+#[test]
+fn functions_enumerators_and_variables_of_the_kernel_are_known_from_btf() {
+    let (dwarf, btf) = (open(&built().vmlinux), open(&stripped_kernel()));
+    for name in ["MODULE_STATE_COMING", "HRTIMER_MODE_REL", "PIDTYPE_SID", "NR_FREE_PAGES"] {
+        assert!(dwarf.enumerator(name).is_some(), "{name}");
+        assert_eq!(dwarf.enumerator(name), btf.enumerator(name), "{name}");
+    }
+    let ptype = |symbols: &Symbols, name: &str| {
+        symbols.find_typed(name).map(|named| symbols.describe_type(named, false).text)
+    };
+    for name in ["vfs_read", "do_exit", "schedule", "u32", "struct list_head", "enum pid_type"] {
+        assert!(ptype(&dwarf, name).is_some(), "{name}");
+        assert_eq!(ptype(&dwarf, name), ptype(&btf, name), "{name}");
+    }
+    // BTF has the types of per-CPU variables only.
+    let runqueues = btf.find_variable("runqueues").unwrap();
+    assert_eq!(btf.type_name(runqueues.ty), "struct rq");
+    assert_eq!(runqueues.location, dwarf.find_variable("runqueues").unwrap().location);
+    let jiffies = btf.find_variable("jiffies_64").unwrap();
+    assert!(jiffies.ty.is_void());
+    assert!(matches!(jiffies.location, ValuePlace::Expression { .. }));
+}
+
+/// A C file as DWARF and as BTF.
+fn both(text: &str) -> (tempfile::TempDir, Symbols, Symbols) {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, object, other) =
+        (dir.path().join("a.c"), dir.path().join("a.o"), dir.path().join("b.o"));
+    fs::write(&source, text).unwrap();
+    let mut gcc = tool("gcc");
+    gcc.args(["-g", "-c", "-O0", "-ffreestanding", "-o"]).arg(&object).arg(&source);
+    assert!(gcc.status().unwrap().success());
+    fs::copy(&object, &other).unwrap();
+    strip_to_btf(&other, &["-J", "--btf_gen_floats"]);
+    let (dwarf, btf) = (open(&object), open(&other));
+    (dir, dwarf, btf)
+}
+
+#[test]
+fn every_kind_of_type_is_the_same_from_btf() {
+    let (_dir, dwarf, btf) = both(
+        "enum negative { N = -5, Z, P = 7 };
+         enum large { SMALL = 1, LARGE = 0x123456789ab };
+         enum unsigned_one { U = 0xffffffff };
+         typedef int (*handler)(const char *, ...);
+         typedef unsigned char byte;
+         struct declared;
+         struct bits { unsigned a : 3; unsigned b : 5; long c : 40; _Bool d : 1; int e : 2; };
+         struct __attribute__((packed)) packed { char a; int b; unsigned c : 30; short d; };
+         union either { struct { int x, y; }; double real; float f[2]; };
+         struct all {
+             const volatile int cv; char *const *restrict pp; handler h; byte bytes[7];
+             struct declared *d; union either u; struct bits b; struct packed p;
+             int (*functions[2])(struct all *, void (*)(int)); enum negative n; enum large l;
+             _Bool flag; long double ld; struct { int deep; } nested[3]; void *data; int tail[];
+         } all;
+         enum unsigned_one one;
+         int function(struct all *a, char c) { return a->cv + c; }",
+    );
+    let described = |symbols: &Symbols, name: &str, offsets| {
+        let named = symbols.find_typed(name).unwrap_or_else(|| panic!("no {name}"));
+        symbols.describe_type(named, offsets).text.replace("tail[0]", "tail[]")
+    };
+    for name in [
+        "struct all",
+        "struct bits",
+        "struct packed",
+        "union either",
+        "enum negative",
+        "enum large",
+        "enum unsigned_one",
+        "handler",
+        "byte",
+        "function",
+    ] {
+        for offsets in [false, true] {
+            assert_eq!(described(&dwarf, name, offsets), described(&btf, name, offsets), "{name}");
+        }
+    }
+    assert_eq!(btf.enumerator("N"), Some(-5));
+    assert_eq!(btf.enumerator("LARGE"), Some(0x123_4567_89ab));
+    assert_eq!(btf.enumerator("NOTHING"), None);
+    let shape =
+        |symbols: &Symbols, name: &str| symbols.type_shape(symbols.find_type(name).unwrap());
+    assert_eq!(shape(&btf, "byte"), TypeShape::Char { signed: false });
+    assert_eq!(shape(&btf, "double"), TypeShape::Float { size: 8 });
+    assert_eq!(shape(&btf, "_Bool"), TypeShape::Bool { size: 1 });
+    assert_eq!(shape(&btf, "enum negative"), shape(&dwarf, "enum negative"));
+    assert!(btf.find_type("struct declared").is_none());
+}
+
+#[test]
+fn a_modules_btf_goes_on_from_the_kernels() {
+    let kernel = stripped_kernel();
+    let of_guest = built().modules.join("fuse.ko");
+    let dir = tempfile::tempdir().unwrap();
+    let module = dir.path().join("fuse.ko");
+    fs::copy(&of_guest, &module).unwrap();
+    let base = format!("--btf_base={}", kernel.display());
+    strip_to_btf(&module, &["-J", &base]);
+    let with_module = |mut symbols: Symbols, path: &Path| {
+        let image = DebugImage::open(path).unwrap();
+        if image.image().has_dwarf() {
+            image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+        }
+        symbols.place("fuse", image, Placement::Sections(Vec::new()));
+        symbols
+    };
+    let dwarf = with_module(open(&built().vmlinux), &of_guest);
+    let btf = with_module(open(&kernel), &module);
+    let mut differ = Vec::new();
+    for name in ["fuse_conn", "fuse_req", "fuse_inode", "fuse_mount", "fuse_in_header", "fuse_dev"]
+    {
+        let a = dwarf.struct_layout(name).unwrap_or_else(|| panic!("no {name} in DWARF"));
+        let b = btf.struct_layout(name).unwrap_or_else(|| panic!("no {name} in BTF"));
+        differences(name, &a, &b, &mut differ);
+    }
+    assert!(differ.is_empty(), "{}", differ.join("\n"));
+    // A base that is another kernel's, or none, is worse than nothing.
+    let alone = with_module(Symbols::new(), &module);
+    assert!(alone.struct_layout("fuse_conn").is_none());
 }

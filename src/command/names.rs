@@ -71,7 +71,8 @@ fn sources(answer: &NamesAnswer) -> String {
     let mut out = answer.names.join("\n");
     more(&mut out, answer);
     let fit = if answer.pattern.is_some() { " that fit" } else { "" };
-    let _ = write!(out, "\n{count} source files{fit}");
+    let files = if count == 1 { "file" } else { "files" };
+    let _ = write!(out, "\n{count} source {files}{fit}");
     out.trim_start().to_owned()
 }
 
@@ -142,7 +143,7 @@ mod tests {
             names(&answer),
             "All functions matching regular expression \"f\":\n\nFile a.c:\n7:\tint f(void);\n\
              7:\tstatic int g(void);\n\nFile b.c:\n7:\tvoid h(void);\n\nNon-debugging symbols:\n\
-             0x0000000000001000  fs\n… and 3 more; say more of the name, or -n COUNT before it"
+             0x1000  fs\n… and 3 more; say more of the name, or -n COUNT before it"
         );
     }
 }

@@ -407,7 +407,7 @@ pub const COMMANDS: &[CommandDef] = &[
         usage: "info types [-n COUNT] [REGEX]",
         help: "Types whose names fit a regular expression, by file.",
         cost: NOTHING,
-        completes: None,
+        completes: Some(Completes::Type),
         make: |args| ask(Request::Names(Names::Types, parse::pattern(args)?)),
     },
     CommandDef {
@@ -425,7 +425,7 @@ pub const COMMANDS: &[CommandDef] = &[
         usage: "ptype [/o] TYPE|VARIABLE|FUNCTION",
         help: "A type with its members; /o with their offsets, sizes and holes.",
         cost: NOTHING,
-        completes: None,
+        completes: Some(Completes::Type),
         make: |args| {
             let (offsets, name) = parse::offsets_flag(args)?;
             ask(Request::Type(parse::required(name, "a type")?, offsets))
@@ -437,7 +437,7 @@ pub const COMMANDS: &[CommandDef] = &[
         usage: "whatis TYPE|VARIABLE|FUNCTION",
         help: "The name of the type of something.",
         cost: NOTHING,
-        completes: None,
+        completes: Some(Completes::Type),
         make: |args| ask(Request::WhatIs(parse::required(args, "a type")?)),
     },
     CommandDef {

@@ -122,6 +122,7 @@ impl CodeBook for Code {
             Completes::Function => symbols.complete_function(prefix, limit),
             Completes::File => symbols.complete_file(prefix, limit),
             Completes::Location => complete_location(&symbols, prefix, limit),
+            Completes::Type => return symbols.complete_type(prefix, limit),
             Completes::Setting => {
                 let names = SETTINGS.iter().map(|setting| setting.name);
                 return names.filter(|n| n.starts_with(prefix)).map(str::to_owned).collect();

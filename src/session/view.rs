@@ -447,6 +447,8 @@ pub enum Completes {
     File,
     /// Either: what `break` takes.
     Location,
+    /// A type's name, a tag without its keyword.
+    Type,
     /// The name of a setting.
     Setting,
 }

@@ -353,3 +353,114 @@ impl<'a> View<'a> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const INT: u32 = 1;
+    const ARRAY: u32 = 3;
+    const STRUCT: u32 = 4;
+    const ENUM: u32 = 6;
+    const FLAG: u32 = 1 << 31;
+
+    /// A section of types, each its words, and strings.
+    fn section(types: &[&[u32]], strings: &[u8]) -> Vec<u8> {
+        let words: Vec<u32> = types.iter().copied().flatten().copied().collect();
+        let length = 4 * words.len() as u32;
+        let mut out = vec![0x9f, 0xeb, 1, 0];
+        for word in [24, 0, length, length, strings.len() as u32].iter().chain(&words) {
+            out.extend(word.to_le_bytes());
+        }
+        out.extend(strings);
+        out
+    }
+
+    /// `int`, `int [4]`, `struct pair { int a; int b : 3; }`, an enumeration.
+    fn kernel() -> Vec<u8> {
+        section(
+            &[
+                &[1, INT << 24, 4, 0x0100_0020],
+                &[0, ARRAY << 24, 0, 1, 1, 4],
+                &[5, FLAG | STRUCT << 24 | 2, 8, 10, 1, 0, 12, 1, 3 << 24 | 32],
+                &[0, FLAG | ENUM << 24 | 2, 4, 14, u32::MAX, 18, 7],
+            ],
+            b"\0int\0pair\0a\0b\0NEG\0POS\0",
+        )
+    }
+
+    fn view<'a>(own: &'a Btf, data: &'a [u8]) -> View<'a> {
+        View { own, data, base: None, stubs: false }
+    }
+
+    #[test]
+    fn types_have_numbers_from_one() {
+        let data = kernel();
+        let btf = Btf::read(&data, None).unwrap();
+        let view = view(&btf, &data);
+        assert!(!is_split(&data));
+        assert!(view.raw(0).is_none() && view.raw(5).is_none());
+        assert_eq!(view.raw(1).unwrap().kind, BtfKind::Int);
+        assert_eq!(view.raw(2).unwrap().array(), [1, 1, 4]);
+        let (id, pair) = view.named("pair", |_| true).unwrap();
+        assert_eq!((id, pair.size_or_type, pair.flag), (3, 8, true));
+        let members: Vec<[u32; 3]> = pair.members().collect();
+        assert_eq!(members, [[10, 1, 0], [12, 1, 3 << 24 | 32]]);
+        assert_eq!(view.name(members[1][0]).as_deref(), Some("b"));
+        assert_eq!(view.enumerator("NEG"), Some((4, -1)));
+        assert_eq!(view.enumerator("POS"), Some((4, 7)));
+        assert!(view.named("pair", |raw| raw.kind == BtfKind::Union).is_none());
+        assert!(view.named("pa", |_| true).is_none());
+    }
+
+    #[test]
+    fn a_module_goes_on_from_its_base() {
+        let data = kernel();
+        let btf = Btf::read(&data, None).unwrap();
+        let base = view(&btf, &data);
+        // The base's strings are 22 bytes; `struct mod { int [4] a; }`.
+        let module = section(&[&[22, STRUCT << 24 | 1, 16, 10, 2, 0]], b"mod\0");
+        assert!(is_split(&module));
+        let own = Btf::read(&module, Some(&base)).unwrap();
+        let all = View { own: &own, data: &module, base: Some(&base), stubs: false };
+        assert!(all.follows(&base));
+        assert_eq!(all.named("mod", |_| true).unwrap().0, 5);
+        assert_eq!(all.raw(2).unwrap().kind, BtfKind::Array, "of the base");
+        assert_eq!(all.text(10), b"a", "of the base");
+        let other = section(&[], b"\0");
+        let other = Btf::read(&other, None).unwrap();
+        assert!(!all.follows(&view(&other, &[])));
+    }
+
+    #[test]
+    fn what_is_cut_short_ends_the_table() {
+        let data = kernel();
+        assert!(Btf::read(&data[..23], None).is_none());
+        assert!(Btf::read(&data[..data.len() - 1], None).is_none(), "strings end too early");
+        let cut = section(&[&[1, INT << 24, 4, 0x20], &[0, STRUCT << 24 | 9, 8, 1]], b"\0int\0");
+        let btf = Btf::read(&cut, None).unwrap();
+        assert!(view(&btf, &cut).raw(1).is_some());
+        assert!(view(&btf, &cut).raw(2).is_none());
+        let unknown = section(&[&[0, 30 << 24, 0]], b"\0");
+        assert!(view(&Btf::read(&unknown, None).unwrap(), &unknown).raw(1).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn damage_never_panics(flips in proptest::collection::vec((0usize..200, any::<u8>()), 1..8)) {
+            let mut data = kernel();
+            for (at, byte) in flips {
+                let len = data.len();
+                data[at % len] = byte;
+            }
+            let Some(btf) = Btf::read(&data, None) else { return Ok(()) };
+            let view = view(&btf, &data);
+            for (_, id, raw) in view.names() {
+                prop_assert!(view.raw(id).is_some());
+                let _ = (raw.members().count(), raw.parameters().count(), raw.array(), raw.word());
+            }
+            let _ = (view.named("pair", |_| true), view.enumerator("POS"), is_split(&data));
+        }
+    }
+}

@@ -7,6 +7,7 @@
 
 use crate::{
     base::addr::{Addr, FileAddr},
+    image::symtab::{Place, Symbol},
     symbols::{
         answer::{SourceFile, TypeRef},
         btf::BtfKind,
@@ -115,7 +116,7 @@ impl Symbols {
             for symbol in image.symbols().iter() {
                 let name = symbol.name.as_bytes();
                 let fits = match functions {
-                    true => symbol.function && !symbol.name.ends_with(".cold"),
+                    true => is_entered(placed, &symbol),
                     false => is_data(placed, &symbol),
                 };
                 if !fits || known.contains(name) || !wanted(name) {
@@ -216,6 +217,15 @@ impl Catalog {
             key(a).cmp(&key(b)).then_with(|| (&a.name, a.line).cmp(&(&b.name, b.line)))
         });
     }
+}
+
+/// Whether a symbol is of code that is called or jumped to by its name:
+/// assembly has entries without a type. `.cold` parts are of their functions.
+fn is_entered(placed: &Placed, symbol: &Symbol<'_>) -> bool {
+    let Place::Section(index) = symbol.place else { return false };
+    let section = placed.image.image().sections().get(usize::from(index));
+    let code = section.is_some_and(|section| section.exec);
+    code && (symbol.function || symbol.global) && !symbol.name.ends_with(".cold")
 }
 
 /// Of inlined functions those without code of their own anywhere; each unit

@@ -2,6 +2,7 @@
 
 use crate::symbols::{
     answer::{TypeRef, TypeShape},
+    btf::BtfKind,
     dwarf::{Unit, Value},
     from_dwarf::constant,
     index::{Kind, NameEntry},
@@ -9,6 +10,10 @@ use crate::symbols::{
     placed::{Placed, Symbols},
     written,
 };
+use std::collections::BTreeSet;
+
+/// Kinds of names that are of types.
+const TYPE_KINDS: [Kind; 5] = [Kind::Struct, Kind::Union, Kind::Enum, Kind::Typedef, Kind::Base];
 
 impl TypeRef {
     /// `void` of an image.
@@ -93,6 +98,37 @@ impl Symbols {
             let unit = Unit::open(&placed.image, found.unit)?;
             constant(unit.entry(found.die)?.attr_value(gimli::DW_AT_const_value)?)
         })
+    }
+
+    /// Names of types that start with `prefix`, tags without their keyword,
+    /// sorted.
+    pub fn complete_type(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for placed in self.images() {
+            let image = placed.image.image();
+            let mut more = BTreeSet::new();
+            let mut add = |name: &[u8]| {
+                more.insert(String::from_utf8_lossy(name).into_owned());
+                more.len() < limit
+            };
+            match placed.image.loaded() {
+                Some(loaded) => {
+                    let found = loaded.index.prefixed(image, prefix).iter();
+                    let types = found.filter(|entry| TYPE_KINDS.contains(&entry.kind));
+                    let _ = types.map(|entry| loaded.index.text(image, entry)).all(&mut add);
+                }
+                None => {
+                    let of = |kind: BtfKind| !matches!(kind, BtfKind::Func | BtfKind::Var);
+                    self.with_btf(placed.id, |view| {
+                        let all = view.names().filter(|(_, _, raw)| of(raw.kind));
+                        let found = all.filter(|(name, ..)| name.starts_with(prefix.as_bytes()));
+                        Some(found.map(|(name, ..)| name).all(&mut add))
+                    });
+                }
+            }
+            names.extend(more);
+        }
+        names.into_iter().take(limit).collect()
     }
 
     /// The first entry of one of these kinds, vmlinux first, the kinds in

@@ -6,7 +6,7 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{ImageId, TypeRef, ValuePlace},
-        dwarf::{At, Unit},
+        dwarf::{At, Entry, Unit},
         funcs::Nest,
         placed::{Placed, Symbols},
         scope::{const_value, with_addresses},
@@ -87,31 +87,62 @@ impl Symbols {
     }
 }
 
-const TAGS: [gimli::DwTag; 2] = [gimli::DW_TAG_formal_parameter, gimli::DW_TAG_variable];
+const TAGS: [gimli::DwTag; 3] =
+    [gimli::DW_TAG_formal_parameter, gimli::DW_TAG_variable, gimli::DW_TAG_lexical_block];
 
-/// The variables right in a block, then those of the function it is an
-/// instance of that the compiler left out of this instance.
-fn in_block<'a>(nest: &Nest<'a>, block: &crate::symbols::dwarf::Entry<'a>) -> Vec<Visible> {
+/// Blocks inside blocks at most.
+const MAX_DEPTH: usize = 30;
+
+/// The variables right in a block, with those of blocks inside it that have no
+/// code, whose scope is this one; then those of the function it is an instance
+/// of that the compiler left out of this instance.
+fn in_block<'a>(nest: &Nest<'a>, block: &Entry<'a>) -> Vec<Visible> {
     let block = At { unit: nest.unit.clone(), entry: block.clone() };
+    let mut found = Vec::new();
+    gather(&block, &mut found, 0);
+    found.iter().filter_map(|at| visible(nest.placed, at)).collect()
+}
+
+fn gather<'a>(block: &At<'a>, out: &mut Vec<At<'a>>, depth: usize) {
+    if depth > MAX_DEPTH {
+        return;
+    }
     let mut described = BTreeSet::new();
-    let mut out = Vec::new();
     for at in block.children(&TAGS) {
         let origin = at.attr(gimli::DW_AT_abstract_origin);
         described.extend(origin.and_then(|origin| at.unit.target(origin)));
-        if at.attr(gimli::DW_AT_declaration).is_none() {
-            out.extend(visible(nest.placed, &at));
+        let is_block = at.entry.tag() == gimli::DW_TAG_lexical_block;
+        if !is_block && at.attr(gimli::DW_AT_declaration).is_none() {
+            out.push(at);
+        } else if is_block && !has_code(&at) {
+            gather(&at, out, depth + 1);
         }
     }
-    if let Some(origin) = block.attr(gimli::DW_AT_abstract_origin)
-        && let Some(origin) = block.unit.referred(origin)
-    {
-        let dropped = origin.children(&TAGS).into_iter().filter(|at| {
-            !described.contains(&(at.unit.number, at.die()))
-                && at.attr(gimli::DW_AT_declaration).is_none()
-        });
-        out.extend(dropped.filter_map(|at| visible(nest.placed, &at)));
+    let origin = block.attr(gimli::DW_AT_abstract_origin);
+    if let Some(origin) = origin.and_then(|origin| block.unit.referred(origin)) {
+        dropped(&origin, &described, out, depth + 1);
     }
-    out
+}
+
+/// Of an abstract block what no instance describes.
+fn dropped<'a>(
+    block: &At<'a>,
+    described: &BTreeSet<(u32, u32)>,
+    out: &mut Vec<At<'a>>,
+    depth: usize,
+) {
+    let children = block.children(&TAGS).into_iter();
+    for at in children.filter(|at| !described.contains(&(at.unit.number, at.die()))) {
+        if at.entry.tag() != gimli::DW_TAG_lexical_block {
+            out.extend(Some(at).filter(|at| at.attr(gimli::DW_AT_declaration).is_none()));
+        } else if depth <= MAX_DEPTH {
+            dropped(&at, described, out, depth + 1);
+        }
+    }
+}
+
+fn has_code(at: &At<'_>) -> bool {
+    [gimli::DW_AT_low_pc, gimli::DW_AT_ranges].iter().any(|&name| at.attr(name).is_some())
 }
 
 fn visible(placed: &Placed, at: &At<'_>) -> Option<Visible> {

@@ -14,9 +14,12 @@ use crate::symbols::{
 };
 use std::rc::Rc;
 
-/// Bytes of text at most; the longest struct of a kernel with everything in
-/// it has some 100,000. Only a hostile file has types that branch without end.
+/// Bytes of a type with its members at most; the longest struct of a kernel
+/// with everything in it has some 100,000. Only a hostile file has types that
+/// branch without end.
 const MOST_TEXT: usize = 4 << 20;
+/// Bytes of a type's name at most; the longest of a kernel has some 300.
+const MOST_NAME: usize = 4096;
 /// Types inside types at most.
 const MAX_DEPTH: usize = 100;
 
@@ -73,6 +76,8 @@ pub(super) struct Writer<'t, 'a> {
     types: &'t Types<'a>,
     out: String,
     depth: usize,
+    /// Bytes of text at which it ends.
+    most: usize,
     /// With offsets and sizes, as `ptype /o`.
     offsets: bool,
 }
@@ -80,21 +85,22 @@ pub(super) struct Writer<'t, 'a> {
 /// A declaration of `name` (empty for none) with a type, in one line unless
 /// members are shown.
 pub(super) fn declared(types: &Types<'_>, ty: TypeRef, name: &str, show: i32) -> String {
-    let mut writer = Writer { types, out: String::new(), depth: 0, offsets: false };
+    let mut writer =
+        Writer { types, out: String::new(), depth: 0, most: MOST_NAME, offsets: false };
     writer.declare(ty, name, show, 0, &mut Offsets::default());
     writer.out
 }
 
 /// A type with its members, and with their offsets if asked for.
 pub(super) fn described(types: &Types<'_>, ty: TypeRef, offsets: bool) -> String {
-    let mut writer = Writer { types, out: String::new(), depth: 0, offsets };
+    let mut writer = Writer { types, out: String::new(), depth: 0, most: MOST_TEXT, offsets };
     writer.declare(ty, "", 1, 0, &mut Offsets::default());
     writer.out
 }
 
 impl Writer<'_, '_> {
     fn full(&self) -> bool {
-        self.depth > MAX_DEPTH || self.out.len() > MOST_TEXT
+        self.depth > MAX_DEPTH || self.out.len() > self.most
     }
 
     fn bare(&self, ty: TypeRef) -> Bare {
@@ -292,7 +298,7 @@ impl Writer<'_, '_> {
                 break;
             }
             self.out.push_str(if i > 0 { ", " } else { "" });
-            self.declare(parameter, "", 0, 0, &mut Offsets::default());
+            self.declare(parameter, "", -1, 0, &mut Offsets::default());
         }
         match (function.parameters.is_empty(), function.variadic) {
             (false, true) => self.out.push_str(", ..."),

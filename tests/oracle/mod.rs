@@ -183,7 +183,8 @@ pub fn gdb_outputs(path: &Path, commands: &[String]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("ask.py");
     let script = format!(
-        "import gdb\ngdb.execute('set width 0')\nfor c in {commands:?}:\n  print({MARK:?})\n  \
+        "import gdb\ngdb.execute('set width 0')\n\
+         gdb.execute('set max-value-size unlimited')\nfor c in {commands:?}:\n  print({MARK:?})\n  \
          try: print(gdb.execute(c, to_string=True), end='')\n  \
          except gdb.error as e: print('error:', e)\nprint({MARK:?})\n"
     );
