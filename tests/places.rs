@@ -324,8 +324,9 @@ fn a_location_means_all_of_its_places() {
     for place in &all {
         let file = &place.file.as_ref().unwrap().name;
         let one = find(&format!("{file}:init_once")).unwrap().places;
-        assert_eq!(one, [place.clone()]);
-        assert_eq!(find(&format!("*{}", place.addr)).unwrap().places, [place.clone()]);
+        assert_eq!(one, std::slice::from_ref(place));
+        let by_address = find(&format!("*{}", place.addr)).unwrap().places;
+        assert_eq!(by_address, std::slice::from_ref(place));
     }
     let copies = find("kmalloc").unwrap().places;
     assert!(copies.len() > 500 && copies.iter().all(|copy| copy.inlined_into.is_some()));

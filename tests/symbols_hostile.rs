@@ -11,7 +11,9 @@ use kgdb_tui::{
     base::addr::Addr,
     symbols::{
         image::DebugImage,
+        location::Location,
         placed::{Placement, Symbols, VMLINUX},
+        places::Here,
     },
 };
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
@@ -76,6 +78,11 @@ fn ask_everything(path: &Path) {
         black_box((symbols.describe(at), symbols.function_at(at), symbols.cfi_row(at)));
         black_box((symbols.row_at(at), symbols.rows_of(at, at.offset(64)), symbols.frame_base(at)));
         black_box(symbols.inline_ranges_at(at));
+        black_box((symbols.place_at(at, None), symbols.describe_reference(at)));
+        black_box((symbols.file_code(at, 40).map(|code| code.len()), symbols.function_at(at)));
+        if let Some(row) = symbols.row_at(at) {
+            black_box(symbols.first_line(at, at.offset(64), &row.file));
+        }
         for depth in 0..symbols.frames_at(at).len().min(3) {
             for variable in
                 symbols.arguments_at(at, depth).iter().chain(&symbols.locals_at(at, depth))
@@ -101,7 +108,13 @@ fn ask_everything(path: &Path) {
         symbols.enumerator("STATE_GONE"),
     ));
     black_box((symbols.complete_function("s", 9), symbols.functions_matching("e", 9)));
-    black_box(symbols.complete_file("m", 9));
+    black_box((symbols.complete_file("m", 9), symbols.complete_function_of("main.c", "s", 9)));
+    black_box((symbols.search("se", 9), symbols.similar_names("send_reqeust", 3)));
+    for text in ["send_request", "main.c:twin", "mod!main.c:46", "*half+4", "list.h:20", "twim"] {
+        let location = Location::parse(text).unwrap();
+        let _ = black_box(symbols.addresses_of(&location, Here::default()));
+        let _ = black_box(symbols.address_of(&location, Here::default()));
+    }
 }
 
 fn survives(bytes: &[u8]) {
