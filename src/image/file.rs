@@ -297,6 +297,11 @@ impl Image {
         self.range(section.range?)?.get(start..start.checked_add(len)?)
     }
 
+    /// Bytes of the file.
+    pub fn file_size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
     /// The file, parsed.
     pub(super) fn elf(&self) -> Option<Elf<'_>> {
         parse(&self.bytes).ok()

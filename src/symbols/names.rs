@@ -12,6 +12,7 @@ use crate::{
         inlining,
         lines::unit_rows,
         placed::{Placed, Symbols},
+        places::ends_in,
         prologue,
     },
 };
@@ -77,6 +78,31 @@ impl Symbols {
             None => name,
         };
         names.into_iter().take(limit).map(shown).collect()
+    }
+
+    /// Names of functions of a file (or of files that end so) that start with
+    /// `prefix`, sorted; of a short prefix not all.
+    pub fn complete_function_of(&self, file: &str, prefix: &str, limit: usize) -> Vec<String> {
+        /// Functions that are looked at: each costs some microseconds.
+        const MOST: usize = 5000;
+        let mut names = BTreeSet::new();
+        for placed in self.images() {
+            let image = placed.image.image();
+            let Some(loaded) = placed.image.loaded() else { continue };
+            let found = loaded.index.prefixed(image, prefix);
+            for entry in found.iter().filter(|entry| is_function(entry)).take(MOST) {
+                let of_file = || {
+                    let unit = Unit::open(&placed.image, entry.unit)?;
+                    let (have, _) = declared(&unit, &unit.entry(entry.die)?);
+                    have.map(|have| ends_in(&have.name, file))
+                };
+                if of_file() == Some(true) {
+                    let text = loaded.index.text(image, entry);
+                    names.insert(String::from_utf8_lossy(text).into_owned());
+                }
+            }
+        }
+        names.into_iter().take(limit).collect()
     }
 
     /// Names of functions that contain `needle`, in any case of letters;

@@ -139,6 +139,8 @@ fn jumps_are_drawn_where_there_is_room() {
         stop.code = insn::decode(pc, &code, 20, Flavor::Att, &|at| {
             Some(format!("HgfsSendRequest+0x{:x}", at.since(pc) + 0x35))
         });
+        let name = |i: &insn::Insn| format!("HgfsSendRequest+0x{:x}", i.addr.since(pc) + 0x35);
+        stop.code_symbols = stop.code.iter().map(|i| Some(name(i))).collect();
         let mut bench = Bench::new(columns, rows);
         bench.view(fixture::view(State::Stopped, Some(stop)));
         bench.keys("a a");
