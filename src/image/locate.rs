@@ -132,7 +132,9 @@ fn by_build_id(dir: &Path, id: &[u8]) -> Option<PathBuf> {
 
 /// Where the debug info of the stripped file `path` may be: in the build-id
 /// trees, then by the name in its `.gnu_debuglink` beside it, in `.debug`
-/// there, and below each debug directory in the same place.
+/// there, and below each debug directory in the same place; then below each
+/// debug directory by its own name, with and without `.debug`, which is how
+/// Debian, whose modules have no link, and Ubuntu keep those of modules.
 pub fn debug_files(
     path: &Path,
     build_id: Option<&[u8]>,
@@ -153,6 +155,17 @@ pub fn debug_files(
             if let Ok(below) = home.strip_prefix("/") {
                 places.push(dir.join(below).join(name));
             }
+        }
+    }
+    if let (Some(home), Some(name)) = (whole.parent(), whole.file_name()) {
+        let name = name.to_string_lossy();
+        let packed = [".xz", ".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending));
+        let plain = packed.unwrap_or(&name);
+        places.push(home.join(format!("{plain}.debug")));
+        for dir in dirs() {
+            let Ok(below) = home.strip_prefix("/") else { continue };
+            places.push(dir.join(below).join(plain));
+            places.push(dir.join(below).join(format!("{plain}.debug")));
         }
     }
     places
@@ -315,11 +328,14 @@ mod tests {
         ] {
             assert!(found.contains(&PathBuf::from(place)), "{place}: {found:?}");
         }
+        let found = debug_files(Path::new("/lib/m/x.ko.zst"), None, None, &[]);
+        assert!(found.contains(&PathBuf::from("/usr/lib/debug/lib/m/x.ko")), "{found:?}");
         let back = stripped_files(Path::new("/d/lib/m/x.ko.debug"), &[debug]);
         assert!(back.contains(&PathBuf::from("/d/lib/m/x.ko")), "{back:?}");
         assert!(back.contains(&PathBuf::from("/lib/m/x.ko.xz")), "{back:?}");
         let hidden = stripped_files(Path::new("/m/.debug/x.ko.debug"), &[]);
         assert!(hidden.contains(&PathBuf::from("/m/x.ko")), "{hidden:?}");
-        assert!(debug_files(Path::new("/x"), Some(&[]), None, &[]).is_empty());
+        let nameless = debug_files(Path::new("/"), Some(&[]), None, &[]);
+        assert!(nameless.is_empty(), "{nameless:?}");
     }
 }

@@ -9,7 +9,7 @@ use super::{
     view::SymbolsView,
 };
 use crate::base::text;
-use crate::image::{locate::Wanted, wanted};
+use crate::image::{file::Image, locate::Wanted, wanted};
 use crate::symbols::{SymbolsError, image::DebugImage, placed::Placement};
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -66,8 +66,7 @@ impl Loader {
             match DebugImage::open_in(path, &dirs, cancel) {
                 Ok(image) if !image.image().has_dwarf() && image.image().symbols().is_empty() => {
                     let why = format!("{} is stripped: it has no symbols at all", path.display());
-                    let advice =
-                        wanted::sources(None, image.image().build_id().map(text::hex).as_deref());
+                    let advice = whole_of(image.image());
                     let _ = news.send(Loaded::Failed(path.to_path_buf(), why, advice));
                 }
                 Ok(image) => {
@@ -148,6 +147,12 @@ impl Loader {
     }
 }
 
+/// Where the file comes from that has what this one lacks.
+fn whole_of(elf: &Image) -> Vec<String> {
+    let (release, id) = (wanted::release_of(elf), elf.build_id().map(text::hex));
+    wanted::sources(release.as_deref(), id.as_deref())
+}
+
 fn load_all(
     path: &Path,
     image: &DebugImage,
@@ -209,10 +214,7 @@ impl Session {
                     path.display()
                 ),
             );
-            let release = self.target.release.clone();
-            for source in
-                wanted::sources(release.as_deref(), self.target.vmlinux_build_id.as_deref())
-            {
+            for source in whole_of(elf) {
                 self.say(Level::Info, source);
             }
         }
