@@ -18,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -53,9 +54,16 @@ impl Loader {
         (Loader { news, cancel: Arc::default() }, loads)
     }
 
-    /// Ends every thread at its next chance.
+    /// Ends every thread at its next chance, and waits a moment for them: one
+    /// may have started a program, which is to end with us.
     pub fn cancel(&self) {
+        const PATIENCE: Duration = Duration::from_millis(500);
         self.cancel.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        // Every thread holds the flag as long as it works.
+        while Arc::strong_count(&self.cancel) > 1 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Opens a file and loads its debug info in the background. Other halves
