@@ -217,21 +217,17 @@ pub fn module_trees(
     for dir in module_paths {
         add(dir.clone(), module_tree::DEEP);
     }
-    let installed = |top: &Path| {
-        ["lib/modules", "usr/lib/modules"]
-            .map(|modules| top.join(modules).join(release.unwrap_or("")))
-    };
     for dir in debug_dirs {
-        match release {
-            Some(_) => installed(dir).into_iter().for_each(|dir| add(dir, module_tree::DEEP)),
-            None => add(dir.clone(), module_tree::DEEP),
-        }
-        add(dir.clone(), module_tree::SHALLOW);
+        add(dir.clone(), module_tree::DEEP);
     }
     let beside = vmlinux.and_then(Path::parent).map(|dir| match dir.as_os_str().is_empty() {
         true => Path::new("."),
         false => dir,
     });
+    let installed = |top: &Path| {
+        ["lib/modules", "usr/lib/modules"]
+            .map(|modules| top.join(modules).join(release.unwrap_or("")))
+    };
     if let (Some(boot), Some(_)) = (beside.filter(|dir| dir.ends_with("boot")), release) {
         // An unpacked debug package, wherever it lies.
         for dir in boot.parent().map(installed).into_iter().flatten() {
@@ -337,5 +333,33 @@ mod tests {
         assert!(hidden.contains(&PathBuf::from("/m/x.ko")), "{hidden:?}");
         let nameless = debug_files(Path::new("/"), Some(&[]), None, &[]);
         assert!(nameless.is_empty(), "{nameless:?}");
+    }
+
+    #[test]
+    fn modules_are_looked_for_where_the_user_says_and_around_the_vmlinux() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in ["mine", "debug/boot", "debug/lib/modules/6.1-x"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        let vmlinux = at("debug/boot/vmlinux-6.1-x");
+        let trees = |release| {
+            module_trees(&[at("mine"), at("absent")], &[at("debug")], Some(&vmlinux), release)
+        };
+        let deep = |path: &str| (at(path), module_tree::DEEP);
+        let here = (PathBuf::from("."), module_tree::SHALLOW);
+        let found = trees(Some("6.1-x"));
+        assert_eq!(
+            found,
+            [
+                deep("mine"),
+                deep("debug"),
+                // What an unpacked debug package has beside its boot directory.
+                deep("debug/lib/modules/6.1-x"),
+                deep("debug/boot"),
+                here.clone(),
+            ]
+        );
+        assert_eq!(trees(None), [deep("mine"), deep("debug"), deep("debug/boot"), here]);
     }
 }

@@ -196,6 +196,9 @@ impl Session {
         if let Some(path) = &self.options.vmlinux {
             self.symbols_view = SymbolsView::Loading(0.0);
             self.loader.load(path, &self.options.debug_dirs);
+            if self.options.connect.is_some() {
+                self.look_ahead_for_modules();
+            }
         } else if self.options.connect.is_some() {
             self.await_stop();
         }
@@ -236,6 +239,7 @@ impl Session {
         self.symbols_view = SymbolsView::Loading(0.0);
         self.place_vmlinux(path, Arc::clone(&image));
         self.loader.load_all(path, image);
+        self.look_ahead_for_modules();
         self.touch();
     }
 
