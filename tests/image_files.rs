@@ -11,7 +11,7 @@ use kgdb_tui::{
     base::addr::{Addr, FileAddr},
     image::{
         file::{Image, Kind},
-        pair,
+        pair, wanted,
     },
     symbols::{
         image::DebugImage,
@@ -393,4 +393,47 @@ fn damaged_halves_are_survived() {
         fs::write(fixture.at(name), whole).unwrap();
     }
     assert!(paired > 500, "{paired}");
+}
+
+/// Debian's modules have no link; their debug info has their name, elsewhere.
+#[test]
+fn a_module_without_a_link_is_found_by_its_name_in_a_debug_tree() {
+    let fixture = Fixture::new();
+    let plain = facts(&fixture.at("mod.ko"), &[]);
+    let tree = fixture.at("tree");
+    let home = tree.join(fixture.dir.path().canonicalize().unwrap().strip_prefix("/").unwrap());
+    fs::create_dir_all(&home).unwrap();
+    fs::copy(fixture.at("mod.ko"), home.join("mod.ko")).unwrap();
+    fixture.run(tool("strip").args(["--strip-debug", "mod.ko"]));
+    fixture.run(tool("zstd").args(["-q", "--rm", "mod.ko"]));
+    let dirs = [tree];
+    let image = open(&fixture.at("mod.ko.zst"), &dirs);
+    assert_eq!(image.path(), home.join("mod.ko"));
+    assert!(image.body().is_none() && code(&image, "entry").is_some(), "it has all itself");
+    assert_eq!(facts(&fixture.at("mod.ko.zst"), &dirs), plain);
+}
+
+#[test]
+fn files_tell_their_release() {
+    let fixture = Fixture::new();
+    let source = format!(
+        "{SOURCE}\nconst char linux_banner[] = \"Linux version 6.1.0-53-amd64 (x@y) #1\";\n\
+         const char vermagic[] __attribute__((section(\".modinfo\"))) = \"vermagic=5.15-z SMP \";"
+    );
+    fs::write(fixture.at("main.c"), source).unwrap();
+    fixture.run(tool("gcc").args(["-c", "-fno-pic", "-mcmodel=kernel", "main.c", "-o", "a.ko"]));
+    fixture.run(
+        tool("gcc")
+            .args(["-nostdlib", "-static", "-no-pie", "-Wl,-e,entry"])
+            .args(["a.ko", "-o", "vmlinux"]),
+    );
+    let release = |name: &str| wanted::release_of(&Image::open(&fixture.at(name)).unwrap());
+    assert_eq!(release("vmlinux").as_deref(), Some("6.1.0-53-amd64"));
+    fixture.run(tool("strip").args(["--strip-all", "vmlinux"]));
+    assert!(release("vmlinux").is_some_and(|release| release.starts_with("6.1.0-")));
+    assert_eq!(release("mod.ko"), None);
+    // By its own banner, and without one by the kernel it is for.
+    assert_eq!(release("a.ko").as_deref(), Some("6.1.0-53-amd64"));
+    fixture.run(tool("objcopy").args(["--strip-unneeded", "-N", "linux_banner", "a.ko"]));
+    assert_eq!(release("a.ko").as_deref(), Some("5.15-z"));
 }
