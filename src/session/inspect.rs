@@ -69,6 +69,7 @@ impl Session {
                     .ok_or_else(|| Failure::Other(format!("no symbol at {addr}")))?;
                 Ok(Answer::Text { text })
             }
+            Request::Macro(name) => self.macro_definition(&name),
             Request::Disassemble(location) => self.disassemble(location.as_deref()).await,
             Request::Examine(count, unit, format, address) => {
                 self.examine(count, unit, format, &address).await
@@ -316,6 +317,25 @@ impl Session {
             function: first.and_then(|site| site.function.clone()),
             addresses: sites.iter().map(|site| site.addr).collect(),
         })
+    }
+
+    /// The definition of a macro, in gdb's words.
+    fn macro_definition(&self, name: &str) -> Result<Answer, Failure> {
+        let symbols = self.usable_symbols();
+        let Some(found) = symbols.macro_named(name, self.selected_pc().ok()) else {
+            let why = match symbols.has_macros() {
+                true => format!("no file that the symbols know defines a macro {name}"),
+                false => {
+                    "the debug info has no macros; they need a kernel compiled with -g3".into()
+                }
+            };
+            return Err(Failure::Other(why));
+        };
+        let place = match found.file {
+            Some(file) => format!("Defined at {}:{}", file.name, found.line),
+            None => "Defined by the compiler or on its command line".into(),
+        };
+        Ok(Answer::Text { text: format!("{place}\n#define {}", found.text) })
     }
 
     async fn disassemble(&mut self, location: Option<&str>) -> Result<Answer, Failure> {

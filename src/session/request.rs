@@ -83,6 +83,8 @@ pub enum Request {
     Line(String),
     /// The symbol at an address (`info symbol`).
     Symbol(String),
+    /// The definition of a macro (`info macro`).
+    Macro(String),
     /// Instructions of the function at a location, or around the selected pc.
     Disassemble(Option<String>),
     /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.

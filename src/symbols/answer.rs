@@ -108,6 +108,19 @@ pub struct InlineInstance {
     pub call_column: Option<u32>,
 }
 
+/// The definition of a macro.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MacroDef {
+    /// As after `#define`: the name, its parameters right behind it, a space,
+    /// the text.
+    pub text: String,
+    /// Where it is defined; `None` for one of the compiler's own or of its
+    /// command line.
+    pub file: Option<SourceFile>,
+    /// The line of that.
+    pub line: u32,
+}
+
 /// A place where a function starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionMatch {

@@ -39,6 +39,10 @@ mod cache;
 
 mod load;
 
+mod split;
+
+mod roots;
+
 mod units;
 
 mod dwarf;
@@ -66,6 +70,8 @@ mod layout;
 mod scope;
 
 mod cfi;
+
+mod macros;
 
 pub mod calls;
 
