@@ -55,6 +55,19 @@ pub struct CodeFrame {
     pub depth: usize,
 }
 
+/// What is at an address in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodePlace {
+    /// The function out of line.
+    pub function: String,
+    /// The file of the line, where there is one.
+    pub file: Option<SourceFile>,
+    /// The line; it may be of a function that is inlined there.
+    pub line: Option<u32>,
+    /// The module; `None` for vmlinux.
+    pub module: Option<String>,
+}
+
 /// A row of the line table: the code of `start..end` is of this line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineRow {

@@ -65,7 +65,10 @@ pub(super) struct NameEntry {
 /// Where text is: an offset into `.debug_str`, `.debug_info`, or a pool of what
 /// is in other files, by the two top bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct NameRef(u32);
+pub(super) struct NameRef(u32);
+
+/// No name: past the end of every text.
+const NAMELESS: NameRef = NameRef(u32::MAX);
 
 const IN_INFO: u32 = 1 << 31;
 const IN_POOL: u32 = 1 << 30;
@@ -112,7 +115,7 @@ impl Names {
 
     /// The functions out of line, by address.
     pub fn functions(mut self) -> Vec<FunctionRange> {
-        self.functions.sort_by_key(|range| (range.start, Reverse(range.end)));
+        self.functions.sort_by_key(|range| (range.start, Reverse(range.size)));
         self.functions
     }
 
@@ -187,13 +190,17 @@ impl Names {
         if ranges.is_empty() && !described {
             return;
         }
-        if let Some(name) = self.name_of(unit, facts) {
+        let name = self.name_of(unit, facts);
+        if let Some(name) = name {
             let kind = if ranges.is_empty() { Kind::Inline } else { Kind::Function };
             self.add(NameEntry { name, unit: unit.number, die, kind });
         }
-        let unit = unit.number;
-        let range = |(start, end)| FunctionRange { start, end, unit, die };
-        self.functions.extend(ranges.into_iter().map(range));
+        let (unit, name) = (unit.number, name.unwrap_or(NAMELESS));
+        let range = |(start, end): (u64, u64)| {
+            let size = u32::try_from(end - start).ok()?;
+            Some(FunctionRange { start, size, unit, die, name })
+        };
+        self.functions.extend(ranges.into_iter().filter_map(range));
     }
 
     /// The name of an entry, or of what it is an instance or definition of.
@@ -377,6 +384,11 @@ impl Index {
     ) -> impl Iterator<Item = (&'a [u8], &'a NameEntry)> + 'a {
         let texts = Texts::of(image, &self.pool);
         self.entries.iter().map(move |entry| (texts.bytes(entry.name), entry))
+    }
+
+    /// A name; empty for none.
+    pub fn name<'a>(&'a self, image: &'a Image, name: NameRef) -> &'a [u8] {
+        Texts::of(image, &self.pool).bytes(name)
     }
 
     /// The name of an entry.

@@ -133,7 +133,7 @@ fn merge(image: &Image, parts: Vec<Part>, pool: Vec<u8>) -> Loaded {
             *dirs.entry(dir).or_default() += count;
         }
     }
-    functions.sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.end)));
+    functions.sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.size)));
     functions.shrink_to_fit();
     let mut dirs: Vec<(String, usize)> = dirs.into_iter().collect();
     dirs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));

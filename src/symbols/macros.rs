@@ -1,5 +1,8 @@
 //! Macros, as `-g3` keeps them: `.debug_macro` (DWARF 5, and GNU's before), and
 //! `.debug_macinfo` (DWARF 2 to 4). Nothing is read before it is asked for.
+//!
+//! GCC 12 writes those of `.dwo` files with references that lead nowhere, so
+//! that nobody can read them; split units have no macros here.
 
 use crate::{
     base::addr::Addr,
@@ -52,7 +55,7 @@ impl Symbols {
 
 fn defined_in(image: &DebugImage, number: u32, name: &str) -> Option<MacroDef> {
     let unit = Unit::open(image, number)?;
-    let root = unit.root()?;
+    let root = unit.root().filter(|_| unit.head.elsewhere().is_none())?;
     let (dwarf, macros) = (&unit.dwarf, |name| root.attr_value(name));
     let entries = if let Some(value) = macros(gimli::DW_AT_macro_info) {
         dwarf.macinfo(DebugMacinfoOffset(offset(value)?)).ok()?

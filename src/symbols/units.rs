@@ -14,6 +14,7 @@ use crate::{
         SymbolsError,
         answer::SourceFile,
         dwarf::{self, Opened, Sections, Slice, Value},
+        index::NameRef,
         roots::{Found, Home, Listed, Root, Rooted, bare, found_in, of_types},
         rows::Rows,
         split::{self, Finder, Missing, Split},
@@ -86,9 +87,11 @@ pub(super) struct UnitRange {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FunctionRange {
     pub start: u64,
-    pub end: u64,
+    /// Bytes.
+    pub size: u32,
     pub unit: u32,
     pub die: u32,
+    pub name: NameRef,
 }
 
 /// The range of `ranges`, which are by start and longest first, that holds
@@ -96,7 +99,7 @@ pub(super) struct FunctionRange {
 pub(super) fn range_at(ranges: &[FunctionRange], addr: FileAddr) -> Option<FunctionRange> {
     let after = ranges.partition_point(|range| range.start <= addr.0);
     let mut near = ranges[..after].iter().rev().take(8);
-    near.find(|range| addr.0 < range.end).copied()
+    near.find(|range| addr.0 - range.start < range.size.into()).copied()
 }
 
 /// The units of an image.
