@@ -109,6 +109,12 @@ impl DebugImage {
         Ok(())
     }
 
+    /// What of the debug info is in other files that are not there, in words;
+    /// `None` when nothing is missing, and before loading.
+    pub fn missing(&self) -> Option<String> {
+        self.units()?.missing().told(self.image.path())
+    }
+
     /// Whether the debug info has been loaded.
     pub fn dwarf_ready(&self) -> bool {
         self.loaded.get().is_some()

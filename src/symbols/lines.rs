@@ -22,7 +22,7 @@ use std::{
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
     pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
-        let read = || Arc::new(Rows::read(unit.head.line_table(&unit.dwarf)));
+        let read = || Arc::new(Rows::read(unit.line_table()));
         unit.head.rows.get_or_init(read).clone()
     }
 }
@@ -60,7 +60,7 @@ impl<'u, 'a> Directories<'u, 'a> {
     /// The whole path of a file.
     fn path(&mut self, index: u64) -> Option<String> {
         let file = self.header.file(index)?;
-        let name = self.unit.string(file.path_name())?;
+        let name = self.unit.line_string(file.path_name())?;
         if name.starts_with('/') {
             return Some(tidy(&name));
         }
@@ -91,8 +91,9 @@ impl<'u, 'a> Directories<'u, 'a> {
     fn tidy(&self, index: u64) -> String {
         let comp_dir = self.comp_dir.as_deref();
         // Directory 0 is the unit's own, said again (DWARF 5) or implied.
-        let own = self.header.directory(index).filter(|_| index != 0);
-        let own = own.and_then(|dir| self.unit.string(dir));
+        let said = index != 0 || comp_dir.is_none() && self.header.version() >= 5;
+        let own = self.header.directory(index).filter(|_| said);
+        let own = own.and_then(|dir| self.unit.line_string(dir));
         let mut path = own.filter(|dir| Some(dir.as_str()) != comp_dir).unwrap_or_default();
         if let Some(base) = comp_dir.filter(|dir| dir.starts_with('/'))
             && !path.starts_with('/')
@@ -240,7 +241,7 @@ impl DebugImage {
     pub(super) fn line_table(&self, number: u32) -> Option<&[u8]> {
         let units = self.units()?;
         let place = units.sections().place(gimli::SectionId::DebugLine)?;
-        self.image().section_data_at(place)?.get(units.head(number)?.lines()?..)
+        self.image().section_data_at(place)?.get(units.head(number)?.lines_here()?..)
     }
 
     /// Where the next unit's code starts after `addr`.

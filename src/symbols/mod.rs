@@ -43,6 +43,10 @@ mod cache;
 
 mod load;
 
+mod split;
+
+mod roots;
+
 mod units;
 
 mod dwarf;
@@ -100,6 +104,8 @@ pub mod globals;
 pub mod visible;
 
 mod cfi;
+
+mod macros;
 
 pub mod calls;
 
