@@ -12,6 +12,7 @@ use crate::{
         index::Names,
         load::{self, Loaded},
         names::Inlined,
+        rows::Row,
         units::{FunctionRange, Units, range_at},
     },
 };
@@ -34,6 +35,8 @@ pub struct DebugImage {
     pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
     /// Lines with code by file.
     pub(super) lines: Cache<String, CodeLines>,
+    /// Rows of headers: those of the last few that were asked for.
+    pub(super) headers: Cache<String, Arc<Vec<(u32, Row)>>>,
     /// Inlined instances by function.
     pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
 }
@@ -48,6 +51,7 @@ impl DebugImage {
             frames: OnceLock::new(),
             layouts: Cache::new(),
             lines: Cache::new(),
+            headers: Cache::of(8),
             inlined: Cache::new(),
         }))
     }
