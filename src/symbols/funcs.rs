@@ -5,7 +5,7 @@ use crate::{
     symbols::{
         answer::{CodeFrame, Function, FunctionLine, InlineInstance, SourceFile},
         dwarf::{Below, Entry, Unit, number},
-        lines::source_file,
+        lines::{row_in, source_file},
         placed::{Placed, Symbols},
         types::type_ref,
     },
@@ -154,8 +154,8 @@ impl Symbols {
     /// looks it up. Of a function without DWARF the symbol.
     pub fn function_and_line(&self, addr: Addr) -> Option<FunctionLine> {
         let (placed, file) = self.locate(addr)?;
-        let named = placed.image.function_range(file);
-        let named = named.zip(placed.image.loaded()).and_then(|(range, loaded)| {
+        let range = placed.image.function_range(file);
+        let named = range.zip(placed.image.loaded()).and_then(|(range, loaded)| {
             let name = loaded.index.name(placed.image.image(), range.name);
             (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
         });
@@ -163,7 +163,8 @@ impl Symbols {
             Some(name) => name,
             None => self.frames_at(addr).pop()?.function,
         };
-        let row = self.row_at(addr).filter(|row| row.line != 0);
+        let unit = range.map(|range| range.unit).or_else(|| placed.image.unit_at(file));
+        let row = unit.and_then(|unit| row_in(placed, file, unit)).filter(|row| row.line != 0);
         let (file, line) = row.map(|row| (row.file, row.line)).unzip();
         Some(FunctionLine { function, file, line, module: placed.module() })
     }

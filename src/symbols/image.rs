@@ -13,6 +13,7 @@ use crate::{
         index::Names,
         load::{self, Loaded},
         names::Inlined,
+        rows::Row,
         search::Kept,
         units::{FunctionRange, Units, range_at},
     },
@@ -44,6 +45,8 @@ pub struct DebugImage {
     pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
     /// Lines with code by file.
     pub(super) lines: Cache<String, CodeLines>,
+    /// Rows of headers: those of the last few that were asked for.
+    pub(super) headers: Cache<String, Arc<Vec<(u32, Row)>>>,
     /// Inlined instances by function.
     pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
     /// Names for searches.
@@ -73,6 +76,7 @@ impl DebugImage {
             btf_base: OnceLock::new(),
             layouts: Cache::new(),
             lines: Cache::new(),
+            headers: Cache::of(8),
             inlined: Cache::new(),
             names: Kept::default(),
         }))

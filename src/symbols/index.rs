@@ -215,14 +215,22 @@ impl Names {
             (None, None) => return None,
         };
         let unit = other.as_ref().unwrap_or(unit);
+        // A file that is not the image's own has text that is not there later.
+        let own = unit.head.elsewhere().is_none();
+        if let AttributeValue::DebugStrRef(offset) = value
+            && own
+            && offset.0 <= OFFSET as usize
+        {
+            // Nearly all; the text itself is not looked at.
+            return Some(NameRef(offset.0 as u32));
+        }
         let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
         let at = text.slice().as_ptr() as usize;
         let within = |section: &Slice<'_>| {
             let offset = at.checked_sub(section.slice().as_ptr() as usize)?;
             (offset < section.slice().len() && offset <= OFFSET as usize).then_some(offset as u32)
         };
-        // A file that is not the image's own has text that is not there later.
-        if unit.head.elsewhere().is_none() {
+        if own {
             if let Some(at) = within(unit.dwarf.debug_str.reader()) {
                 return Some(NameRef(at));
             }

@@ -17,7 +17,10 @@ use crate::{
         units::{FunctionRange, Units},
     },
 };
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::{
+    iter::{IntoParallelIterator as _, ParallelIterator as _},
+    slice::ParallelSliceMut as _,
+};
 use rustc_hash::FxHashMap;
 use std::{
     cmp::Reverse,
@@ -122,26 +125,28 @@ impl Part {
 
 fn merge(image: &Image, parts: Vec<Part>, pool: Vec<u8>) -> Loaded {
     let (mut functions, mut names, mut inline_far) = (Vec::new(), Vec::new(), Vec::new());
-    let mut files = Files::default();
+    let mut files = Vec::new();
     let mut dirs: FxHashMap<String, usize> = FxHashMap::default();
     for part in parts {
         functions.extend(part.names.functions);
         names.push(part.names.entries);
-        files.merge(part.files);
+        files.push(part.files);
         inline_far.extend(part.inline_far);
         for (dir, count) in part.comp_dirs {
             *dirs.entry(dir).or_default() += count;
         }
     }
-    functions.sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.size)));
+    functions.par_sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.size)));
     functions.shrink_to_fit();
     let mut dirs: Vec<(String, usize)> = dirs.into_iter().collect();
     dirs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let (index, files) =
+        rayon::join(|| Index::build(image, names, pool), || Files::of_parts(files));
     Loaded {
         functions,
-        index: Index::build(image, names, pool),
         by_die: OnceLock::new(),
-        files: files.sorted(),
+        index,
+        files,
         inline_far,
         comp_dirs: dirs.into_iter().map(|(dir, _)| dir).collect(),
     }
