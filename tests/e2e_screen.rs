@@ -12,6 +12,7 @@ mod support {
 use kgdb_tui::demo::guest::{Boot, GuestLock, Hgfs};
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -333,6 +334,68 @@ fn the_shell_gets_the_terminal_and_a_signal_lets_the_guest_go() {
     screen.types("stty -a\r");
     screen.wait_for(" icanon", SOON);
     screen.find(" echo ");
+    alive_and_clean(&mut guest);
+}
+
+/// Nobody names a vmlinux: what is done about it is told, addresses are shown
+/// meanwhile, and source when it is there. What was started for it ends with us.
+#[test]
+fn a_vmlinux_that_comes_late() {
+    let mut guest = busy();
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    // A program that stands for elfutils' own, which asks servers.
+    let script = format!(
+        "#!/bin/sh\necho 'Downloading 42%' >&2\n[ \"$1\" = debuginfo ] || exit 1\n\
+         until [ -e {} ]; do sleep 0.1; done\necho {}\n",
+        at("there"),
+        built().vmlinux.display()
+    );
+    fs::write(at("debuginfod-find"), script).unwrap();
+    fs::set_permissions(at("debuginfod-find"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("PATH={}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let program = ["-C", &at(""), &path, "DEBUGINFOD_URLS=https://debuginfod.example", PROGRAM];
+    let address = guest.address().to_string();
+    let start = || {
+        let address = address.clone();
+        let args: Vec<_> = program.iter().map(|arg| arg.to_string()).collect();
+        Screen::spawn(
+            "env".to_string(),
+            &[args, vec!["--connect".into(), address]].concat(),
+            160,
+            48,
+        )
+    };
+    let mut screen = start();
+    screen.wait_for("The guest is running", LATER);
+    screen.find("the vmlinux is looked for when the guest stops");
+    guest.shell().unwrap().break_in().unwrap();
+    screen.wait_for("debuginfod-find: Downloading 42%", LATER);
+    screen.find("6.1.192-kgdbtui no vmlinux");
+    screen.find("#0  0xffffffff");
+    let asked = descendants(screen.pid());
+    assert!(asked.iter().any(|(_, name)| name == "debuginfod-find"), "{asked:?}");
+    screen.keys("q");
+    screen.wait_for("Leave the debugger. The guest is stopped.", SOON);
+    screen.keys("c");
+    assert!(screen.wait_end(SOON).success());
+    let is_there = |(pid, name): &&(u32, String)| process(*pid).is_some_and(|now| now.0 == *name);
+    let left = asked.iter().find(|one| one.1 == "debuginfod-find" && is_there(one));
+    assert!(left.is_none(), "{left:?}");
+
+    guest.relay().unwrap().wait_listening().unwrap();
+    let mut screen = start();
+    screen.wait_for("The guest is running", LATER);
+    guest.shell().unwrap().break_in().unwrap();
+    screen.wait_for("debuginfod-find: Downloading 42%", LATER);
+    fs::write(at("there"), "").unwrap();
+    wait_stopped(&screen, "✓ match");
+    screen.wait_for("#0  kgdb_breakpoint", LATER);
+    screen.wait_for("└ system call from user space", SOON);
+    screen.keys("q");
+    screen.wait_for("Leave the debugger. The guest is stopped.", SOON);
+    screen.keys("c");
+    assert!(screen.wait_end(SOON).success());
     alive_and_clean(&mut guest);
 }
 

@@ -11,7 +11,7 @@ use kgdb_tui::{
     base::addr::{Addr, FileAddr},
     image::{
         file::{Image, Kind},
-        pair,
+        pair, wanted,
     },
     symbols::{
         image::DebugImage,
@@ -148,7 +148,7 @@ fn damaged_packed_files_say_so() {
         let bytes = fs::read(fixture.at(&format!("mod.ko.{ending}"))).unwrap();
         let path = fixture.at(&format!("damaged.{ending}"));
         let mut accepted = 0;
-        for at in (0..bytes.len()).step_by(bytes.len() / 40 + 1) {
+        for at in (0..bytes.len()).step_by(bytes.len() / 150 + 1) {
             fs::write(&path, &bytes[..at.max(8)]).unwrap();
             let error = Image::open(&path).unwrap_err().to_string();
             assert!(error.contains(path.to_str().unwrap()), "{error}");
@@ -158,7 +158,7 @@ fn damaged_packed_files_say_so() {
             accepted += usize::from(Image::open(&path).is_ok());
         }
         // A flip in a gzip header's time is no damage.
-        assert!(accepted <= 2, "{ending}: {accepted}");
+        assert!(accepted <= 5, "{ending}: {accepted}");
     }
 }
 
@@ -361,4 +361,79 @@ fn the_tables_of_a_split_module_are_relocated_where_its_sections_are() {
     let first = i32::from_le_bytes(want[..4].try_into().unwrap());
     let function = image.symbols().named("send_request").next().unwrap();
     assert_eq!(FileAddr(at.0.wrapping_add_signed(first.into())), function.addr);
+}
+
+/// Either half may be damaged anywhere; whatever is still there answers.
+#[test]
+fn damaged_halves_are_survived() {
+    let fixture = Fixture::new();
+    fixture.split("mod.ko");
+    let mut paired = 0;
+    for name in ["mod.ko", "mod.ko.debug"] {
+        let whole = fs::read(fixture.at(name)).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 150 + 1) {
+            for value in [0x00, 0x7f, 0xff] {
+                let mut bytes = whole.clone();
+                bytes[at] = value;
+                fs::write(fixture.at(name), &bytes).unwrap();
+                for path in ["mod.ko", "mod.ko.debug"].map(|name| fixture.at(name)) {
+                    let Ok(image) = pair::open(&path, &[], &AtomicBool::new(false)) else {
+                        continue;
+                    };
+                    paired += usize::from(image.body().is_some());
+                    for section in image.sections() {
+                        let _ = image.section_data(&section.name);
+                    }
+                    for symbol in image.symbols().iter() {
+                        let _ = image.file_bytes(symbol.addr, 16);
+                    }
+                }
+            }
+        }
+        fs::write(fixture.at(name), whole).unwrap();
+    }
+    assert!(paired > 500, "{paired}");
+}
+
+/// Debian's modules have no link; their debug info has their name, elsewhere.
+#[test]
+fn a_module_without_a_link_is_found_by_its_name_in_a_debug_tree() {
+    let fixture = Fixture::new();
+    let plain = facts(&fixture.at("mod.ko"), &[]);
+    let tree = fixture.at("tree");
+    let home = tree.join(fixture.dir.path().canonicalize().unwrap().strip_prefix("/").unwrap());
+    fs::create_dir_all(&home).unwrap();
+    fs::copy(fixture.at("mod.ko"), home.join("mod.ko")).unwrap();
+    fixture.run(tool("strip").args(["--strip-debug", "mod.ko"]));
+    fixture.run(tool("zstd").args(["-q", "--rm", "mod.ko"]));
+    let dirs = [tree];
+    let image = open(&fixture.at("mod.ko.zst"), &dirs);
+    assert_eq!(image.path(), home.join("mod.ko"));
+    assert!(image.body().is_none() && code(&image, "entry").is_some(), "it has all itself");
+    assert_eq!(facts(&fixture.at("mod.ko.zst"), &dirs), plain);
+}
+
+#[test]
+fn files_tell_their_release() {
+    let fixture = Fixture::new();
+    let source = format!(
+        "{SOURCE}\nconst char linux_banner[] = \"Linux version 6.1.0-53-amd64 (x@y) #1\";\n\
+         const char vermagic[] __attribute__((section(\".modinfo\"))) = \"vermagic=5.15-z SMP \";"
+    );
+    fs::write(fixture.at("main.c"), source).unwrap();
+    fixture.run(tool("gcc").args(["-c", "-fno-pic", "-mcmodel=kernel", "main.c", "-o", "a.ko"]));
+    fixture.run(
+        tool("gcc")
+            .args(["-nostdlib", "-static", "-no-pie", "-Wl,-e,entry"])
+            .args(["a.ko", "-o", "vmlinux"]),
+    );
+    let release = |name: &str| wanted::release_of(&Image::open(&fixture.at(name)).unwrap());
+    assert_eq!(release("vmlinux").as_deref(), Some("6.1.0-53-amd64"));
+    fixture.run(tool("strip").args(["--strip-all", "vmlinux"]));
+    assert!(release("vmlinux").is_some_and(|release| release.starts_with("6.1.0-")));
+    assert_eq!(release("mod.ko"), None);
+    // By its own banner, and without one by the kernel it is for.
+    assert_eq!(release("a.ko").as_deref(), Some("6.1.0-53-amd64"));
+    fixture.run(tool("objcopy").args(["--strip-unneeded", "-N", "linux_banner", "a.ko"]));
+    assert_eq!(release("a.ko").as_deref(), Some("5.15-z"));
 }

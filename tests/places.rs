@@ -263,15 +263,41 @@ fn lines_have_the_code_gdb_says() {
     let vmlinux = built().vmlinux;
     let mut gdbs = gdbs(&vmlinux, &commands);
     let mut ours = ours(&vmlinux, &commands);
+    let mut lost = 0;
     for (ours, gdbs) in ours.iter_mut().zip(&mut gdbs) {
-        // Past the last line with code we have an error, in other words.
-        if gdbs.iter().any(|line| line.contains("out of range")) {
-            assert!(ours.is_empty(), "{ours:?}");
-            gdbs.clear();
-        }
         // gdb tells the first place of a line, though `break` finds all.
         ours.truncate(gdbs.len().max(1));
+        // gdb drops the row of a line that has no instructions of its own,
+        // such as one that is all inlined, and tells of a later line; here
+        // that line has an address (see tests/symbols_random.rs).
+        let says = |lines: &[String], what: &str| lines.iter().any(|line| line.contains(what));
+        let all_inlined = says(ours, "but the code there is of");
+        if says(gdbs, "contains no code") && !says(ours, "contains no code") || all_inlined {
+            lost += 1;
+            ours.clear();
+            gdbs.clear();
+        }
+        // The same of the later line that a line without code moves to.
+        if says(gdbs, "contains no code") && says(ours, "contains no code") {
+            let without_address = |line: &String| match line.split_once(" is at address ") {
+                Some((place, _)) => place.to_owned(),
+                None => line.clone(),
+            };
+            assert_eq!(
+                ours.iter().map(without_address).collect::<Vec<_>>(),
+                gdbs.iter().map(without_address).collect::<Vec<_>>()
+            );
+            ours.clear();
+            gdbs.clear();
+        }
+        // Past the last line with code we have an error, in other words.
+        if gdbs.iter().any(|line| line.contains("out of range")) {
+            // The last lines may be among those that gdb has dropped.
+            ours.clear();
+            gdbs.clear();
+        }
     }
+    assert!(lost * 3 < commands.len(), "{lost} of {}", commands.len());
     compare(&commands, ours, gdbs, 0, start_of_line);
 }
 
@@ -325,7 +351,8 @@ fn a_location_means_all_of_its_places() {
         let file = &place.file.as_ref().unwrap().name;
         let one = find(&format!("{file}:init_once")).unwrap().places;
         assert_eq!(one, std::slice::from_ref(place));
-        assert_eq!(find(&format!("*{}", place.addr)).unwrap().places, std::slice::from_ref(place));
+        let by_address = find(&format!("*{}", place.addr)).unwrap().places;
+        assert_eq!(by_address, std::slice::from_ref(place));
     }
     let copies = find("kmalloc").unwrap().places;
     assert!(copies.len() > 500 && copies.iter().all(|copy| copy.inlined_into.is_some()));

@@ -43,7 +43,11 @@ pub fn line(ranges: &[LineRange]) -> String {
             }
             (Some(_), Some(line)) => {
                 let file = &range.short;
-                format!("Line {line} of \"{file}\" is at address {start} but contains no code.")
+                let whose = match &range.code_of {
+                    Some(place) => format!(" but the code there is of {place}."),
+                    None => " but contains no code.".to_owned(),
+                };
+                format!("Line {line} of \"{file}\" is at address {start}{whose}")
             }
             _ => format!("No line number information available for address {start}"),
         }

@@ -15,7 +15,9 @@ use object::{
     LittleEndian, Object as _, ObjectSection as _, SectionFlags, elf,
     read::elf::{ElfFile64, FileHeader as _},
 };
+use rustc_hash::FxHashMap;
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::{OnceLock, atomic::AtomicBool},
 };
@@ -170,17 +172,14 @@ impl Image {
     /// Takes the bytes of loaded sections from `body`, whose sections are put
     /// where those of this file are.
     pub(super) fn take_body(&mut self, mut body: Image) {
-        let mut seen: Vec<&str> = Vec::new();
-        let mut homes = Vec::new();
-        for section in &body.sections {
-            let name = section.name.as_str();
-            let before = seen.iter().filter(|other| **other == name).count();
-            seen.push(name);
-            let mut same = self.sections.iter().filter(|own| own.alloc && own.name == name);
-            homes.push(same.nth(before).map(|own| own.addr));
+        // Several sections may have one name; they keep their order.
+        let mut homes: FxHashMap<&str, VecDeque<FileAddr>> = FxHashMap::default();
+        for own in self.sections.iter().filter(|own| own.alloc) {
+            homes.entry(&own.name).or_default().push_back(own.addr);
         }
-        for (section, home) in body.sections.iter_mut().zip(homes) {
-            section.addr = home.unwrap_or(section.addr);
+        for section in body.sections.iter_mut().filter(|section| section.alloc) {
+            let same = homes.get_mut(section.name.as_str());
+            section.addr = same.and_then(VecDeque::pop_front).unwrap_or(section.addr);
         }
         self.body = Some(Box::new(body));
     }
@@ -296,6 +295,11 @@ impl Image {
         }
         let start = usize::try_from(addr.0.wrapping_sub(section.addr.0)).ok()?;
         self.range(section.range?)?.get(start..start.checked_add(len)?)
+    }
+
+    /// Bytes of the file.
+    pub fn file_size(&self) -> u64 {
+        self.bytes.len() as u64
     }
 
     /// The file, parsed.

@@ -132,7 +132,9 @@ fn by_build_id(dir: &Path, id: &[u8]) -> Option<PathBuf> {
 
 /// Where the debug info of the stripped file `path` may be: in the build-id
 /// trees, then by the name in its `.gnu_debuglink` beside it, in `.debug`
-/// there, and below each debug directory in the same place.
+/// there, and below each debug directory in the same place; then below each
+/// debug directory by its own name, with and without `.debug`, which is how
+/// Debian, whose modules have no link, and Ubuntu keep those of modules.
 pub fn debug_files(
     path: &Path,
     build_id: Option<&[u8]>,
@@ -153,6 +155,17 @@ pub fn debug_files(
             if let Ok(below) = home.strip_prefix("/") {
                 places.push(dir.join(below).join(name));
             }
+        }
+    }
+    if let (Some(home), Some(name)) = (whole.parent(), whole.file_name()) {
+        let name = name.to_string_lossy();
+        let packed = [".xz", ".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending));
+        let plain = packed.unwrap_or(&name);
+        places.push(home.join(format!("{plain}.debug")));
+        for dir in dirs() {
+            let Ok(below) = home.strip_prefix("/") else { continue };
+            places.push(dir.join(below).join(plain));
+            places.push(dir.join(below).join(format!("{plain}.debug")));
         }
     }
     places
@@ -204,21 +217,17 @@ pub fn module_trees(
     for dir in module_paths {
         add(dir.clone(), module_tree::DEEP);
     }
-    let installed = |top: &Path| {
-        ["lib/modules", "usr/lib/modules"]
-            .map(|modules| top.join(modules).join(release.unwrap_or("")))
-    };
     for dir in debug_dirs {
-        match release {
-            Some(_) => installed(dir).into_iter().for_each(|dir| add(dir, module_tree::DEEP)),
-            None => add(dir.clone(), module_tree::DEEP),
-        }
-        add(dir.clone(), module_tree::SHALLOW);
+        add(dir.clone(), module_tree::DEEP);
     }
     let beside = vmlinux.and_then(Path::parent).map(|dir| match dir.as_os_str().is_empty() {
         true => Path::new("."),
         false => dir,
     });
+    let installed = |top: &Path| {
+        ["lib/modules", "usr/lib/modules"]
+            .map(|modules| top.join(modules).join(release.unwrap_or("")))
+    };
     if let (Some(boot), Some(_)) = (beside.filter(|dir| dir.ends_with("boot")), release) {
         // An unpacked debug package, wherever it lies.
         for dir in boot.parent().map(installed).into_iter().flatten() {
@@ -315,11 +324,42 @@ mod tests {
         ] {
             assert!(found.contains(&PathBuf::from(place)), "{place}: {found:?}");
         }
+        let found = debug_files(Path::new("/lib/m/x.ko.zst"), None, None, &[]);
+        assert!(found.contains(&PathBuf::from("/usr/lib/debug/lib/m/x.ko")), "{found:?}");
         let back = stripped_files(Path::new("/d/lib/m/x.ko.debug"), &[debug]);
         assert!(back.contains(&PathBuf::from("/d/lib/m/x.ko")), "{back:?}");
         assert!(back.contains(&PathBuf::from("/lib/m/x.ko.xz")), "{back:?}");
         let hidden = stripped_files(Path::new("/m/.debug/x.ko.debug"), &[]);
         assert!(hidden.contains(&PathBuf::from("/m/x.ko")), "{hidden:?}");
-        assert!(debug_files(Path::new("/x"), Some(&[]), None, &[]).is_empty());
+        let nameless = debug_files(Path::new("/"), Some(&[]), None, &[]);
+        assert!(nameless.is_empty(), "{nameless:?}");
+    }
+
+    #[test]
+    fn modules_are_looked_for_where_the_user_says_and_around_the_vmlinux() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        for path in ["mine", "debug/boot", "debug/lib/modules/6.1-x"] {
+            fs::create_dir_all(at(path)).unwrap();
+        }
+        let vmlinux = at("debug/boot/vmlinux-6.1-x");
+        let trees = |release| {
+            module_trees(&[at("mine"), at("absent")], &[at("debug")], Some(&vmlinux), release)
+        };
+        let deep = |path: &str| (at(path), module_tree::DEEP);
+        let here = (PathBuf::from("."), module_tree::SHALLOW);
+        let found = trees(Some("6.1-x"));
+        assert_eq!(
+            found,
+            [
+                deep("mine"),
+                deep("debug"),
+                // What an unpacked debug package has beside its boot directory.
+                deep("debug/lib/modules/6.1-x"),
+                deep("debug/boot"),
+                here.clone(),
+            ]
+        );
+        assert_eq!(trees(None), [deep("mine"), deep("debug"), deep("debug/boot"), here]);
     }
 }

@@ -22,6 +22,7 @@ pub(super) struct Outside {
     /// Where the made-up addresses start.
     base: u64,
     names: Vec<String>,
+    by_name: FxHashMap<String, u64>,
     /// Code by section, with those addresses filled in.
     code: FxHashMap<usize, Vec<u8>>,
 }
@@ -67,10 +68,19 @@ impl Outside {
         let end = ends.map(|section| section.addr.0.saturating_add(section.size)).max();
         let base = end.unwrap_or(0).checked_next_multiple_of(0x1000).unwrap_or(0);
         let base = base.saturating_add(0x1000);
-        let mut outside = Outside { base, names: Vec::new(), code: FxHashMap::default() };
+        let mut outside = Outside {
+            base,
+            names: Vec::new(),
+            by_name: FxHashMap::default(),
+            code: FxHashMap::default(),
+        };
+        // Sections that share their bytes are hostile; no more is copied than
+        // a file can have of its own.
+        let mut room = image.file_size();
         if let Some(elf) = image.elf() {
             for (index, section) in image.sections().iter().enumerate() {
-                if section.exec && section.alloc {
+                if section.exec && section.alloc && section.size <= room {
+                    room -= section.size;
                     outside.fill_in(image, &elf, index);
                 }
             }
@@ -116,10 +126,12 @@ impl Outside {
 
     /// The address of a name, the same for every section.
     fn at(&mut self, name: &str) -> u64 {
-        let index = self.names.iter().position(|known| known == name).unwrap_or_else(|| {
-            self.names.push(name.to_owned());
-            self.names.len() - 1
-        });
-        self.base.wrapping_add(index as u64 * APART)
+        if let Some(&known) = self.by_name.get(name) {
+            return known;
+        }
+        let at = self.base.wrapping_add(self.names.len() as u64 * APART);
+        self.names.push(name.to_owned());
+        self.by_name.insert(name.to_owned(), at);
+        at
     }
 }

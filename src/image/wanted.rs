@@ -1,7 +1,10 @@
 //! What a file that can't be used is, and which one is wanted instead: told by
 //! the release, where it is known, with the place where distributions put it.
 
-use crate::image::ImageError;
+use crate::image::{
+    ImageError,
+    file::{Image, Kind},
+};
 use std::path::Path;
 
 /// What a file that is no ELF looks like, as an error.
@@ -39,11 +42,33 @@ pub fn bzimage_release(bytes: &[u8]) -> Option<String> {
     if at == 0 {
         return None;
     }
-    let text = bytes.get(at + 0x200..)?;
-    // `utsname.release` has 65 bytes.
-    let word: Vec<u8> =
-        text.iter().take(65).copied().take_while(|byte| byte.is_ascii_graphic()).collect();
-    (word.len() < 65).then(|| String::from_utf8(word).ok()).flatten().filter(|w| !w.is_empty())
+    word(bytes.get(at + 0x200..)?)
+}
+
+/// The release that a vmlinux says it is (`linux_banner`, init/version.c), or
+/// a module that it is for (`vermagic` in `.modinfo`,
+/// include/linux/vermagic.h).
+pub fn release_of(image: &Image) -> Option<String> {
+    const BANNER: &[u8] = b"Linux version ";
+    const VERMAGIC: &[u8] = b"vermagic=";
+    let symbol = image.symbols().named("linux_banner").next();
+    let banner = symbol.and_then(|symbol| image.file_bytes(symbol.addr, symbol.size as usize));
+    let (text, mark) = match (banner, image.kind()) {
+        (Some(banner), _) => (banner, BANNER),
+        (None, Kind::Relocatable) => (image.section_data(".modinfo")?, VERMAGIC),
+        (None, _) => (image.section_data(".rodata")?, BANNER),
+    };
+    let at = text.windows(mark.len()).position(|window| window == mark)?;
+    word(&text[at + mark.len()..])
+}
+
+/// A release at the start of some bytes.
+fn word(bytes: &[u8]) -> Option<String> {
+    // `utsname.release` has 65 bytes with the NUL.
+    let is_part = |byte: &u8| byte.is_ascii_graphic();
+    let word: Vec<u8> = bytes.iter().take(65).copied().take_while(is_part).collect();
+    let word = (word.len() < 65).then(|| String::from_utf8(word).ok()).flatten()?;
+    (!word.is_empty()).then_some(word)
 }
 
 /// Where the vmlinux of a release comes from, a sentence each, the likely

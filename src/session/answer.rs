@@ -241,6 +241,9 @@ pub struct LineRange {
     pub end_symbol: Option<String>,
     /// The function at the start (inlined ones count).
     pub function: Option<String>,
+    /// `FILE:LINE` whose code is at the start, when the line itself has none
+    /// there: all of it is inlined.
+    pub code_of: Option<String>,
     /// The file in short.
     #[serde(skip)]
     pub short: String,

@@ -151,10 +151,8 @@ const MOST_FUZZY: usize = 24;
 /// colon its functions are offered.
 fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<String> {
     if let Some((file, begin)) = prefix.rsplit_once(':') {
-        let names = symbols.complete_function(begin, limit * 10);
-        let known = |name: &String| symbols.functions(&None, Some(file), name).is_ok();
-        let names = names.into_iter().take(MOST_LOOKED_AT).filter(known).take(limit);
-        return names.map(|name| format!("{file}:{name}")).collect();
+        let names = symbols.complete_function_of(file, begin, limit);
+        return names.into_iter().map(|name| format!("{file}:{name}")).collect();
     }
     let mut names = symbols.complete_function(prefix, limit);
     if !prefix.is_empty() && names.len() < limit {
@@ -173,6 +171,3 @@ fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<Strin
     }
     names
 }
-
-/// Functions that are looked up, for the file they are in, at one key.
-const MOST_LOOKED_AT: usize = 300;

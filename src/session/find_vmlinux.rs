@@ -246,7 +246,8 @@ impl Session {
         let dirs = wanted.directories();
         self.target.looked = dirs.iter().map(|dir| dir.display().to_string()).collect();
         let words = format!("looking for {} …", self.whose_vmlinux());
-        self.say(Level::Info, words.clone());
+        // No message: those stay, and this one is over in a moment.
+        tracing::info!("{words}");
         self.symbols_view = SymbolsView::Looking(words);
         self.finder = Finder::Looking;
         self.loader.find(wanted);

@@ -31,7 +31,7 @@ impl Session {
                 let unknown = self.points.enable(enabled, &numbers);
                 self.changed_breakpoints(&unknown).await
             }
-            Request::Breakpoints => Ok(Answer::Breakpoints { breakpoints: self.points.views() }),
+            Request::Breakpoints => Ok(Answer::Breakpoints { breakpoints: self.breakpoints() }),
             Request::Frame(level) => Ok(Answer::Frame { frame: self.select(level).await? }),
             Request::FrameBy(by) => {
                 let now = self.stop.as_ref().map_or(0, |stop| stop.selected) as i64;

@@ -218,12 +218,13 @@ impl Session {
         let location = Location::parse(text).map_err(|why| other(why.to_string()))?;
         let none = |why: crate::symbols::places::NoPlace| other(why.to_string());
         let (mut asked, mut moved) = (None, None);
-        let starts: Vec<Addr> = match &location {
+        let starts: Vec<(Addr, Option<SourceFile>)> = match &location {
             Location::Function { module, file, name } => {
                 let found = symbols.functions(module, file.as_deref(), name).map_err(none)?;
                 let out_of_line = found.iter().any(|function| !function.inlined);
                 let wanted = found.iter().filter(|function| !out_of_line || !function.inlined);
-                wanted.map(|function| function.entry).collect::<BTreeSet<_>>().into_iter().collect()
+                let entries: BTreeSet<Addr> = wanted.map(|function| function.entry).collect();
+                entries.into_iter().map(|entry| (entry, None)).collect()
             }
             _ => {
                 let found = symbols.addresses_of(&location, from.here()).map_err(none)?;
@@ -233,39 +234,56 @@ impl Session {
                 }
                 // Of a line that has no code the place it stands at, as in gdb.
                 let most = if moved.is_some() { 1 } else { usize::MAX };
-                found.places.iter().map(|place| place.addr).take(most).collect()
+                let places = found.places.into_iter().take(most);
+                places.map(|place| (place.addr, place.file.filter(|_| asked.is_some()))).collect()
             }
         };
-        let ranges: Vec<LineRange> =
-            starts.iter().map(|&at| line_range(&symbols, at, asked)).collect();
+        let range = |(at, file): &(Addr, Option<SourceFile>)| {
+            let range = line_range(&symbols, *at, asked, file.as_ref());
+            // A line without code is not at that address at all.
+            LineRange { code_of: range.code_of.filter(|_| moved.is_none()), ..range }
+        };
+        let ranges: Vec<LineRange> = starts.iter().map(range).collect();
         let first = ranges.first();
         Ok(Answer::Line {
             file: first.and_then(|range| range.file.clone()),
             line: moved.or(first.and_then(|range| range.line)),
             function: first.and_then(|range| range.function.clone()),
-            addresses: starts,
+            addresses: starts.into_iter().map(|(at, _)| at).collect(),
             ranges,
         })
     }
 }
 
-/// The piece of code at an address that is of its line. A line that was
-/// asked for may have no code there: that is another's.
-fn line_range(symbols: &Symbols, at: Addr, asked: Option<u32>) -> LineRange {
+/// The piece of code at an address that is of its line; `file` and `asked` are
+/// of the line that was asked for. That may have no code there: it is a later
+/// line's, or of a function that is inlined there.
+fn line_range(
+    symbols: &Symbols,
+    at: Addr,
+    asked: Option<u32>,
+    file: Option<&SourceFile>,
+) -> LineRange {
     let row = symbols.row_at(at).filter(|row| row.line != 0);
-    let (start, end) = match (&row, asked) {
+    let own = row.as_ref().filter(|row| {
+        asked.is_none_or(|line| row.line == line) && file.is_none_or(|file| row.file == *file)
+    });
+    let (start, end) = match (own, asked) {
         (Some(row), None) => (row.start, row.end),
-        (Some(row), Some(line)) if row.line == line => (at, row.end),
-        _ => (at, at),
+        (Some(row), Some(_)) => (at, row.end),
+        (None, _) => (at, at),
     };
+    let elsewhere = row.as_ref().filter(|row| own.is_none() && file != Some(&row.file));
+    let file = file.or(row.as_ref().map(|row| &row.file));
     LineRange {
-        file: row.as_ref().map(|row| row.file.name.clone()),
-        short: row.as_ref().map_or(String::new(), |row| row.file.short().to_owned()),
-        line: asked.or(row.map(|row| row.line)),
+        file: file.map(|file| file.name.clone()),
+        short: file.map_or(String::new(), |file| file.short().to_owned()),
+        line: asked.or(row.as_ref().map(|row| row.line)),
         start,
         end,
         start_symbol: symbols.describe(start),
         end_symbol: symbols.describe(end),
         function: symbols.frames_at(start).into_iter().next().map(|frame| frame.function),
+        code_of: elsewhere.map(|row| format!("{}:{}", row.file.short(), row.line)),
     }
 }

@@ -3,12 +3,13 @@
 
 use super::{
     find_vmlinux::{self, Finder, Looked},
+    modules::Module,
     request::Level,
     run::Session,
     view::SymbolsView,
 };
 use crate::base::text;
-use crate::image::{locate::Wanted, wanted};
+use crate::image::{file::Image, locate::Wanted, wanted};
 use crate::symbols::{SymbolsError, image::DebugImage, placed::Placement};
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -17,6 +18,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 use tokio::sync::mpsc;
 
@@ -52,9 +54,16 @@ impl Loader {
         (Loader { news, cancel: Arc::default() }, loads)
     }
 
-    /// Ends every thread at its next chance.
+    /// Ends every thread at its next chance, and waits a moment for them: one
+    /// may have started a program, which is to end with us.
     pub fn cancel(&self) {
+        const PATIENCE: Duration = Duration::from_millis(500);
         self.cancel.store(true, Ordering::Relaxed);
+        let deadline = Instant::now() + PATIENCE;
+        // Every thread holds the flag as long as it works.
+        while Arc::strong_count(&self.cancel) > 1 && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Opens a file and loads its debug info in the background. Other halves
@@ -65,8 +74,7 @@ impl Loader {
             match DebugImage::open_in(path, &dirs, cancel) {
                 Ok(image) if !image.image().has_dwarf() && image.image().symbols().is_empty() => {
                     let why = format!("{} is stripped: it has no symbols at all", path.display());
-                    let advice =
-                        wanted::sources(None, image.image().build_id().map(text::hex).as_deref());
+                    let advice = whole_of(image.image());
                     let _ = news.send(Loaded::Failed(path.to_path_buf(), why, advice));
                 }
                 Ok(image) => {
@@ -147,6 +155,12 @@ impl Loader {
     }
 }
 
+/// Where the file comes from that has what this one lacks.
+fn whole_of(elf: &Image) -> Vec<String> {
+    let (release, id) = (wanted::release_of(elf), elf.build_id().map(text::hex));
+    wanted::sources(release.as_deref(), id.as_deref())
+}
+
 fn load_all(
     path: &Path,
     image: &DebugImage,
@@ -182,6 +196,9 @@ impl Session {
         if let Some(path) = &self.options.vmlinux {
             self.symbols_view = SymbolsView::Loading(0.0);
             self.loader.load(path, &self.options.debug_dirs);
+            if self.options.connect.is_some() {
+                self.look_ahead_for_modules();
+            }
         } else if self.options.connect.is_some() {
             self.await_stop();
         }
@@ -211,10 +228,7 @@ impl Session {
             };
             let path = path.display();
             self.say(Level::Warning, format!("{path} has no debug info: {what}"));
-            let release = self.target.release.clone();
-            for source in
-                wanted::sources(release.as_deref(), self.target.vmlinux_build_id.as_deref())
-            {
+            for source in whole_of(elf) {
                 self.say(Level::Info, source);
             }
         }
@@ -228,6 +242,7 @@ impl Session {
         self.symbols_view = SymbolsView::Loading(0.0);
         self.place_vmlinux(path, Arc::clone(&image));
         self.loader.load_all(path, image);
+        self.look_ahead_for_modules();
         self.touch();
     }
 
@@ -263,7 +278,10 @@ impl Session {
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why, _) => self.module_failed(&path, &why),
+            Loaded::Failed(path, why, _) => {
+                self.module_failed(&path, &why);
+                self.after_symbols().await;
+            }
             Loaded::Module(path, image) => {
                 self.module_opened(&path, image);
                 self.after_symbols().await;
@@ -304,6 +322,12 @@ impl Session {
         }
         self.panes.restart(self.options.eager);
         self.answer_waiters();
+    }
+
+    /// Whether a script that waited for the stop would miss symbols now: of the
+    /// vmlinux, or of a module.
+    pub(super) fn symbols_awaited(&self) -> bool {
+        self.symbols_loading() || self.modules.iter().any(Module::is_loading)
     }
 
     /// Whether the vmlinux is still being looked for or read.

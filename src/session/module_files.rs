@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
+use tokio::sync::oneshot;
 
 /// A directory is not looked through again before it is this old.
 const FRESH: Duration = Duration::from_secs(2);
@@ -24,6 +25,8 @@ const UNPACKED_AT_ONCE: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub struct Trees {
     known: Vec<Known>,
+    /// More of them, soon.
+    coming: Option<oneshot::Receiver<Vec<Known>>>,
 }
 
 #[derive(Debug)]
@@ -45,6 +48,12 @@ pub enum Opening {
 }
 
 impl Session {
+    /// Begins to look through directories that will be asked for at the first
+    /// stop: a build tree that is not in memory takes seconds.
+    pub(super) fn look_ahead_for_modules(&mut self) {
+        self.trees.coming = Some(scan(self.module_trees()));
+    }
+
     /// Files that may be the module, best first.
     pub(super) async fn module_candidates(&mut self, name: &str) -> Vec<PathBuf> {
         let found = self.look_in_trees(name, None).await;
@@ -54,6 +63,9 @@ impl Session {
     /// Looks for a module; directories whose knowledge is older than `oldest`
     /// are looked through again.
     async fn look_in_trees(&mut self, name: &str, oldest: Option<Duration>) -> Vec<PathBuf> {
+        if let Some(coming) = self.trees.coming.take() {
+            self.trees.known.extend(coming.await.unwrap_or_default());
+        }
         let wanted = self.module_trees();
         let stale = |known: &Known| oldest.is_some_and(|oldest| known.read.elapsed() > oldest);
         self.trees.known.retain(|known| !stale(known));
@@ -63,15 +75,7 @@ impl Session {
         let mut unknown = wanted.clone();
         unknown.retain(|(dir, levels)| !is_known(dir, *levels));
         if !unknown.is_empty() {
-            let scan = move || {
-                let scan = |(dir, levels): (PathBuf, usize)| {
-                    let tree = ModuleTree::scan(&dir, levels);
-                    Known { dir, levels, tree, read: Instant::now() }
-                };
-                unknown.into_iter().map(scan).collect::<Vec<_>>()
-            };
-            let scanned = tokio::task::spawn_blocking(scan).await.unwrap_or_default();
-            self.trees.known.extend(scanned);
+            self.trees.known.extend(scan(unknown).await.unwrap_or_default());
         }
         let mut seen = HashSet::new();
         let mut found = Vec::new();
@@ -112,10 +116,28 @@ impl Session {
         }
         let (path, dirs) = (path.to_path_buf(), self.options.debug_dirs.clone());
         let open = move || DebugImage::open_in(&path, &dirs, &AtomicBool::new(false));
-        match tokio::task::spawn_blocking(open).await {
+        match on_thread(open).await {
             Ok(Ok(image)) => Opening::Now(image),
             Ok(Err(error)) => Opening::Never(error.to_string()),
             Err(_) => Opening::Never("opening it failed inside; please report it".into()),
         }
     }
+}
+
+fn scan(dirs: Vec<(PathBuf, usize)>) -> oneshot::Receiver<Vec<Known>> {
+    let one = |(dir, levels): (PathBuf, usize)| {
+        let tree = ModuleTree::scan(&dir, levels);
+        Known { dir, levels, tree, read: Instant::now() }
+    };
+    on_thread(move || dirs.into_iter().map(one).collect())
+}
+
+/// Does something that may block, on a thread that nobody waits for at the end
+/// of the program. There is no result where the thread fails or can't start.
+fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("files".into());
+    // Whoever waits hears of a failure by the sender's end.
+    let _ = thread.spawn(move || done.send(work()).is_ok());
+    result
 }

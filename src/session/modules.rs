@@ -69,6 +69,11 @@ struct Search {
 }
 
 impl Module {
+    /// Whether its symbols are on the way.
+    pub(super) fn is_loading(&self) -> bool {
+        self.symbols == Symbols::Loading
+    }
+
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
@@ -277,7 +282,11 @@ impl Session {
         while let Some(at) = self.modules.iter().position(ready) {
             let places = match module_sections::Layouts::new(&self.guest_symbols()) {
                 Ok(places) => Arc::new(places),
-                Err(_) => return Ok(()),
+                Err(error) => {
+                    self.modules[at].symbols = Symbols::Failed(error.to_string());
+                    self.modules[at].search = None;
+                    continue;
+                }
             };
             let module = self.search_file(self.modules[at].clone(), &places).await?;
             self.modules[at] = module;

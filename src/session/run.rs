@@ -347,7 +347,7 @@ impl Session {
                 if left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             Request::Wait(limit) => {
-                let ready = self.state.is_stopped() && !self.symbols_loading();
+                let ready = self.state.is_stopped() && !self.symbols_awaited();
                 if let Some(stop) = self.stop.as_ref().filter(|_| ready) {
                     let _ = reply.send(Ok(Answer::Stop { stop: StopAnswer::of(stop) }));
                 } else {
@@ -394,7 +394,7 @@ impl Session {
         let answer = Answer::Stop { stop: StopAnswer::of(stop) };
         let mut waiters = std::mem::take(&mut self.waiters);
         // `wait` is what a script begins with: what follows may need symbols.
-        if !self.symbols_loading() {
+        if !self.symbols_awaited() {
             waiters
                 .extend(std::mem::take(&mut self.waits).into_iter().map(|(_, _, waiter)| waiter));
         }

@@ -5,6 +5,7 @@ use super::{
     breakpoints::Wish,
     request::BreakKind,
     run::Session,
+    view::BreakpointView,
 };
 
 impl Session {
@@ -56,7 +57,7 @@ impl Session {
     pub(super) async fn changed_breakpoints(&mut self, unknown: &[u32]) -> Result<Answer, Failure> {
         self.plant().await?;
         match unknown {
-            [] => Ok(Answer::Breakpoints { breakpoints: self.points.views() }),
+            [] => Ok(Answer::Breakpoints { breakpoints: self.breakpoints() }),
             _ => {
                 let numbers: Vec<_> = unknown.iter().map(u32::to_string).collect();
                 Err(Failure::Other(format!("no breakpoint {}", numbers.join(", "))))
@@ -70,8 +71,19 @@ impl Session {
         if self.need_stopped().is_ok() { self.reconcile().await } else { Ok(()) }
     }
 
+    /// Every breakpoint as it is shown.
+    pub(super) fn breakpoints(&self) -> Vec<BreakpointView> {
+        let mut views = self.points.views();
+        if self.is_offline() {
+            for view in views.iter_mut().filter(|view| view.state == "pending") {
+                view.why = Some("there is no guest (offline)".into());
+            }
+        }
+        views
+    }
+
     fn breakpoints_answer(&self, numbers: &[u32]) -> Result<Answer, Failure> {
-        let views = self.points.views().into_iter().filter(|b| numbers.contains(&b.number));
+        let views = self.breakpoints().into_iter().filter(|b| numbers.contains(&b.number));
         Ok(Answer::Breakpoints { breakpoints: views.collect() })
     }
 }

@@ -60,7 +60,8 @@ impl Sections {
         }
     }
 
-    fn place(&self, id: gimli::SectionId) -> Option<usize> {
+    /// The place of one of them.
+    pub fn place(&self, id: gimli::SectionId) -> Option<usize> {
         self.0.get(id as usize).copied().flatten()
     }
 }

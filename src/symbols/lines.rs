@@ -22,7 +22,8 @@ use std::{
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
     pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
-        unit.head.rows.get_or_init(|| Arc::new(Rows::read(unit))).clone()
+        let read = || Arc::new(Rows::read(unit.head.line_table(&unit.dwarf)));
+        unit.head.rows.get_or_init(read).clone()
     }
 }
 
@@ -235,6 +236,13 @@ impl Symbols {
 }
 
 impl DebugImage {
+    /// The line table of a unit, and what comes after it.
+    pub(super) fn line_table(&self, number: u32) -> Option<&[u8]> {
+        let units = self.units()?;
+        let place = units.sections().place(gimli::SectionId::DebugLine)?;
+        self.image().section_data_at(place)?.get(units.head(number)?.lines()?..)
+    }
+
     /// Where the next unit's code starts after `addr`.
     fn next_unit(&self, addr: FileAddr) -> Option<FileAddr> {
         let ranges = self.units()?.ranges();

@@ -12,6 +12,7 @@ use crate::{
         dwarf::{Desk, Unit},
         image::ADDRESSES_AT,
         index::{Index, Names},
+        inlining,
         lines::Files,
         units::{FunctionRange, Units},
     },
@@ -20,7 +21,10 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use rustc_hash::FxHashMap;
 use std::{
     cmp::Reverse,
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 /// Units in one piece of the work.
@@ -30,6 +34,8 @@ const PIECE: usize = 32;
 pub(super) struct Loaded {
     /// Functions out of line by address.
     pub functions: Vec<FunctionRange>,
+    /// The same by entry, once they were asked for.
+    by_die: OnceLock<Vec<FunctionRange>>,
     /// Names.
     pub index: Index,
     /// Source files.
@@ -38,6 +44,16 @@ pub(super) struct Loaded {
     pub inline_far: Vec<u32>,
     /// Where the compiler ran, most used first.
     pub comp_dirs: Vec<String>,
+}
+
+impl Loaded {
+    /// The functions of a unit in the order of their entries.
+    pub fn functions_by_die(&self, unit: u32) -> &[FunctionRange] {
+        let all = self.by_die.get_or_init(|| inlining::by_die(&self.functions));
+        let start = all.partition_point(|function| function.unit < unit);
+        let len = all[start..].partition_point(|function| function.unit == unit);
+        &all[start..start + len]
+    }
 }
 
 /// Reads the debug info of `image`; see
@@ -118,6 +134,7 @@ fn merge(image: &Image, parts: Vec<Part>) -> Loaded {
     Loaded {
         functions,
         index: Index::build(image, names),
+        by_die: OnceLock::new(),
         files: files.sorted(),
         inline_far,
         comp_dirs: dirs.into_iter().map(|(dir, _)| dir).collect(),

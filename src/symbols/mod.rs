@@ -57,6 +57,8 @@ mod funcs;
 
 mod prologue;
 
+mod inlining;
+
 mod names;
 
 mod sites;

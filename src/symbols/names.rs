@@ -5,12 +5,14 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{FunctionMatch, SourceFile},
-        dwarf::{Below, Unit},
+        dwarf::{Below, Desk, Unit},
         funcs::declared,
         image::DebugImage,
         index::{Kind, NameEntry},
+        inlining,
         lines::unit_rows,
         placed::{Placed, Symbols},
+        places::ends_in,
         prologue,
     },
 };
@@ -76,6 +78,31 @@ impl Symbols {
             None => name,
         };
         names.into_iter().take(limit).map(shown).collect()
+    }
+
+    /// Names of functions of a file (or of files that end so) that start with
+    /// `prefix`, sorted; of a short prefix not all.
+    pub fn complete_function_of(&self, file: &str, prefix: &str, limit: usize) -> Vec<String> {
+        /// Functions that are looked at: each costs some microseconds.
+        const MOST: usize = 5000;
+        let mut names = BTreeSet::new();
+        for placed in self.images() {
+            let image = placed.image.image();
+            let Some(loaded) = placed.image.loaded() else { continue };
+            let found = loaded.index.prefixed(image, prefix);
+            for entry in found.iter().filter(|entry| is_function(entry)).take(MOST) {
+                let of_file = || {
+                    let unit = Unit::open(&placed.image, entry.unit)?;
+                    let (have, _) = declared(&unit, &unit.entry(entry.die)?);
+                    have.map(|have| ends_in(&have.name, file))
+                };
+                if of_file() == Some(true) {
+                    let text = loaded.index.text(image, entry);
+                    names.insert(String::from_utf8_lossy(text).into_owned());
+                }
+            }
+        }
+        names.into_iter().take(limit).collect()
     }
 
     /// Names of functions that contain `needle`, in any case of letters;
@@ -188,16 +215,19 @@ fn inlined_in(image: &DebugImage, named: &[NameEntry]) -> Vec<Inlined> {
 
 /// The inlined instances in one unit of the abstract functions `described`.
 fn instances(image: &DebugImage, unit: u32, described: &BTreeSet<(u32, u32)>) -> Vec<Inlined> {
-    let Some(unit) = Unit::open(image, unit) else { return Vec::new() };
+    let open = || Desk::new(image.image(), image.units()?, false).unit(unit);
+    let Some(unit) = open() else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
-    unit.walk(unit.root_die(), &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
-        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
-            && unit.target(origin).is_some_and(|origin| described.contains(&origin))
-        {
-            found.push(entry.clone());
-        }
-        Below::Look
-    });
+    for top in inlining::candidates(image, &unit, described) {
+        unit.walk(top, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
+            if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+                && unit.target(origin).is_some_and(|origin| described.contains(&origin))
+            {
+                found.push(entry.clone());
+            }
+            Below::Look
+        });
+    }
     let mut where_declared = BTreeMap::new();
     for entry in found {
         let ranges = unit.ranges(&entry);

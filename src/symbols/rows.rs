@@ -2,10 +2,8 @@
 //!
 //! The line program is run here and not by gimli: a question about a header
 //! runs those of 2,000 units, and most of that was building rows that nobody
-//! asked for. What a program may do is in DWARF 5, 6.2.5.
-
-use crate::symbols::dwarf::{Slice, Unit};
-use gimli::IncompleteLineProgram;
+//! asked for. What a program may do is in DWARF 5, 6.2.5, what is before it
+//! in 6.2.4; of that the names of files, most of it, are passed over.
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
@@ -85,11 +83,11 @@ impl Packed {
 }
 
 impl Rows {
-    /// Decodes the line table of a unit; what comes before damage is kept.
-    pub fn read(unit: &Unit<'_>) -> Rows {
+    /// Decodes the line table at the start of `table`; what comes before
+    /// damage is kept.
+    pub fn read(table: &[u8]) -> Rows {
         let mut out = Rows::default();
-        let mut sequence = Vec::new();
-        each_sequence(unit, &mut |_| true, &mut sequence, &mut |rows, end| out.add(rows, end));
+        each_sequence(table, |_| true, |rows, end| out.add(rows, end));
         out.sequences.sort_by_key(|sequence| sequence.start);
         out.rows.shrink_to_fit();
         out
@@ -170,10 +168,10 @@ impl Rows {
     }
 }
 
-/// The rows of a unit that one question wants; nothing is kept.
-pub(super) fn some_rows(unit: &Unit<'_>, wanted: &mut dyn FnMut(&Row) -> bool) -> Vec<Row> {
-    let (mut out, mut sequence) = (Vec::new(), Vec::new());
-    each_sequence(unit, wanted, &mut sequence, &mut |rows, end| {
+/// The rows of a table that one question wants; nothing is kept.
+pub(super) fn some_rows(table: &[u8], wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+    let mut out = Vec::new();
+    each_sequence(table, wanted, |rows, end| {
         let start = rows.iter().map(|row| row.addr).min().unwrap_or(0);
         if start != 0 && end > start {
             out.extend_from_slice(rows);
@@ -182,23 +180,22 @@ pub(super) fn some_rows(unit: &Unit<'_>, wanted: &mut dyn FnMut(&Row) -> bool) -
     out
 }
 
-/// Runs the line program of a unit: the wanted rows of each sequence, and
-/// where it ends. A sequence without an end is damage.
+/// Runs a line program: the wanted rows of each sequence, and where it ends. A
+/// sequence without an end is damage.
 fn each_sequence(
-    unit: &Unit<'_>,
-    wanted: &mut dyn FnMut(&Row) -> bool,
-    rows: &mut Vec<Row>,
-    sequence: &mut dyn FnMut(&mut [Row], u64),
+    table: &[u8],
+    wanted: impl Fn(&Row) -> bool,
+    mut sequence: impl FnMut(&mut [Row], u64),
 ) {
-    let Some(program) = unit.line_program() else { return };
-    let mut machine = Machine::new(program);
+    let Some(mut machine) = Machine::new(table) else { return };
+    let mut rows = Vec::new();
     // Of the rows of one line in a row: whether there was a discriminator,
     // and whether there was a statement.
     let (mut pieces, mut stmt) = (false, false);
     let mut last: Option<(u64, u64)> = None;
     while let Some(what) = machine.next() {
         if what == Made::End {
-            sequence(rows, machine.addr);
+            sequence(&mut rows, machine.addr);
             rows.clear();
             (pieces, stmt, last) = (false, false, None);
             machine.restart();
@@ -258,37 +255,55 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    fn new(program: &IncompleteLineProgram<Slice<'a>>) -> Machine<'a> {
-        let header = program.header();
-        let mut special = [(0, 0); 256];
-        let (base, range) = (header.opcode_base(), header.line_range());
-        for opcode in base..=255 {
-            let adjusted = opcode - base;
-            // gimli refuses a header whose range is zero.
-            let advance = adjusted.checked_div(range).unwrap_or(0);
-            let line = adjusted.checked_rem(range).unwrap_or(0);
-            special[usize::from(opcode)] =
-                (advance, i16::from(header.line_base()) + i16::from(line));
+    /// The program of the table at the start of `table`.
+    fn new(table: &'a [u8]) -> Option<Machine<'a>> {
+        let mut rest = table;
+        // 0xffffffff says that 8 bytes of length follow.
+        let (wide, len) = match number(&mut rest, 4)? {
+            0xffff_ffff => (8, number(&mut rest, 8)?),
+            len => (4, len),
+        };
+        rest = rest.get(..usize::try_from(len).ok()?)?;
+        let version = number(&mut rest, 2)?;
+        if !(2..=5).contains(&version) {
+            return None;
         }
-        let mut machine = Machine {
-            code: header.raw_program_buf().slice(),
-            operands: header.standard_opcode_lengths().slice(),
-            opcode_base: base,
-            default_stmt: header.default_is_stmt(),
+        if version == 5 {
+            // The sizes of an address and of a segment selector.
+            number(&mut rest, 2)?;
+        }
+        let header = usize::try_from(number(&mut rest, wide)?).ok()?;
+        let code = rest.get(header..)?;
+        let length = byte(&mut rest)?.into();
+        let operations = if version >= 4 { byte(&mut rest)?.into() } else { 1 };
+        let default_stmt = byte(&mut rest)? != 0;
+        let line_base = i16::from(byte(&mut rest)? as i8);
+        let (range, opcode_base) = (byte(&mut rest)?, byte(&mut rest)?);
+        let operands = rest.get(..usize::from(opcode_base).checked_sub(1)?)?;
+        let mut special = [(0, 0); 256];
+        for opcode in opcode_base..=255 {
+            let adjusted = opcode - opcode_base;
+            let (advance, line) = (adjusted.checked_div(range)?, adjusted.checked_rem(range)?);
+            special[usize::from(opcode)] = (advance, line_base + i16::from(line));
+        }
+        let (addr, operation, file, line) = (0, 0, 1, 1);
+        Some(Machine {
+            code,
+            operands,
+            opcode_base,
+            default_stmt,
             special,
-            length: header.minimum_instruction_length().into(),
-            operations: header.maximum_operations_per_instruction().into(),
-            addr: 0,
-            operation: 0,
-            file: 1,
-            line: 1,
+            length,
+            operations,
+            addr,
+            operation,
+            file,
+            line,
             column: 0,
             discriminator: 0,
-            is_stmt: false,
+            is_stmt: default_stmt,
             dropped: false,
-        };
-        machine.restart();
-        machine
+        })
     }
 
     /// The state a sequence begins in.
@@ -422,6 +437,13 @@ impl<'a> Machine<'a> {
     fn unsigned(&mut self) -> Option<u64> {
         unsigned(&mut self.code)
     }
+}
+
+/// An unsigned number of `len` bytes.
+fn number(code: &mut &[u8], len: usize) -> Option<u64> {
+    let (bytes, rest) = code.split_at_checked(len)?;
+    *code = rest;
+    Some(bytes.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
 }
 
 fn byte(code: &mut &[u8]) -> Option<u8> {

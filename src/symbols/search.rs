@@ -19,9 +19,12 @@ use crate::symbols::{
 };
 use nucleo_matcher::{
     Config, Matcher, Utf32Str,
-    pattern::{AtomKind, CaseMatching, Normalization, Pattern},
+    pattern::{Atom, AtomKind, CaseMatching, Normalization, Pattern},
 };
-use rayon::{iter::ParallelIterator as _, slice::ParallelSlice as _};
+use rayon::{
+    iter::{IntoParallelRefIterator as _, ParallelIterator as _},
+    slice::ParallelSlice as _,
+};
 use rustc_hash::FxHashSet;
 use std::{
     cell::RefCell,
@@ -114,6 +117,9 @@ pub struct Found {
 pub(super) struct Corpus {
     text: Vec<u8>,
     names: Vec<Name>,
+    /// Bytes of text it may have. Names that share their bytes could be more
+    /// than the file, and are hostile.
+    most: u64,
     /// Whether the debug info was there when it was made.
     whole: bool,
 }
@@ -147,7 +153,8 @@ impl Corpus {
 
     fn make(image: &DebugImage) -> Corpus {
         let whole = image.dwarf_ready() || !image.image().has_dwarf();
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), whole };
+        let most = image.image().file_size();
+        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole };
         // Names that macros make to have one; nobody looks for them.
         let made_up = |name: &[u8]| MADE_UP.iter().any(|start| name.starts_with(start.as_bytes()));
         let mut functions: FxHashSet<&[u8]> = FxHashSet::default();
@@ -190,7 +197,8 @@ impl Corpus {
         else {
             return;
         };
-        if len > 0 && std::str::from_utf8(text).is_ok() {
+        let fits = u64::from(start) + u64::from(len) <= self.most;
+        if len > 0 && fits && std::str::from_utf8(text).is_ok() {
             self.text.extend_from_slice(text);
             self.names.push(Name { letters: letters(text), start, len, kind });
         }
@@ -242,6 +250,19 @@ impl Query {
             .map(|atom| letters(atom.needle_text().to_string().as_bytes()))
             .fold(0, |all, some| all | some);
         Query { pattern, letters, kind }
+    }
+
+    /// The score of the first way to lay the letters over a name, of a query
+    /// of words alone.
+    fn quick(&self, name: Utf32Str<'_>, matcher: &mut Matcher) -> Option<u32> {
+        let score = |atom: &Atom| {
+            let needle = atom.needle_text();
+            // As the pattern was parsed: small letters mean either case.
+            matcher.config.normalize = false;
+            matcher.config.ignore_case = !needle.chars().any(char::is_uppercase);
+            matcher.fuzzy_match_greedy(name, needle).map(u32::from)
+        };
+        self.pattern.atoms.iter().map(score).sum()
     }
 
     /// Whether adding letters to it can only make fewer names fit.
@@ -329,36 +350,76 @@ fn keep_best(best: &mut Vec<Scored>, fits: &[(ImageId, Arc<Corpus>, Vec<u32>)], 
 }
 
 /// Every name of `among` (or all) that fits, with its score.
+///
+/// The best way to lay a few letters over a name costs much more to find than
+/// the first. So where very many names fit, all get the score of the first,
+/// and only those that do best in that get their best.
 fn score(corpus: &Corpus, query: &Query, among: Option<&[u32]>) -> Vec<(u32, u32)> {
+    /// Names whose best score is worth its time.
+    const BEST: usize = 1500;
+    if !query.narrows() {
+        return scored(corpus, query, among, |name, matcher| query.pattern.score(name, matcher));
+    }
+    let mut found = scored(corpus, query, among, |name, matcher| query.quick(name, matcher));
+    let key = |&(score, index): &(u32, u32)| {
+        let name = corpus.names[index as usize];
+        (Reverse(score), name.len, name.kind, index)
+    };
+    if found.len() > BEST {
+        found.select_nth_unstable_by_key(BEST - 1, key);
+    }
+    let most = found.len().min(BEST);
+    MATCHER.with_borrow_mut(|matcher| {
+        let mut buffer = Vec::new();
+        for (score, index) in &mut found[..most] {
+            let text = Utf32Str::new(corpus.text(&corpus.names[*index as usize]), &mut buffer);
+            *score = query.pattern.score(text, matcher).unwrap_or(*score);
+        }
+    });
+    // As they are in the corpus, for the next round to go through in order.
+    found.sort_unstable_by_key(|(_, index)| *index);
+    found
+}
+
+/// The names that are not ruled out by their letters or kind, and have a score.
+fn scored(
+    corpus: &Corpus,
+    query: &Query,
+    among: Option<&[u32]>,
+    score: impl Fn(Utf32Str<'_>, &mut Matcher) -> Option<u32> + Sync,
+) -> Vec<(u32, u32)> {
     /// Names in one piece of the work.
     const PIECE: usize = 4096;
-    let one = |index: u32| {
-        let name = &corpus.names[index as usize];
-        if name.letters & query.letters != query.letters
-            || query.kind.is_some_and(|kind| kind != name.kind.letter())
-        {
-            return None;
-        }
-        let score = MATCHER.with_borrow_mut(|matcher| {
+    let may = |name: &Name| {
+        name.letters & query.letters == query.letters
+            && query.kind.is_none_or(|kind| kind == name.kind.letter())
+    };
+    let piece = |indexes: &mut dyn Iterator<Item = u32>| {
+        MATCHER.with_borrow_mut(|matcher| {
             let mut buffer = Vec::new();
-            let text = Utf32Str::new(corpus.text(name), &mut buffer);
-            query.pattern.score(text, matcher)
-        })?;
-        Some((score, index))
+            let mut found = Vec::new();
+            for index in indexes {
+                let name = &corpus.names[index as usize];
+                if may(name)
+                    && let Some(score) =
+                        score(Utf32Str::new(corpus.text(name), &mut buffer), matcher)
+                {
+                    found.push((score, index));
+                }
+            }
+            found
+        })
     };
     match among {
         Some(among) => {
             let pieces = among.par_chunks(PIECE);
-            pieces.flat_map_iter(|piece| piece.iter().filter_map(|&index| one(index))).collect()
+            pieces.flat_map_iter(|part| piece(&mut part.iter().copied())).collect()
         }
         None => {
-            let starts: Vec<usize> = (0..corpus.names.len()).step_by(PIECE).collect();
-            let pieces = starts.par_chunks(1);
-            let piece = |start: &[usize]| {
-                let end = (start[0] + PIECE).min(corpus.names.len());
-                (start[0]..end).filter_map(|index| one(index as u32)).collect::<Vec<_>>()
-            };
-            pieces.flat_map_iter(piece).collect()
+            let count = corpus.names.len() as u32;
+            let starts: Vec<u32> = (0..count).step_by(PIECE).collect();
+            let part = |start: &u32| piece(&mut (*start..(start + PIECE as u32).min(count)));
+            starts.par_iter().flat_map_iter(part).collect()
         }
     }
 }
@@ -473,7 +534,8 @@ mod tests {
     }
 
     fn corpus(names: &[(&str, NameKind)]) -> Corpus {
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), whole: true };
+        let most = 1000;
+        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole: true };
         names.iter().for_each(|(name, kind)| corpus.add(name.as_bytes(), *kind));
         corpus
     }

@@ -237,13 +237,16 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
     let keep = by_unit.len() <= FEW_UNITS;
     let by_unit: Vec<(u32, BTreeSet<u32>)> = by_unit.into_iter().collect();
     let of_unit = |(number, files): &(u32, BTreeSet<u32>)| {
-        let Some(unit) = Unit::open(&placed.image, *number) else { return Vec::new() };
-        let wanted = |row: &Row| row.is_stmt && !row.again && files.contains(&row.file);
-        let rows: Vec<Row> = match keep {
-            true => placed.image.rows(&unit).iter().filter(wanted).collect(),
-            false => some_rows(&unit, &mut |row| wanted(row)),
+        // Most units know a file by one number.
+        let first = files.first().copied().unwrap_or_default();
+        let of_file = |file: u32| file == first || files.len() > 1 && files.contains(&file);
+        let wanted = |row: &Row| of_file(row.file) && row.is_stmt && !row.again;
+        let rows: Option<Vec<Row>> = match keep {
+            true => Unit::open(&placed.image, *number)
+                .map(|unit| placed.image.rows(&unit).iter().filter(wanted).collect()),
+            false => placed.image.line_table(*number).map(|table| some_rows(table, wanted)),
         };
-        rows.into_iter().map(|row| (*number, row)).collect()
+        rows.unwrap_or_default().into_iter().map(|row| (*number, row)).collect()
     };
     let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
     parts.into_iter().flatten().collect()

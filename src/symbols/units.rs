@@ -17,7 +17,7 @@ use crate::{
 };
 use gimli::{
     Abbreviations, AttributeValue, DebugInfoOffset, DebugLineOffset, DebugTypes, LittleEndian,
-    Section as _, UnitHeader, UnitType,
+    Reader as _, Section as _, UnitHeader, UnitType,
 };
 use rayon::{
     iter::{IntoParallelRefIterator as _, ParallelIterator as _},
@@ -220,6 +220,11 @@ impl Units {
 }
 
 impl Head {
+    /// Where its line table is.
+    pub fn lines(&self) -> Option<usize> {
+        self.root?.lines
+    }
+
     /// A file of its line table, if it was asked for before.
     pub fn file(&self, index: u64) -> Option<SourceFile> {
         self.files.get()?.get(usize::try_from(index).ok()?)?.get()?.as_deref().cloned()
@@ -251,6 +256,12 @@ impl Head {
         unit.loclists_base.0 = root.locations;
         unit.rnglists_base.0 = root.ranges;
         Some(unit)
+    }
+
+    /// The unit's line table and what comes after it; empty for none.
+    pub fn line_table<'a>(&self, dwarf: &gimli::Dwarf<Slice<'a>>) -> &'a [u8] {
+        let section = dwarf.debug_line.reader().slice();
+        self.lines().and_then(|lines| section.get(lines..)).unwrap_or_default()
     }
 
     /// The header of the unit's line table.
@@ -298,7 +309,7 @@ struct Rooted {
 
 impl Rooted {
     fn read<'a>(dwarf: &gimli::Dwarf<Slice<'a>>, header: &UnitHeader<Slice<'a>>) -> Option<Rooted> {
-        let mut unit = bare(*header, dwarf.abbreviations(header).ok()?);
+        let mut unit = bare(*header, Arc::new(root_abbreviation(dwarf, header)?));
         let entry = unit.entry(header.root_offset()).ok().filter(|entry| !entry.is_null())?;
         let mut lines = None;
         for attribute in entry.attrs() {
@@ -326,5 +337,38 @@ impl Rooted {
             lines,
         };
         Some(Rooted { root, code })
+    }
+}
+
+/// The one abbreviation that the root of a unit has. Parsing all of them takes
+/// most of the time that reading the roots of all units would.
+fn root_abbreviation(
+    dwarf: &gimli::Dwarf<Slice<'_>>,
+    header: &UnitHeader<Slice<'_>>,
+) -> Option<Abbreviations> {
+    let root = header.range_from(header.root_offset()..).ok()?.read_uleb128().ok()?;
+    let mut all = *dwarf.debug_abbrev.reader();
+    all.skip(header.debug_abbrev_offset().0).ok()?;
+    loop {
+        let start = all;
+        let code = all.read_uleb128().ok().filter(|&code| code != 0)?;
+        all.skip_leb128().ok()?;
+        all.skip(1).ok()?;
+        loop {
+            let (name, form) = (all.read_uleb128().ok()?, all.read_uleb128().ok()?);
+            if form == u64::from(gimli::DW_FORM_implicit_const.0) {
+                all.skip_leb128().ok()?;
+            }
+            if (name, form) == (0, 0) {
+                break;
+            }
+        }
+        if code == root {
+            let mut one = start.slice()[..start.len() - all.len()].to_vec();
+            // The end of the table.
+            one.push(0);
+            let one = gimli::DebugAbbrev::new(&one, LittleEndian);
+            return one.abbreviations(gimli::DebugAbbrevOffset(0)).ok();
+        }
     }
 }

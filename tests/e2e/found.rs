@@ -6,7 +6,8 @@ use crate::support::{
     batch::Setup,
     guest::{LockedGuest, boot, built},
 };
-use kgdb_tui::demo::guest::{Boot, Hgfs, Link};
+use flate2::{Compression, write::GzEncoder};
+use kgdb_tui::demo::guest::{BOOT_PATIENCE, Boot, Hgfs, Link, Mode};
 use serde_json::Value;
 use std::{
     fs,
@@ -153,4 +154,54 @@ fn offline_needs_a_vmlinux() {
     let ended = Setup::bare().arg("--offline").ex("info sources").run();
     assert_eq!(ended.status, Some(2));
     assert!(ended.said.contains("--vmlinux"), "{}", ended.said);
+}
+
+/// At the first moment a kernel can be stopped it tells who it is as well.
+#[test]
+fn while_it_boots() {
+    let dir = tempfile::tempdir().unwrap();
+    symlink(&built().vmlinux, dir.path().join("vmlinux")).unwrap();
+    let mut guest = boot(&Boot { mode: Mode::Wait, link: Link::Unix, ..Boot::default() });
+    let commands = ["wait 60", "info target", "bt", "detach"];
+    let ended = in_dir(dir.path(), guest.address()).exs(&commands).run().all_good();
+    assert_eq!(ended.ok("info target")["matches"], "match", "{}", ended.said);
+    assert_eq!(ended.ok("wait 60")["stop"]["function"], "kgdb_breakpoint");
+    guest.shell().unwrap().expect("guest ready", BOOT_PATIENCE).unwrap();
+    alive(&mut guest);
+}
+
+/// A packed module that takes long to unpack comes when it is unpacked, and a
+/// breakpoint in it waits for that; a small one is there at once.
+#[test]
+fn packed_modules() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["fuse", "hgfs"] {
+        let plain = fs::read(built().modules.join(format!("{name}.ko"))).unwrap();
+        // Stored as it is: large, as a module with much more debug info would be.
+        let level = if name == "fuse" { Compression::none() } else { Compression::best() };
+        let file = fs::File::create(dir.path().join(format!("{name}.ko.gz"))).unwrap();
+        let mut packer = GzEncoder::new(file, level);
+        packer.write_all(&plain).unwrap();
+        packer.finish().unwrap();
+    }
+    let mut guest = boot(&Boot { hgfs: Hgfs::Loaded, link: Link::Unix, ..Boot::default() });
+    run(&mut guest, "insmod /lib/modules/fuse.ko");
+    // Modules are looked for beside the vmlinux as well, so that is elsewhere.
+    symlink(&built().vmlinux, dir.path().join("vmlinux")).unwrap();
+    let setup = Setup::bare().in_dir(dir.path()).arg("--connect").arg(guest.address());
+    let commands =
+        ["wait 60", "info modules", "break fuse_dev_open", "break HgfsSendRequest", "detach"];
+    guest.shell().unwrap().break_in().unwrap();
+    let ended = setup.exs(&commands).run().all_good();
+    let modules = ended.ok("info modules")["modules"].as_array().unwrap().clone();
+    assert_eq!(modules.len(), 2);
+    for module in &modules {
+        assert_eq!(module["symbols"], "loaded", "{module}");
+        assert!(module["path"].as_str().unwrap().ends_with(".ko.gz"), "{module}");
+    }
+    for command in &commands[2..4] {
+        let wishes = ended.ok(command)["breakpoints"].as_array().unwrap().clone();
+        assert_eq!(wishes.last().unwrap()["state"], "armed", "{wishes:?}");
+    }
+    alive(&mut guest);
 }

@@ -9,7 +9,7 @@ use crate::session::view::{BreakpointView, FrameView, StopView};
 use crate::source::clex::{Kind, Span};
 use crate::ui::pen::Pen;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
-use unicode_width::UnicodeWidthChar;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Tabs go to every eighth column, as kernel source has it.
 const TAB: usize = 8;
@@ -205,16 +205,40 @@ impl Source {
         if pen.room() > 80 {
             pen.column(&insn.bytes, 22, colour(Role::Dim));
         }
-        if pen.room() > 50 {
-            pen.column(&printable(&insn.symbol), 24, colour(Role::Type)).put(" ", Style::new());
-        }
+        let symbol = printable(&insn.symbol);
+        match pen.room() {
+            80.. => pen.column(&symbol, 24, colour(Role::Type)).put(" ", Style::new()),
+            // The stack names the function; what changes is the distance.
+            45.. => pen.column(distance(&symbol), 7, colour(Role::Type)).put(" ", Style::new()),
+            _ => &mut *pen,
+        };
         self.draw_arrows(pen, index, colour(Role::Dim));
         let text = printable(&insn.text);
         let (operation, operands) = text.split_once(' ').unwrap_or((&text, ""));
         pen.column(operation, operation.len().max(7), colour(Role::Keyword)).put(" ", Style::new());
-        self.draw_text(pen, operands.trim_start(), &[], whole.is_some(), look);
+        let operands = operands.trim_start();
+        // Where there is no room for both, a name says more than its address.
+        let named = name_alone(operands).filter(|_| operands.width() > pen.room());
+        let shown = named.as_deref().unwrap_or(operands);
+        self.draw_text(pen, shown, &[], whole.is_some(), look);
         whole
     }
+}
+
+/// The distance from a symbol, or the symbol where it begins.
+fn distance(symbol: &str) -> &str {
+    let name = symbol.split(' ').next().unwrap_or(symbol);
+    name.rfind("+0x").map_or(name, |at| &name[at..])
+}
+
+/// The operands without the address that a name stands for.
+fn name_alone(operands: &str) -> Option<String> {
+    let open = operands.rfind(" <")?;
+    let address = operands[..open].rfind("0x")?;
+    let digits = &operands[address + 2..open];
+    let head = operands[..address].trim_end().trim_end_matches('#').trim_end();
+    let all = digits.bytes().all(|b| b.is_ascii_hexdigit());
+    all.then(|| format!("{head}{}", &operands[open + usize::from(head.is_empty())..]))
 }
 
 impl Source {
@@ -278,6 +302,16 @@ fn role(kind: Kind) -> Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_can_stand_for_its_address() {
+        assert_eq!(name_alone("0x10 <vfs_read+0x3>").as_deref(), Some("<vfs_read+0x3>"));
+        let data = "0x100(%rip),%rax # 0x1107 <jiffies>";
+        assert_eq!(name_alone(data).as_deref(), Some("0x100(%rip),%rax <jiffies>"));
+        assert_eq!(name_alone("$0x10,%rax"), None);
+        assert_eq!(distance("vfs_read+0x10 [m]"), "+0x10");
+        assert_eq!(distance("vfs_read"), "vfs_read");
+    }
 
     #[test]
     fn a_pending_location_finds_its_line() {
