@@ -218,13 +218,16 @@ impl Session {
             );
         }
         if !elf.has_dwarf() {
-            self.say(
-                Level::Warning,
-                format!(
-                    "{} has no debug info: functions are named from its symbol table, but there are no lines, types or variables",
-                    path.display()
-                ),
-            );
+            let what = match image.has_btf() {
+                true => {
+                    "types come from BTF, functions from the symbol table, and there are no lines or local variables"
+                }
+                false => {
+                    "functions are named from its symbol table, but there are no lines, types or variables"
+                }
+            };
+            let path = path.display();
+            self.say(Level::Warning, format!("{path} has no debug info: {what}"));
             for source in whole_of(elf) {
                 self.say(Level::Info, source);
             }

@@ -110,7 +110,8 @@ fn function(ty: TypeRef, proto: &Raw<'_>) -> Node {
         result: at(ty, proto.size_or_type),
         parameters: parameters.into_iter().map(|[_, id]| at(ty, id)).collect(),
         variadic,
-        prototyped: true,
+        // `f()` comes as `f(...)`, which C has not had before C23.
+        prototyped: !variadic || proto.parameters().count() > 1,
     })
 }
 

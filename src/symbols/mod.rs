@@ -21,9 +21,9 @@
 //! 10 µs; a line of a C file 0.1 ms; a line of `list.h`, or the 650 places
 //! `kmalloc` is inlined at, 90 ms.
 //!
-//! Types are told one step at a time (`node`), and a step comes from
-//! DWARF or, where a file has none, from BTF (`btf`): names, sizes, layouts
-//! and `ptype` are the same code for both.
+//! Types are told one step at a time (`node`), and a step comes from DWARF
+//! or, where a file has none, from BTF (`btf`): names, sizes, layouts and
+//! `ptype` are the same code for both.
 //!
 //! What is asked of gdb and not done here: references from one unit into
 //! another (link-time optimization), type units, split DWARF.

@@ -142,8 +142,11 @@ impl Writer<'_, '_> {
             bare = self.through(&bare);
         }
         self.base(&bare, show, level, at);
-        let built =
-            matches!(&*bare.node, Node::Pointer { .. } | Node::Function(_) | Node::Array { .. });
+        let built = match &*bare.node {
+            Node::Pointer { .. } | Node::Function(_) => true,
+            Node::Array { vector, .. } => !vector,
+            _ => false,
+        };
         if !name.is_empty() || built {
             self.out.push(' ');
         }
@@ -302,7 +305,8 @@ impl Writer<'_, '_> {
         }
         match (function.parameters.is_empty(), function.variadic) {
             (false, true) => self.out.push_str(", ..."),
-            (true, true) => self.out.push_str("..."),
+            // Compilers call `f()` variadic too.
+            (true, true) if function.prototyped => self.out.push_str("..."),
             (true, false) if function.prototyped => self.out.push_str("void"),
             _ => {}
         }
