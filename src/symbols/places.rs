@@ -175,7 +175,7 @@ impl Symbols {
         };
         let own: Vec<FunctionMatch> = found.iter().filter(of_file).cloned().collect();
         if own.is_empty() {
-            let files = found.iter().filter_map(|found| Some(found.file.as_ref()?.name.clone()));
+            let files = found.iter().filter_map(|found| Some(found.file.as_ref()?.short().into()));
             let mut files: Vec<String> = files.collect();
             files.sort();
             files.dedup();
