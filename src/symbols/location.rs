@@ -433,7 +433,7 @@ impl fmt::Display for Location {
                     write!(f, "{}!", Quoted(module))?;
                 }
                 if let Some(file) = file {
-                    write!(f, "{}:", Quoted(file))?;
+                    write!(f, "{}:", QuotedFile(file))?;
                 }
                 Ok(())
             };
@@ -489,6 +489,21 @@ impl fmt::Display for Quoted<'_> {
             (false, false) => write!(f, "'{}'", self.0),
             (false, true) => write!(f, "\"{}\"", self.0),
         }
+    }
+}
+
+/// A file's path, in quotes where it would not be read as one otherwise. The
+/// line after it tells it from other forms, so a path may have most signs.
+struct QuotedFile<'a>(&'a str);
+
+impl fmt::Display for QuotedFile<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let first = |c: char| c.is_alphabetic() || matches!(c, '_' | '/' | '.');
+        let other = |c: char| c.is_whitespace() || matches!(c, ':' | '!' | '\'' | '"');
+        if self.0.starts_with(first) && !self.0.contains(other) {
+            return f.write_str(self.0);
+        }
+        Quoted(self.0).fmt(f)
     }
 }
 
@@ -555,6 +570,13 @@ mod tests {
         ] {
             assert_eq!(shown(text), want, "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_is_written_as_it_is_typed() {
+        let location = Location::parse("'/b/linux-6.1/fs/a+b.c' : 12").unwrap();
+        assert_eq!(location.to_string(), "/b/linux-6.1/fs/a+b.c:12");
+        assert_eq!(Location::parse("'a b.c':12").unwrap().to_string(), "'a b.c':12");
     }
 
     #[test]
