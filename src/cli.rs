@@ -16,7 +16,8 @@ pub struct Cli {
     /// What to do instead of debugging.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The kernel's ELF file with debug info.
+    /// The kernel's ELF file with debug info. Without it, the file is looked
+    /// for by the guest's release and build-id.
     #[arg(long, value_name = "FILE")]
     pub vmlinux: Option<PathBuf>,
     /// Where the guest's serial line is: host:port, unix:PATH, telnet:host:port,
@@ -32,6 +33,10 @@ pub struct Cli {
     /// Look for .ko files below DIR; may be given several times.
     #[arg(long, value_name = "DIR")]
     pub module_path: Vec<PathBuf>,
+    /// Look for separate debug files (and a vmlinux) below DIR, before
+    /// /usr/lib/debug; may be given several times.
+    #[arg(long, value_name = "DIR")]
+    pub debug_dir: Vec<PathBuf>,
     /// Section addresses of a module: a copy of /sys/module/M/sections, or a
     /// file of lines NAME ADDR; may be given several times.
     #[arg(long, value_name = "PATH")]
@@ -56,7 +61,7 @@ pub struct Cli {
     #[arg(long, requires = "batch")]
     pub json: bool,
     /// Symbols only, no target.
-    #[arg(long)]
+    #[arg(long, requires = "vmlinux")]
     pub offline: bool,
     /// With --batch: leave the guest stopped at the end.
     #[arg(long, requires = "batch")]
@@ -111,6 +116,7 @@ impl Cli {
             substitute: self.substitute_path.clone(),
             source_dirs: self.source_dir.clone(),
             module_paths: self.module_path.clone(),
+            debug_dirs: self.debug_dir.clone(),
             sections: self.sections.clone(),
             break_in: self.break_in.clone(),
             record: self.record.clone(),

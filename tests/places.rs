@@ -263,7 +263,16 @@ fn lines_have_the_code_gdb_says() {
     let vmlinux = built().vmlinux;
     let mut gdbs = gdbs(&vmlinux, &commands);
     let mut ours = ours(&vmlinux, &commands);
+    let mut lost = 0;
     for (ours, gdbs) in ours.iter_mut().zip(&mut gdbs) {
+        // gdb drops the row of a line that has no instructions of its own,
+        // such as one that is all inlined, and tells of a later line; here
+        // that line has an address (see tests/symbols_random.rs).
+        if gdbs.iter().any(|line| line.contains("but contains no code")) {
+            lost += 1;
+            ours.clear();
+            gdbs.clear();
+        }
         // Past the last line with code we have an error, in other words.
         if gdbs.iter().any(|line| line.contains("out of range")) {
             assert!(ours.is_empty(), "{ours:?}");
@@ -272,6 +281,7 @@ fn lines_have_the_code_gdb_says() {
         // gdb tells the first place of a line, though `break` finds all.
         ours.truncate(gdbs.len().max(1));
     }
+    assert!(lost * 3 < commands.len(), "{lost} of {}", commands.len());
     compare(&commands, ours, gdbs, 0, start_of_line);
 }
 

@@ -4,28 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod support {
+    pub mod questions;
     pub mod tools;
 }
 
-use kgdb_tui::{
-    base::addr::Addr,
-    symbols::{
-        image::DebugImage,
-        location::Location,
-        placed::{Placement, Symbols, VMLINUX},
-        places::Here,
-    },
-};
+use kgdb_tui::symbols::image::DebugImage;
 use proptest::prelude::{ProptestConfig, any, prop, proptest};
 use std::{
-    hint::black_box,
     path::Path,
     sync::{OnceLock, atomic::AtomicBool},
     time::{Duration, Instant},
 };
-use support::tools::tool;
-
-const TEXT: u64 = 0xffff_ffff_8100_0000;
+use support::{
+    questions::{TEXT, ask_everything},
+    tools::tool,
+};
 
 /// A linked file and a relocatable one, in DWARF 5 and 4.
 fn originals() -> &'static [Vec<u8>] {
@@ -52,71 +45,6 @@ fn originals() -> &'static [Vec<u8>] {
     })
 }
 
-/// Asks everything. The addresses are those of the whole file and some wild.
-fn ask_everything(path: &Path) {
-    let Ok(image) = DebugImage::open(path) else { return };
-    let sections = image.image().sections().to_vec();
-    for section in &sections {
-        black_box(image.image().section_data(&section.name));
-    }
-    let _ = image.load_dwarf(&|_| {}, &AtomicBool::new(false));
-    let mut symbols = Symbols::new();
-    let placement: Vec<(String, Addr)> = (sections.iter().enumerate())
-        // The first section after the null one is `.text`.
-        .map(|(i, section)| {
-            (
-                section.name.clone(),
-                Addr(TEXT).offset((i as u64).wrapping_sub(1).wrapping_mul(0x10_0000)),
-            )
-        })
-        .collect();
-    symbols.place("mod", image.clone(), Placement::Sections(placement));
-    symbols.place(VMLINUX, image, Placement::Slide(0));
-    let mut addrs: Vec<Addr> = (0..0x180).step_by(5).map(|i| Addr(TEXT + i)).collect();
-    addrs.extend([Addr(0), Addr(1), Addr(u64::MAX), Addr(TEXT - 1), Addr(0x1_0004)]);
-    for &at in &addrs {
-        black_box((symbols.describe(at), symbols.function_at(at), symbols.cfi_row(at)));
-        black_box((symbols.row_at(at), symbols.rows_of(at, at.offset(64)), symbols.frame_base(at)));
-        black_box(symbols.inline_ranges_at(at));
-        black_box((symbols.place_at(at, None), symbols.describe_reference(at)));
-        black_box((symbols.file_code(at, 40).map(|code| code.len()), symbols.function_at(at)));
-        if let Some(row) = symbols.row_at(at) {
-            black_box(symbols.first_line(at, at.offset(64), &row.file));
-        }
-        for depth in 0..symbols.frames_at(at).len().min(3) {
-            for variable in
-                symbols.arguments_at(at, depth).iter().chain(&symbols.locals_at(at, depth))
-            {
-                black_box((symbols.type_name(variable.ty), symbols.type_shape(variable.ty)));
-                black_box((symbols.size_of(variable.ty), symbols.layout_of(variable.ty)));
-            }
-        }
-    }
-    for name in ["send_request", "half", "twin", "list_add", "mod!entry", "", "first_request"] {
-        black_box((symbols.find_functions(name), symbols.symbol_addr(name)));
-        black_box((symbols.find_variable(name), symbols.per_cpu_offset_symbol(name)));
-    }
-    for name in ["request", "struct list_head", "atomic_t", "unsigned long", "state", "handler_t"] {
-        black_box((symbols.struct_layout(name), symbols.type_size(name)));
-    }
-    for line in [0, 20, 46, 63, 5000, u32::MAX] {
-        black_box((symbols.find_lines("main.c", line), symbols.find_lines("list.h", line)).0).ok();
-    }
-    black_box((
-        symbols.lines_with_code("main.c"),
-        symbols.files(),
-        symbols.enumerator("STATE_GONE"),
-    ));
-    black_box((symbols.complete_function("s", 9), symbols.functions_matching("e", 9)));
-    black_box((symbols.complete_file("m", 9), symbols.complete_function_of("main.c", "s", 9)));
-    black_box((symbols.search("se", 9), symbols.similar_names("send_reqeust", 3)));
-    for text in ["send_request", "main.c:twin", "mod!main.c:46", "*half+4", "list.h:20", "twim"] {
-        let location = Location::parse(text).unwrap();
-        let _ = black_box(symbols.addresses_of(&location, Here::default()));
-        let _ = black_box(symbols.address_of(&location, Here::default()));
-    }
-}
-
 fn survives(bytes: &[u8]) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hostile");
@@ -135,6 +63,19 @@ fn the_originals_answer() {
 }
 
 #[test]
+fn what_fuzzing_began_with_and_found_answers() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let mut count = 0;
+    for target in ["image", "dwarf"] {
+        for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
+            survives(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+    }
+    assert!(count >= 15, "{count}");
+}
+
+#[test]
 fn files_that_are_no_kernel_say_what_is_wanted() {
     let dir = tempfile::tempdir().unwrap();
     let open = |name: &str, bytes: &[u8]| {
@@ -144,8 +85,8 @@ fn files_that_are_no_kernel_say_what_is_wanted() {
     };
     let mut bz = vec![0; 1024];
     bz[0x202..0x206].copy_from_slice(b"HdrS");
-    assert!(open("bzImage", &bz).contains("the uncompressed vmlinux"));
-    assert!(open("x.ko.gz", &[0x1f, 0x8b, 8, 0]).contains("gzip"));
+    assert!(open("bzImage", &bz).contains("a bootable kernel; wanted is a vmlinux"));
+    assert!(open("x.ko.gz", &[0x1f, 0x8b, 8, 0]).contains("can't be unpacked (gzip)"));
     assert!(open("System.map", b"ffffffff81000000 T _text\n").contains("is text"));
     assert!(open("empty", b"").contains("is empty"));
     assert!(open("short", b"\x7fELF\x02\x01\x01").contains("cut off"));
@@ -159,7 +100,7 @@ fn files_that_are_no_kernel_say_what_is_wanted() {
     assert!(open("cut", &whole[..whole.len() - 100]).contains("cut off"));
     let mut other = whole.clone();
     other[18] = 183;
-    assert!(open("arm", &other).contains("machine"));
+    assert!(open("arm", &other).contains("arm64"));
     let path = dir.path().join("stripped");
     std::fs::write(&path, whole).unwrap();
     let status = tool("strip").arg("-g").arg(&path).status();

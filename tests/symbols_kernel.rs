@@ -11,14 +11,17 @@ mod support {
 
 use kgdb_tui::{
     base::addr::{Addr, FileAddr},
-    image::{file::Image, locate},
+    image::{
+        file::Image,
+        module_tree::{DEEP, ModuleTree},
+    },
     symbols::{
         answer::{FunctionMatch, Layout, VariableDef},
         image::DebugImage,
         placed::{Placement, Symbols, VMLINUX},
     },
 };
-use oracle::{addr2line, as_readelf, gdb_lines, gdb_python, unwind_rows};
+use oracle::{as_readelf, gdb_python, unwind_rows};
 use std::{
     path::PathBuf,
     sync::{OnceLock, atomic::AtomicBool},
@@ -91,49 +94,6 @@ fn as_gdb_13(symbols: &Symbols, found: &FunctionMatch) -> u64 {
     own.map_or(found.entry.0, |instance| instance.ranges[0].0.0)
 }
 
-#[test]
-fn inlined_frames_are_those_of_addr2line() {
-    let symbols = kernel();
-    let image = Image::open(&vmlinux()).unwrap();
-    let text = image.section(".text").unwrap();
-    let addrs: Vec<u64> = (0..3000).map(|i| text.addr.0 + i * (text.size / 3000) + i % 7).collect();
-    let path = vmlinux();
-    let answers = addr2line(&path, &addrs);
-    let lines = gdb_lines(&path, &addrs);
-    let mut compared = 0;
-    let mut differ = Vec::new();
-    for ((addr, mut want), line) in addrs.into_iter().zip(answers).zip(lines) {
-        if want[0].1.starts_with("??") || symbols.symbol_at(Addr(addr)).is_none() {
-            continue;
-        }
-        compared += 1;
-        let frames = symbols.frames_at(Addr(addr));
-        let have: Vec<(String, String)> = frames
-            .iter()
-            .map(|f| {
-                let file = f.file.as_ref().map_or("??", |file| file.name.as_str());
-                let line = f.line.map_or("?".to_owned(), |line| line.to_string());
-                (f.function.clone(), format!("{file}:{line}"))
-            })
-            .collect();
-        // The line of the address itself is gdb's: of several rows at one
-        // address addr2line takes the last, gdb the last statement.
-        let place = have[0].1.rsplit_once(':').unwrap();
-        let line_of_gdb = place.1.parse().unwrap_or(0) == line;
-        want[0].1 = have[0].1.clone();
-        if have != want || !line_of_gdb {
-            differ.push(format!("{addr:#x}: here {have:?}, gdb {line}, addr2line {want:?}"));
-        }
-    }
-    assert!(compared > 1200, "{compared}");
-    assert!(
-        differ.len() * 100 < compared,
-        "{} of {compared}:\n{}",
-        differ.len(),
-        differ.join("\n")
-    );
-}
-
 /// What the crate `addr2line` says of addresses in a file's own layout: for
 /// each its frames from the inside out, function and line.
 fn frames_of_crate(image: &Image, addrs: &[FileAddr]) -> Vec<Vec<(String, Option<u32>)>> {
@@ -189,11 +149,16 @@ fn compare_frames(symbols: &Symbols, name: &str, count: u64) -> usize {
     compared
 }
 
+/// The files of a module beside the vmlinux or below.
+fn module_files(name: &str) -> Vec<PathBuf> {
+    ModuleTree::scan(vmlinux().parent().unwrap(), DEEP).files(name).to_vec()
+}
+
 #[test]
 fn frames_are_those_of_the_addr2line_crate() {
     assert!(compare_frames(kernel(), VMLINUX, 4000) > 2000);
     for (name, at_least) in [("hgfs", 500), ("fuse", 2000)] {
-        let path = locate::find_module(name, &[], &vmlinux()).into_iter().next().unwrap();
+        let path = module_files(name).into_iter().next().unwrap();
         let image = DebugImage::open(&path).unwrap();
         image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
         let mut symbols = Symbols::new();
@@ -439,7 +404,7 @@ for line in {lines:?}:
 /// A real module, with the sections where a guest might have them.
 #[test]
 fn a_module_breaks_where_gdb_breaks_it() {
-    let path = locate::find_module("fuse", &[], &vmlinux())
+    let path = module_files("fuse")
         .into_iter()
         .find(|path| path.extension().is_some_and(|ending| ending == "ko"))
         .expect("fuse.ko beside the vmlinux or below");

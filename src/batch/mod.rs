@@ -1,6 +1,7 @@
 //! The headless face: commands in, text or one JSON object a line out. For
 //! scripts and tests.
 
+use crate::base::addr::parse_number;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
 use crate::session::{
     answer::{Answer, Failure},
@@ -249,14 +250,22 @@ async fn wait_until_ready(
     let deadline = tokio::time::Instant::now() + batch.timeout;
     let mut last: Option<Arc<View>> = None;
     let mut said = String::new();
+    // Names take longer to load than addresses.
+    let quick = batch.commands.iter().all(|command| is_of_address(command));
     loop {
         match tokio::time::timeout_at(deadline, updates.recv()).await {
             Ok(Some(Update::View(view))) => {
-                let loading = matches!(view.symbols, SymbolsView::Loading(_));
+                // A vmlinux that was not given is looked for at a stop.
+                let loading = match view.symbols {
+                    SymbolsView::Loading(_) => true,
+                    SymbolsView::Looking(_) => view.state.is_stopped(),
+                    _ => false,
+                };
                 match &view.state {
                     State::Stopped | State::Running { .. } | State::Offline if !loading => {
                         return Ok(());
                     }
+                    State::Offline if quick && view.symbols.answer_addresses() => return Ok(()),
                     State::Connecting { why } if *why != said => {
                         eprintln!("kgdb-tui: waiting: {why}");
                         said.clone_from(why);
@@ -271,12 +280,24 @@ async fn wait_until_ready(
             Ok(None) => return Err("the session ended".into()),
             Err(_) => {
                 let why = match last.as_ref().map(|view| &view.state) {
+                    // Only symbols are still awaited, and addresses answer.
+                    Some(State::Stopped) => return Ok(()),
                     Some(State::Connecting { why }) => why.clone(),
                     _ => "not ready".into(),
                 };
                 return Err(format!("{why} (waited {} s)", batch.timeout.as_secs()));
             }
         }
+    }
+}
+
+/// Whether a command needs no more of the symbols than what is at an address.
+fn is_of_address(command: &str) -> bool {
+    let is_number = |text: &str| parse_number(text.trim().trim_start_matches('*')).is_some();
+    match parse(command) {
+        Ok(Parsed::Request(Request::Line(place) | Request::Symbol(place))) => is_number(&place),
+        Ok(Parsed::Request(_)) => false,
+        _ => true,
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod complete;
 pub mod listing;
+pub mod names;
 pub mod parse;
 pub mod render;
 pub mod table;

@@ -2,7 +2,7 @@
 
 use super::table::{COMMANDS, CommandDef};
 use super::{CommandError, Parsed};
-use crate::session::request::{Disassembly, Listing, Part, Request};
+use crate::session::request::{Disassembly, Listing, Part, Pattern, Request};
 
 /// Parses one line: a command's name, one of its aliases, or a beginning of
 /// its name that fits no other command; then the argument text. A line that
@@ -92,6 +92,38 @@ pub fn numbers(args: &str) -> Result<Vec<u32>, String> {
 /// An argument that must be there.
 pub fn required(args: &str, what: &str) -> Result<String, String> {
     if args.is_empty() { Err(format!("{what} is missing")) } else { Ok(args.to_string()) }
+}
+
+/// `[-n COUNT] [REGEX]`; `-q` is gdb's for saying less.
+pub fn pattern(args: &str) -> Result<Pattern, String> {
+    let mut pattern = Pattern::default();
+    let mut rest = args.trim();
+    loop {
+        if let Some(after) = rest.strip_prefix("-n ") {
+            let after = after.trim_start();
+            let (count, text) = after.split_once(char::is_whitespace).unwrap_or((after, ""));
+            let count = count.parse().ok().filter(|&count: &usize| count > 0);
+            let count = count.ok_or_else(|| "-n wants a count".to_string())?;
+            (pattern.limit, rest) = (Some(count), text.trim_start());
+        } else if rest == "-q" || rest.starts_with("-q ") {
+            rest = rest[2..].trim_start();
+        } else {
+            break;
+        }
+    }
+    let rest = rest.strip_prefix("-- ").unwrap_or(rest).trim();
+    pattern.text = (!rest.is_empty()).then(|| rest.to_owned());
+    Ok(pattern)
+}
+
+/// `/o` before the argument of `ptype`.
+pub fn offsets_flag(args: &str) -> Result<(bool, &str), String> {
+    let Some(rest) = args.strip_prefix('/') else { return Ok((false, args)) };
+    let (flags, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
+    match flags {
+        "o" => Ok((true, name.trim())),
+        _ => Err(format!("'/{flags}' is not known; /o shows offsets")),
+    }
 }
 
 /// `x/FMT ADDR`: a count, then format and size letters in any order.
@@ -227,6 +259,30 @@ mod tests {
         assert!(parse("x/0x 1").is_err());
         assert!(parse("x/99999x 1").is_err());
         assert!(parse("x/8gx").is_err());
+    }
+
+    #[test]
+    fn patterns_may_have_a_count() {
+        let names = |line: &str| match request(line) {
+            Request::Names(_, Pattern { text, limit }) => (text, limit),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(names("info functions"), (None, None));
+        assert_eq!(names("info types ^task_"), (Some("^task_".into()), None));
+        assert_eq!(names("info variables -n 5 -q init"), (Some("init".into()), Some(5)));
+        assert!(parse("info functions -n x y").is_err());
+        assert_eq!(request("info scope vfs_read"), Request::Scope("vfs_read".into()));
+    }
+
+    #[test]
+    fn ptype_takes_its_flag_with_and_without_a_space() {
+        for line in ["ptype/o struct page", "ptype /o struct page", "ptype/o  struct page"] {
+            assert_eq!(request(line), Request::Type("struct page".into(), true), "{line}");
+        }
+        assert_eq!(request("ptype u32"), Request::Type("u32".into(), false));
+        assert!(parse("ptype/x u32").unwrap_err().to_string().contains("/o shows offsets"));
+        assert!(parse("ptype /o").is_err());
+        assert_eq!(request("whatis vfs_read"), Request::WhatIs("vfs_read".into()));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Answers as text for people, in the shape gdb users know.
 
 use super::listing;
+use super::names;
 use super::table::COMMANDS;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer};
@@ -43,6 +44,10 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Code(code) => listing::code(code),
         Answer::Matches { matches } => listing::matches(matches),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Type(described) => names::described(described),
+        Answer::Listed(found) => names::names(found),
+        Answer::Scope(seen) => names::scope(seen),
+        Answer::Symbol(found) => found.text.clone(),
         Answer::Names { names, truncated } => {
             let more = if *truncated { "\n… and more; give a longer text" } else { "" };
             format!("{}{more}", names.join("\n"))
@@ -219,6 +224,7 @@ fn target(t: &TargetView) -> String {
             ("CPUs", t.cpus.map_or_else(unknown, |cpus| cpus.to_string())),
         ]
         .into_iter()
+        .chain(t.looked.iter().map(|place| ("search", place.clone())))
         .map(|(name, value)| format!("{name:<15} {value}")),
     )
 }

@@ -1,7 +1,7 @@
 //! The commands: gdb's names where gdb has one.
 
 use super::{FaceCommand, Parsed, parse};
-use crate::session::request::{BreakKind, Leave, Request, Step};
+use crate::session::request::{BreakKind, Leave, Names, Request, Step};
 use crate::session::view::Completes;
 use std::{path::PathBuf, time::Duration};
 
@@ -377,8 +377,8 @@ pub const COMMANDS: &[CommandDef] = &[
     CommandDef {
         name: "info symbol",
         aliases: &[],
-        usage: "info symbol ADDRESS",
-        help: "The symbol at an address.",
+        usage: "info symbol ADDRESS|NAME",
+        help: "Every symbol at an address, and the section it is in.",
         cost: NOTHING,
         completes: None,
         make: |args| ask(Request::Symbol(parse::required(args, "an address")?)),
@@ -386,20 +386,68 @@ pub const COMMANDS: &[CommandDef] = &[
     CommandDef {
         name: "info functions",
         aliases: &[],
-        usage: "info functions TEXT",
-        help: "Functions whose name contains a text.",
+        usage: "info functions [-n COUNT] [REGEX]",
+        help: "Functions whose names fit a regular expression, by file.",
         cost: NOTHING,
         completes: Some(Completes::Function),
-        make: |args| ask(Request::Functions(parse::required(args, "a part of a name")?)),
+        make: |args| ask(Request::Names(Names::Functions, parse::pattern(args)?)),
+    },
+    CommandDef {
+        name: "info variables",
+        aliases: &[],
+        usage: "info variables [-n COUNT] [REGEX]",
+        help: "Variables of file scope whose names fit a regular expression, by file.",
+        cost: NOTHING,
+        completes: None,
+        make: |args| ask(Request::Names(Names::Variables, parse::pattern(args)?)),
+    },
+    CommandDef {
+        name: "info types",
+        aliases: &[],
+        usage: "info types [-n COUNT] [REGEX]",
+        help: "Types whose names fit a regular expression, by file.",
+        cost: NOTHING,
+        completes: Some(Completes::Type),
+        make: |args| ask(Request::Names(Names::Types, parse::pattern(args)?)),
+    },
+    CommandDef {
+        name: "info scope",
+        aliases: &[],
+        usage: "info scope LOCATION",
+        help: "Variables that can be seen at a place, and where they are there.",
+        cost: NOTHING,
+        completes: Some(Completes::Location),
+        make: |args| ask(Request::Scope(parse::required(args, "a location")?)),
+    },
+    CommandDef {
+        name: "ptype",
+        aliases: &[],
+        usage: "ptype [/o] TYPE|VARIABLE|FUNCTION",
+        help: "A type with its members; /o with their offsets, sizes and holes.",
+        cost: NOTHING,
+        completes: Some(Completes::Type),
+        make: |args| {
+            let (offsets, name) = parse::offsets_flag(args)?;
+            ask(Request::Type(parse::required(name, "a type")?, offsets))
+        },
+    },
+    CommandDef {
+        name: "whatis",
+        aliases: &[],
+        usage: "whatis TYPE|VARIABLE|FUNCTION",
+        help: "The name of the type of something.",
+        cost: NOTHING,
+        completes: Some(Completes::Type),
+        make: |args| ask(Request::WhatIs(parse::required(args, "a type")?)),
     },
     CommandDef {
         name: "info sources",
         aliases: &[],
-        usage: "info sources",
-        help: "Source files the symbols know.",
+        usage: "info sources [-n COUNT] [REGEX]",
+        help: "Source files the symbols know, all or those that fit.",
         cost: NOTHING,
         completes: None,
-        make: |args| plain(Request::SourceFiles, args),
+        make: |args| ask(Request::SourceFiles(parse::pattern(args)?)),
     },
     CommandDef {
         name: "info breakpoints",

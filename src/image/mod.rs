@@ -1,5 +1,8 @@
-//! ELF files on this machine, by memory map: sections, symbols, build-ids.
-//! No guest, no DWARF, no guesses about where a file is loaded.
+//! ELF files on this machine, by memory map or unpacked: sections, symbols,
+//! build-ids. No guest, no DWARF, no guesses about where a file is loaded.
+//!
+//! Where debug info was split from the code (`.gnu_debuglink`, the build-id
+//! tree), the two files are one image here: see [`pair`].
 //!
 //! A linked file (vmlinux) keeps the addresses it was linked for. A module
 //! (`.ko`) is not linked: every section of it starts at zero, so `.text` and
@@ -16,6 +19,12 @@ pub mod file;
 
 pub mod open;
 
+pub mod packed;
+
+pub mod pair;
+
+pub mod wanted;
+
 pub mod layout;
 
 pub mod symtab;
@@ -25,6 +34,8 @@ mod text;
 pub mod notes;
 
 pub mod locate;
+
+pub mod module_tree;
 
 use std::path::PathBuf;
 use thiserror::Error;
@@ -53,15 +64,30 @@ pub enum ImageError {
     #[error("{} is empty", .0.display())]
     Empty(PathBuf),
     /// Not an ELF file, with what it looks like and what is wanted.
-    #[error("{} is {looks}, not an ELF file; {wanted}", path.display())]
+    #[error("{} is {looks}; {wanted}", path.display())]
     NotElf {
         /// The file.
         path: PathBuf,
         /// What it looks like, with an article.
-        looks: &'static str,
+        looks: String,
         /// What to give instead.
-        wanted: &'static str,
+        wanted: String,
+        /// Of which kernel, where the file tells.
+        release: Option<String>,
     },
+    /// A packed file that can't be unpacked.
+    #[error("{} can't be unpacked ({packing}): {why}; copy it again", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What packed it.
+        packing: &'static str,
+        /// What is wrong.
+        why: String,
+    },
+    /// Opening it was cancelled.
+    #[error("opening {} was cancelled", .0.display())]
+    Cancelled(PathBuf),
     /// An ELF file of a kind or machine that can't be debugged here.
     #[error("{} is {what}; an x86_64 vmlinux or module is needed", path.display())]
     Unsupported {
@@ -90,4 +116,15 @@ pub enum ImageError {
         /// What the ELF reader said.
         why: String,
     },
+}
+
+impl ImageError {
+    /// Where the right file comes from, a sentence each, when another one is
+    /// wanted.
+    pub fn advice(&self) -> Vec<String> {
+        match self {
+            ImageError::NotElf { release, .. } => wanted::sources(release.as_deref(), None),
+            _ => Vec::new(),
+        }
+    }
 }

@@ -1,14 +1,48 @@
-//! Opening a file by memory map, and saying in words why it can't be used.
+//! Opening a file by memory map, or unpacked into memory.
 
-use crate::image::ImageError;
+use crate::image::{
+    ImageError,
+    packed::{self, Packing},
+};
 use memmap2::Mmap;
-use std::{fs::File, io::ErrorKind, path::Path};
+use std::{fs::File, io::ErrorKind, ops::Deref, path::Path, sync::atomic::AtomicBool};
 
-const VMLINUX: &str = "the uncompressed vmlinux with debug info is needed \
-                       (the file of that name in the kernel's build directory)";
+/// The contents of a file.
+pub enum Bytes {
+    /// As it lies on the disk.
+    Mapped(Mmap),
+    /// Unpacked.
+    Unpacked(Vec<u8>),
+}
 
-/// Maps `path` for reading.
-pub fn map(path: &Path) -> Result<Mmap, ImageError> {
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Unpacked(bytes) => bytes,
+        }
+    }
+}
+
+/// The contents of `path`, unpacked when it is packed.
+pub fn read(path: &Path, cancel: &AtomicBool) -> Result<Bytes, ImageError> {
+    let map = map(path)?;
+    match Packing::of(&map) {
+        Some(packing) => packed::unpack(path, packing, &map, cancel).map(Bytes::Unpacked),
+        None => Ok(Bytes::Mapped(map)),
+    }
+}
+
+/// Whether `path` has to be unpacked, and how many bytes it has then at least:
+/// for who must decide where to open it.
+pub fn packed_size(path: &Path) -> Option<u64> {
+    let map = map(path).ok()?;
+    Packing::of(&map).map(|_| map.len() as u64)
+}
+
+fn map(path: &Path) -> Result<Mmap, ImageError> {
     let failed = |why: std::io::Error| match why.kind() {
         ErrorKind::NotFound => ImageError::Absent(path.to_owned()),
         ErrorKind::PermissionDenied => ImageError::Permission(path.to_owned()),
@@ -38,33 +72,4 @@ fn map_file(file: &File) -> std::io::Result<Mmap> {
     // that read vmlinux this way (perf, drgn, gdb) accept that, and the
     // kernel's build replaces vmlinux by a new file rather than in place.
     unsafe { Mmap::map(file) }
-}
-
-/// What a file that is no ELF looks like, as an error.
-pub fn not_elf(path: &Path, bytes: &[u8]) -> ImageError {
-    let starts = |magic: &[u8]| bytes.starts_with(magic);
-    let packed = "unpack it first";
-    let (looks, wanted) = if bytes.get(0x202..0x206) == Some(b"HdrS") {
-        ("a bootable kernel (bzImage)", VMLINUX)
-    } else if starts(&[0x1f, 0x8b]) {
-        ("compressed with gzip", packed)
-    } else if starts(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
-        ("compressed with xz", packed)
-    } else if starts(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        ("compressed with zstd", packed)
-    } else if starts(b"!<arch>\n") {
-        ("an archive", VMLINUX)
-    } else if starts(b"MZ") {
-        ("an EFI program", VMLINUX)
-    } else if is_text(bytes) {
-        ("text", VMLINUX)
-    } else {
-        ("data of an unknown kind", VMLINUX)
-    };
-    ImageError::NotElf { path: path.to_owned(), looks, wanted }
-}
-
-fn is_text(bytes: &[u8]) -> bool {
-    let head = &bytes[..bytes.len().min(512)];
-    head.iter().all(|&b| b >= 0x20 && b != 0x7f || matches!(b, b'\n' | b'\r' | b'\t'))
 }

@@ -60,6 +60,11 @@ impl Code {
         change(&mut self.symbols.write().unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Looks for sources by other settings from now on.
+    pub fn look_around(&self, settings: Settings) {
+        *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = Sources::new(settings);
+    }
+
     /// Names that fit a text best. A text that goes on from the last one is
     /// answered from what fitted that.
     pub fn search(&self, symbols: &Symbols, text: &str, limit: usize) -> Vec<Found> {
@@ -91,13 +96,13 @@ impl Code {
     }
 }
 
-/// Where sources are looked for.
-pub fn source_settings(options: &Options) -> Settings {
+/// Where sources are looked for; `vmlinux` is the one in use.
+pub fn source_settings(options: &Options, vmlinux: Option<&Path>) -> Settings {
     let rules = options.substitute.iter();
     Settings {
         substitutions: rules.map(|(from, to)| (from.clone(), PathBuf::from(to))).collect(),
         source_dirs: options.source_dirs.clone(),
-        vmlinux: options.vmlinux.clone(),
+        vmlinux: vmlinux.map(Path::to_path_buf),
         current_dir: std::env::current_dir().ok(),
     }
 }
@@ -117,6 +122,7 @@ impl CodeBook for Code {
             Completes::Function => symbols.complete_function(prefix, limit),
             Completes::File => symbols.complete_file(prefix, limit),
             Completes::Location => complete_location(&symbols, prefix, limit),
+            Completes::Type => return symbols.complete_type(prefix, limit),
             Completes::Setting => {
                 let names = SETTINGS.iter().map(|setting| setting.name);
                 return names.filter(|n| n.starts_with(prefix)).map(str::to_owned).collect();

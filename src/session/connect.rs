@@ -61,6 +61,7 @@ impl Session {
         self.wire.attach(link);
         self.identified = false;
         self.target.matches = Match::Unknown;
+        self.search_again();
         self.state = State::Knocking;
         self.touch_now();
         let timing = self.wire.client().timing();
@@ -227,6 +228,7 @@ impl Session {
         self.owed_steps.clear();
         self.target.matches = Match::Unknown;
         self.target.slide = None;
+        self.search_again();
         self.panes.clear();
         self.forget_modules();
         for wish in &mut self.points.wishes {

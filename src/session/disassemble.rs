@@ -35,7 +35,7 @@ impl Session {
             self.need_stopped()?;
         }
         let symbols = self.usable_symbols();
-        let wanted = self.wanted(&symbols, &ask.what)?;
+        let wanted = self.span_of(&symbols, &ask.what)?;
         let mut room = if offline { MOST_FILE } else { MOST_LIVE };
         let mut answer = CodeAnswer {
             function: wanted.function,
@@ -76,7 +76,7 @@ impl Session {
         Ok(Answer::Code(Box::new(answer)))
     }
 
-    fn wanted(&self, symbols: &Symbols, part: &Part) -> Result<Wanted, Failure> {
+    fn span_of(&self, symbols: &Symbols, part: &Part) -> Result<Wanted, Failure> {
         let at = match part {
             Part::Here if self.is_offline() => {
                 return Err(Failure::Other(

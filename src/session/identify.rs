@@ -4,6 +4,7 @@
 use super::step::Plan;
 use super::{
     answer::{Answer, Failure},
+    find_vmlinux::Finder,
     request::Level,
     run::Session,
     view::{CpuView, Match, StopReason},
@@ -15,22 +16,14 @@ use crate::symbols::placed::Symbols;
 use crate::target::threads::{self, Who};
 
 impl Session {
-    /// Finds the slide and proves the vmlinux, once for each link. Without a
-    /// vmlinux, or while it is still being opened, there is nothing to do yet.
+    /// Finds the slide and proves the vmlinux, once for each link. While it is
+    /// still being opened there is nothing to do yet; without one, it is looked
+    /// for.
     pub(super) async fn identify(&mut self) -> Result<(), Failure> {
+        if self.target.vmlinux.is_none() {
+            return self.find_vmlinux().await;
+        }
         if self.code.symbols().vmlinux().is_none() || self.symbols_loading() {
-            if self.options.vmlinux.is_none() {
-                self.identified = true;
-                self.release_by_kdb().await?;
-                let whose = match &self.target.release {
-                    Some(release) => format!("the vmlinux of {release}"),
-                    None => "the guest's vmlinux".into(),
-                };
-                self.say(
-                    Level::Info,
-                    format!("only addresses are shown; for names and source start with --vmlinux FILE, {whose}"),
-                );
-            }
             return Ok(());
         }
         self.find_slide().await?;
@@ -38,6 +31,12 @@ impl Session {
         let proof = proof.unwrap_or_else(|gap| Proof::Unknown { why: gap.to_string() });
         if matches!(proof, Proof::Differs { .. } | Proof::Unknown { .. }) {
             self.release_by_kdb().await?;
+        }
+        if let Proof::Differs { guest, .. } = &proof
+            && matches!(self.finder, Finder::Used)
+        {
+            self.target.build_id = Some(guest.clone()).filter(|id| !id.is_empty());
+            return self.find_another().await;
         }
         self.take_proof(proof);
         self.identified = true;
@@ -66,7 +65,7 @@ impl Session {
 
     /// Asks kdb which kernel this is, where no vmlinux can tell: its `summary`
     /// prints `init_uts_ns` (kdb_summary in kernel/debug/kdb/kdb_main.c).
-    async fn release_by_kdb(&mut self) -> Result<(), Failure> {
+    pub(super) async fn release_by_kdb(&mut self) -> Result<(), Failure> {
         match self.monitor("summary").await {
             Ok(Answer::Output { output }) => self.target.release = value_of(&output, "release"),
             // A kernel without kdb knows no such command.
@@ -124,7 +123,7 @@ impl Session {
             Proof::Differs { file, guest } => {
                 self.target.build_id = known(guest);
                 self.target.matches = Match::Mismatch;
-                let vmlinux = self.options.vmlinux.as_ref().map(|p| p.display().to_string());
+                let vmlinux = self.target.vmlinux.as_ref().map(|p| p.display().to_string());
                 self.say(
                     Level::Error,
                     format!(

@@ -11,9 +11,6 @@ use crate::base::{addr::Addr, text};
 use crate::rsp::command::Command;
 use crate::symbols::search::Found;
 
-/// The most names that are listed.
-const MOST_NAMES: usize = 1000;
-
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;
 
@@ -58,14 +55,7 @@ impl Session {
             }
             Request::List(what) => self.list(&what),
             Request::Line(location) => self.line(&location),
-            Request::Symbol(address) => {
-                let addr = self.address(&address)?;
-                let symbols = self.usable_symbols();
-                let text = symbols
-                    .describe(addr)
-                    .ok_or_else(|| Failure::Other(format!("no symbol at {addr}")))?;
-                Ok(Answer::Text { text })
-            }
+            Request::Symbol(address) => self.symbol(&address),
             Request::Disassemble(what) => self.disassemble(&what).await,
             Request::Search(text) => Ok(self.search(&text)),
             Request::Set(name, value) => self.set(&name, &value).await,
@@ -73,13 +63,11 @@ impl Session {
             Request::Examine(count, unit, format, address) => {
                 self.examine(count, unit, format, &address).await
             }
-            Request::Functions(needle) => {
-                let names = self.usable_symbols().functions_matching(&needle, MOST_NAMES);
-                Ok(Answer::Names { truncated: names.len() == MOST_NAMES, names })
-            }
-            Request::SourceFiles => {
-                Ok(Answer::Names { names: self.usable_symbols().files(), truncated: false })
-            }
+            Request::Names(what, pattern) => self.names(what, &pattern),
+            Request::SourceFiles(pattern) => self.source_files(&pattern),
+            Request::Scope(location) => self.scope(&location),
+            Request::Type(name, offsets) => self.type_of(&name, offsets),
+            Request::WhatIs(name) => self.what_is(&name),
             Request::Modules => {
                 if self.need_stopped().is_ok() {
                     self.read_modules().await?;
@@ -93,7 +81,7 @@ impl Session {
             Request::Target => Ok(Answer::Target(Box::new(self.target.clone()))),
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
-            Request::Sections(path) => self.take_sections(&path),
+            Request::Sections(path) => self.take_sections(&path).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)

@@ -1,9 +1,16 @@
 //! Symbols are loaded on threads of their own; the session hears how far they
 //! are and goes on.
 
-use super::{request::Level, run::Session, view::SymbolsView};
+use super::{
+    find_vmlinux::{self, Finder, Looked},
+    modules::Module,
+    request::Level,
+    run::Session,
+    view::SymbolsView,
+};
 use crate::base::text;
-use crate::symbols::{image::DebugImage, placed::Placement};
+use crate::image::{locate::Wanted, wanted};
+use crate::symbols::{SymbolsError, image::DebugImage, placed::Placement};
 use std::{
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -23,8 +30,14 @@ pub enum Loaded {
     Opened(PathBuf, Arc<DebugImage>),
     /// All of it is there.
     Done(PathBuf),
-    /// It can't be used.
-    Failed(PathBuf, String),
+    /// It can't be used; why, and where the right one comes from.
+    Failed(PathBuf, String, Vec<String>),
+    /// A file of a module is open, or can't be.
+    Module(PathBuf, Result<Arc<DebugImage>, String>),
+    /// What the search for a vmlinux does now.
+    Looking(String),
+    /// The search for a vmlinux has ended.
+    Looked(Looked),
 }
 
 /// Starts loading threads.
@@ -45,27 +58,68 @@ impl Loader {
         self.cancel.store(true, Ordering::Relaxed);
     }
 
-    /// Opens a file and loads its debug info in the background.
-    pub fn load(&self, path: &Path) {
-        self.start(path, |path, news, cancel| match DebugImage::open(path) {
-            Ok(image) => {
-                let _ = news.send(Loaded::Opened(path.to_path_buf(), Arc::clone(&image)));
-                if image.image().has_dwarf() {
-                    load_dwarf(path, &image, news, cancel);
-                } else {
-                    // Its symbol table is all there is, and it is used.
-                    let _ = news.send(Loaded::Done(path.to_path_buf()));
+    /// Opens a file and loads its debug info in the background. Other halves
+    /// of it are looked for in `debug_dirs` as well.
+    pub fn load(&self, path: &Path, debug_dirs: &[PathBuf]) {
+        let dirs = debug_dirs.to_vec();
+        self.start(path, move |path, news, cancel| {
+            match DebugImage::open_in(path, &dirs, cancel) {
+                Ok(image) if !image.image().has_dwarf() && image.image().symbols().is_empty() => {
+                    let why = format!("{} is stripped: it has no symbols at all", path.display());
+                    let advice =
+                        wanted::sources(None, image.image().build_id().map(text::hex).as_deref());
+                    let _ = news.send(Loaded::Failed(path.to_path_buf(), why, advice));
+                }
+                Ok(image) => {
+                    let _ = news.send(Loaded::Opened(path.to_path_buf(), Arc::clone(&image)));
+                    load_all(path, &image, news, cancel);
+                }
+                Err(error) => {
+                    let advice = match &error {
+                        SymbolsError::Image(error) => error.advice(),
+                        _ => Vec::new(),
+                    };
+                    let _ =
+                        news.send(Loaded::Failed(path.to_path_buf(), error.to_string(), advice));
                 }
             }
-            Err(error) => {
-                let _ = news.send(Loaded::Failed(path.to_path_buf(), error.to_string()));
-            }
         });
+    }
+
+    /// Loads the debug info of a file that is open, in the background; where
+    /// there is none, its symbol table is all, and it is used.
+    pub fn load_all(&self, path: &Path, image: Arc<DebugImage>) {
+        self.start(path, move |path, news, cancel| load_all(path, &image, news, cancel));
     }
 
     /// Loads the debug info of a file that is open, in the background.
     pub fn load_dwarf(&self, path: &Path, image: Arc<DebugImage>) {
         self.start(path, move |path, news, cancel| load_dwarf(path, &image, news, cancel));
+    }
+
+    /// Opens a file of a module in the background.
+    pub fn open_module(&self, path: &Path, debug_dirs: &[PathBuf]) {
+        let dirs = debug_dirs.to_vec();
+        self.start(path, move |path, news, cancel| {
+            let image = DebugImage::open_in(path, &dirs, cancel);
+            let image = image.map_err(|error| error.to_string());
+            let _ = news.send(Loaded::Module(path.to_path_buf(), image));
+        });
+    }
+
+    /// Looks for a vmlinux in the background.
+    pub fn find(&self, wanted: Wanted) {
+        self.start(Path::new(""), move |_, news, cancel| {
+            let tell = |words| {
+                let _ = news.send(Loaded::Looking(words));
+            };
+            let look = AssertUnwindSafe(|| find_vmlinux::look(&wanted, &tell, cancel));
+            let looked = panic::catch_unwind(look).unwrap_or_else(|_| Looked {
+                candidates: Vec::new(),
+                problems: vec!["the search failed inside; please report it".into()],
+            });
+            let _ = news.send(Loaded::Looked(looked));
+        });
     }
 
     fn start(
@@ -83,13 +137,27 @@ impl Loader {
                 let work = AssertUnwindSafe(|| work(&path, &news, &cancel));
                 if panic::catch_unwind(work).is_err() {
                     let why = format!("reading {} failed inside; please report it", path.display());
-                    let _ = news.send(Loaded::Failed(path, why));
+                    let _ = news.send(Loaded::Failed(path, why, Vec::new()));
                 }
             }
         });
         if let Err(error) = started {
-            let _ = news.send(Loaded::Failed(path, format!("no thread for loading it: {error}")));
+            let why = format!("no thread for loading it: {error}");
+            let _ = news.send(Loaded::Failed(path, why, Vec::new()));
         }
+    }
+}
+
+fn load_all(
+    path: &Path,
+    image: &DebugImage,
+    news: &mpsc::UnboundedSender<Loaded>,
+    cancel: &AtomicBool,
+) {
+    if image.image().has_dwarf() {
+        load_dwarf(path, image, news, cancel);
+    } else {
+        let _ = news.send(Loaded::Done(path.to_path_buf()));
     }
 }
 
@@ -105,7 +173,7 @@ fn load_dwarf(
     let progress = |part| tell(Loaded::Progress(path.to_path_buf(), part));
     match image.load_dwarf(&progress, cancel) {
         Ok(()) => tell(Loaded::Done(path.to_path_buf())),
-        Err(error) => tell(Loaded::Failed(path.to_path_buf(), error.to_string())),
+        Err(error) => tell(Loaded::Failed(path.to_path_buf(), error.to_string(), Vec::new())),
     }
 }
 
@@ -114,32 +182,63 @@ impl Session {
     pub(super) fn load_vmlinux(&mut self) {
         if let Some(path) = &self.options.vmlinux {
             self.symbols_view = SymbolsView::Loading(0.0);
-            self.loader.load(path);
+            self.loader.load(path, &self.options.debug_dirs);
+        } else if self.options.connect.is_some() {
+            self.await_stop();
         }
+    }
+
+    /// The vmlinux is open: its symbol table answers from now on.
+    fn place_vmlinux(&mut self, path: &Path, image: Arc<DebugImage>) {
+        let elf = image.image();
+        self.target.vmlinux_build_id = elf.build_id().map(text::hex);
+        for remark in elf.remarks() {
+            self.say(Level::Warning, remark.clone());
+        }
+        if elf.path() != path {
+            self.say(
+                Level::Info,
+                format!("the debug info of {} is {}", path.display(), elf.path().display()),
+            );
+        }
+        if !elf.has_dwarf() {
+            self.say(
+                Level::Warning,
+                format!(
+                    "{} has no debug info: functions are named from its symbol table, but there are no lines, types or variables",
+                    path.display()
+                ),
+            );
+            let release = self.target.release.clone();
+            for source in
+                wanted::sources(release.as_deref(), self.target.vmlinux_build_id.as_deref())
+            {
+                self.say(Level::Info, source);
+            }
+        }
+        self.code.update(|symbols| {
+            symbols.place("vmlinux", image, Placement::Slide(0));
+        });
+    }
+
+    /// Uses a vmlinux that is open, and loads its debug info.
+    pub(super) fn take_vmlinux(&mut self, path: &Path, image: Arc<DebugImage>) {
+        self.symbols_view = SymbolsView::Loading(0.0);
+        self.place_vmlinux(path, Arc::clone(&image));
+        self.loader.load_all(path, image);
+        self.touch();
     }
 
     /// News from a loading thread.
     pub(super) async fn on_loaded(&mut self, loaded: Loaded) {
-        let is_vmlinux = |path: &Path| self.options.vmlinux.as_deref() == Some(path);
+        let is_vmlinux = |path: &Path| self.target.vmlinux.as_deref() == Some(path);
         match loaded {
             Loaded::Progress(path, part) if is_vmlinux(&path) => {
                 self.symbols_view = SymbolsView::Loading(part);
             }
             Loaded::Progress(..) => {}
             Loaded::Opened(path, image) if is_vmlinux(&path) => {
-                self.target.vmlinux_build_id = image.image().build_id().map(text::hex);
-                if !image.image().has_dwarf() {
-                    self.say(
-                        Level::Warning,
-                        format!(
-                            "{} has no debug info: functions are named from its symbol table, but there are no lines, types or variables; the file that has them is in linux-image-*-dbg, a ddeb, or kernel-debuginfo",
-                            path.display()
-                        ),
-                    );
-                }
-                self.code.update(|symbols| {
-                    symbols.place("vmlinux", image, Placement::Slide(0));
-                });
+                self.place_vmlinux(&path, image);
             }
             Loaded::Opened(..) => {}
             Loaded::Done(path) if is_vmlinux(&path) => {
@@ -154,12 +253,31 @@ impl Session {
                 self.module_loaded(&path);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why) if is_vmlinux(&path) => {
+            Loaded::Failed(path, why, advice) if is_vmlinux(&path) => {
                 self.say(Level::Error, why.clone());
+                for source in advice {
+                    self.say(Level::Info, source);
+                }
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why) => self.module_failed(&path, &why),
+            Loaded::Failed(path, why, _) => {
+                self.module_failed(&path, &why);
+                self.after_symbols().await;
+            }
+            Loaded::Module(path, image) => {
+                self.module_opened(&path, image);
+                self.after_symbols().await;
+            }
+            Loaded::Looking(words) => {
+                if matches!(self.finder, Finder::Looking) {
+                    self.symbols_view = SymbolsView::Looking(words);
+                }
+            }
+            Loaded::Looked(looked) => {
+                self.looked(looked);
+                self.after_symbols().await;
+            }
         }
         self.touch();
     }
@@ -177,6 +295,7 @@ impl Session {
                 self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;
             }
+            self.go_on_with_modules().await?;
             self.first_frame();
             self.resolve_pending();
             self.reconcile().await
@@ -188,8 +307,14 @@ impl Session {
         self.answer_waiters();
     }
 
-    /// Whether the vmlinux is still being read.
+    /// Whether a script that waited for the stop would miss symbols now: of the
+    /// vmlinux, or of a module.
+    pub(super) fn symbols_awaited(&self) -> bool {
+        self.symbols_loading() || self.modules.iter().any(Module::is_loading)
+    }
+
+    /// Whether the vmlinux is still being looked for or read.
     pub(super) fn symbols_loading(&self) -> bool {
-        matches!(self.symbols_view, SymbolsView::Loading(_))
+        matches!(self.symbols_view, SymbolsView::Loading(_) | SymbolsView::Looking(_))
     }
 }

@@ -3,13 +3,13 @@
 
 use super::{
     answer::{Answer, Failure},
+    module_files::Opening,
     request::Level,
     run::Session,
     step::Plan,
     view::{Match, ModuleView},
 };
 use crate::base::{addr::Addr, text};
-use crate::image::locate;
 use crate::kernel::{
     module_sections::{self, Section},
     modules::{self as guest, Layouts},
@@ -17,6 +17,7 @@ use crate::kernel::{
 };
 use crate::symbols::{image::DebugImage, placed::Placement};
 use std::{
+    collections::VecDeque,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -48,9 +49,31 @@ pub struct Module {
     sections: Vec<Section>,
     symbols: Symbols,
     path: Option<PathBuf>,
+    /// The search for its file, while one is being opened on a thread.
+    search: Option<Search>,
+}
+
+/// How far the search for the file of a module is.
+#[derive(Clone, Debug, Default)]
+struct Search {
+    /// Not looked at yet.
+    rest: VecDeque<PathBuf>,
+    /// Being opened on a thread.
+    waiting: Option<PathBuf>,
+    /// Has been opened, or can't be.
+    opened: Option<(PathBuf, Result<Arc<DebugImage>, String>)>,
+    /// The module, but without debug info.
+    bare: Option<(PathBuf, Arc<DebugImage>)>,
+    /// What is wrong with those that are not it.
+    problems: Vec<String>,
 }
 
 impl Module {
+    /// Whether its symbols are on the way.
+    pub(super) fn is_loading(&self) -> bool {
+        self.symbols == Symbols::Loading
+    }
+
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
@@ -90,6 +113,7 @@ impl Session {
         {
             return Ok(());
         }
+        self.go_on_with_modules().await?;
         let Some(head) = self.guest_symbols().symbol_addr("modules") else { return Ok(()) };
         // A new module is put at the head of the list, and the ends change
         // with every load and nearly every unload.
@@ -151,28 +175,60 @@ impl Session {
             Ok(places) => Arc::new(places),
             Err(error) => {
                 let symbols = Symbols::Failed(error.to_string());
-                return Ok(Module { found, sections: Vec::new(), symbols, path: None });
+                let sections = Vec::new();
+                return Ok(Module { found, sections, symbols, path: None, search: None });
             }
         };
-        let beside = self.options.vmlinux.clone().unwrap_or_default();
-        let candidates = locate::find_module(&found.name, &self.options.module_paths, &beside);
-        let mut module =
-            Module { found, sections: Vec::new(), symbols: Symbols::Loading, path: None };
+        let candidates = self.module_candidates(&found.name).await;
+        let mut module = Module {
+            found,
+            sections: Vec::new(),
+            symbols: Symbols::Loading,
+            path: None,
+            search: None,
+        };
         if candidates.is_empty() {
-            module.symbols = Symbols::NotFound(self.where_looked(&beside));
+            module.symbols = Symbols::NotFound(self.where_looked());
             return Ok(module);
         }
-        let mut problems = Vec::new();
-        for path in candidates {
-            let image = match DebugImage::open(&path) {
-                Ok(image) => image,
-                Err(error) => {
-                    problems.push(error.to_string());
+        module.search = Some(Search { rest: candidates.into(), ..Search::default() });
+        self.search_file(module, &places).await
+    }
+
+    /// Tries the files that may be the module, until one is proven to be it or
+    /// has to be waited for.
+    async fn search_file(
+        &mut self,
+        mut module: Module,
+        places: &Arc<module_sections::Layouts>,
+    ) -> Result<Module, Failure> {
+        let Some(mut search) = module.search.take() else { return Ok(module) };
+        loop {
+            let (path, image) = match search.opened.take() {
+                Some((path, Ok(image))) => (path, image),
+                Some((_, Err(why))) => {
+                    search.problems.push(why);
                     continue;
+                }
+                None => {
+                    let Some(path) = search.rest.pop_front() else { break };
+                    match self.open_module(&path).await {
+                        Opening::Now(image) => (path, image),
+                        Opening::Never(why) => {
+                            search.problems.push(why);
+                            continue;
+                        }
+                        Opening::Later => {
+                            search.waiting = Some(path);
+                            module.symbols = Symbols::Loading;
+                            module.search = Some(search);
+                            return Ok(module);
+                        }
+                    }
                 }
             };
             let names = module_sections::expected_names(image.image());
-            let (places, guests) = (Arc::clone(&places), module.found.clone());
+            let (places, guests) = (Arc::clone(places), module.found.clone());
             let sections = self
                 .compute(move |_, memory| {
                     module_sections::sections(memory, &places, &guests, Some(&names))
@@ -185,27 +241,58 @@ impl Session {
                     return Ok(module);
                 }
             };
-            match self.prove_module(&image, &sections).await? {
-                Ok(()) => {
-                    module.symbols = self.put(&module.found.name, &path, image, &sections);
-                    module.sections = sections;
-                    module.path = Some(path);
-                    return Ok(module);
-                }
-                Err(why) => problems.push(format!("{}: {why}", path.display())),
-            }
+            let proven = self.prove_module(&image, &sections).await?;
             module.sections = sections;
+            match proven {
+                Ok(()) if image.image().has_dwarf() => {
+                    return Ok(self.take_file(module, path, image));
+                }
+                // Better than none, but another place may have its debug info.
+                Ok(()) => search.bare = search.bare.or(Some((path, image))),
+                Err(why) => search.problems.push(format!("{}: {why}", path.display())),
+            }
         }
-        module.symbols = Symbols::WrongBuild(problems.join("; "));
+        if let Some((path, image)) = search.bare {
+            return Ok(self.take_file(module, path, image));
+        }
+        module.symbols = Symbols::WrongBuild(search.problems.join("; "));
         Ok(module)
     }
 
-    fn where_looked(&self, beside: &Path) -> String {
-        let beside = beside.parent().filter(|dir| !dir.as_os_str().is_empty());
-        let beside = beside.map_or(".".to_string(), |dir| dir.display().to_string());
-        let dirs = self.options.module_paths.iter().map(|dir| dir.display().to_string());
-        let all: Vec<_> = dirs.chain([beside]).collect();
-        format!("no such .ko below {}; --module-path DIR adds a place", all.join(", "))
+    fn take_file(&mut self, mut module: Module, path: PathBuf, image: Arc<DebugImage>) -> Module {
+        module.symbols = self.put(&module.found.name, &path, image, &module.sections);
+        module.path = Some(path);
+        module
+    }
+
+    /// A file of a module that took long is open.
+    pub(super) fn module_opened(&mut self, path: &Path, image: Result<Arc<DebugImage>, String>) {
+        for search in self.modules.iter_mut().filter_map(|module| module.search.as_mut()) {
+            if search.waiting.as_deref() == Some(path) {
+                search.waiting = None;
+                search.opened = Some((path.to_path_buf(), image.clone()));
+            }
+        }
+    }
+
+    /// Goes on with modules whose files have been opened meanwhile. The guest
+    /// is stopped.
+    pub(super) async fn go_on_with_modules(&mut self) -> Result<(), Failure> {
+        let ready = |module: &Module| module.search.as_ref().is_some_and(|s| s.opened.is_some());
+        while let Some(at) = self.modules.iter().position(ready) {
+            let places = match module_sections::Layouts::new(&self.guest_symbols()) {
+                Ok(places) => Arc::new(places),
+                Err(error) => {
+                    self.modules[at].symbols = Symbols::Failed(error.to_string());
+                    self.modules[at].search = None;
+                    continue;
+                }
+            };
+            let module = self.search_file(self.modules[at].clone(), &places).await?;
+            self.modules[at] = module;
+            self.touch();
+        }
+        Ok(())
     }
 
     /// Compares the build-id note of the loaded module with the file's.
@@ -242,8 +329,7 @@ impl Session {
         self.code.update(|symbols| {
             symbols.place(name, Arc::clone(&image), Placement::Sections(places));
         });
-        let size = std::fs::metadata(path).map_or(u64::MAX, |meta| meta.len());
-        if size > LOADED_AT_ONCE {
+        if image.image().size() > LOADED_AT_ONCE {
             self.loader.load_dwarf(path, image);
             return Symbols::Loading;
         }
@@ -292,16 +378,16 @@ impl Session {
     }
 
     /// `--sections`: addresses the user has already.
-    pub(super) fn take_sections_of_options(&mut self) {
+    pub(super) async fn take_sections_of_options(&mut self) {
         for path in self.options.sections.clone() {
-            if let Err(failure) = self.take_sections(&path) {
+            if let Err(failure) = self.take_sections(&path).await {
                 self.say(Level::Error, failure.to_string());
             }
         }
     }
 
     /// `sections PATH`.
-    pub(super) fn take_sections(&mut self, path: &Path) -> Result<Answer, Failure> {
+    pub(super) async fn take_sections(&mut self, path: &Path) -> Result<Answer, Failure> {
         let fail = |why: String| Failure::Other(format!("{}: {why}", path.display()));
         let given = sections_file::read(path).map_err(|error| fail(error.to_string()))?;
         let name = given.module.ok_or_else(|| {
@@ -310,10 +396,10 @@ impl Session {
                     .into(),
             )
         })?;
-        let beside = self.options.vmlinux.clone().unwrap_or_default();
-        let candidates = locate::find_module(&name, &self.options.module_paths, &beside);
-        let ko = candidates.first().ok_or_else(|| fail(self.where_looked(&beside)))?;
-        let image = DebugImage::open(ko).map_err(|error| fail(error.to_string()))?;
+        let candidates = self.module_candidates(&name).await;
+        let ko = candidates.first().ok_or_else(|| fail(self.where_looked()))?;
+        let image = DebugImage::open_in(ko, &self.options.debug_dirs, &AtomicBool::new(false))
+            .map_err(|error| fail(error.to_string()))?;
         let symbols = self.put(&name, ko, image, &given.sections);
         let base = given.sections.iter().find(|s| s.name == ".text").map(|s| s.addr);
         self.modules.retain(|module| module.found.name != name);
@@ -329,6 +415,7 @@ impl Session {
             sections: given.sections,
             symbols,
             path: Some(ko.clone()),
+            search: None,
         });
         self.touch();
         Ok(Answer::Text { text: format!("{name}: symbols from {}", ko.display()) })

@@ -17,6 +17,8 @@ pub struct Options {
     pub source_dirs: Vec<PathBuf>,
     /// `--module-path`: trees with .ko files.
     pub module_paths: Vec<PathBuf>,
+    /// `--debug-dir`: trees with separate debug files, as /usr/lib/debug is one.
+    pub debug_dirs: Vec<PathBuf>,
     /// `--sections`: copies of `/sys/module/M/sections`, or files of lines.
     pub sections: Vec<PathBuf>,
     /// `--break-in`: a shell command that stops the guest.

@@ -82,6 +82,26 @@ pub enum Part {
     Length(String, u64),
 }
 
+/// Which kind of names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Functions.
+    Functions,
+    /// Variables of file scope.
+    Variables,
+    /// Types.
+    Types,
+}
+
+/// Which names, and how many.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pattern {
+    /// A regular expression that is found in them; all when there is none.
+    pub text: Option<String>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
 /// Something asked of the session. Each gets one [`Answer`] or [`Failure`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -134,10 +154,16 @@ pub enum Request {
     Show(String),
     /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.
     Examine(u32, u32, char, String),
-    /// Functions whose name contains a text.
-    Functions(String),
-    /// Source files known to the symbols.
-    SourceFiles,
+    /// Names that fit a regular expression (`info functions` and the like).
+    Names(Names, Pattern),
+    /// Source files known to the symbols (`info sources`).
+    SourceFiles(Pattern),
+    /// Variables that can be seen at a location (`info scope`).
+    Scope(String),
+    /// A type with its members (`ptype`), with offsets if asked for (`/o`).
+    Type(String, bool),
+    /// The name of a type, or of the type of something (`whatis`).
+    WhatIs(String),
     /// Every breakpoint.
     Breakpoints,
     /// Modules of the guest, with their symbols' state.

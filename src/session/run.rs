@@ -4,8 +4,10 @@ use super::{
     answer::{Answer, Failure, StopAnswer},
     breakpoints::Points,
     code::Code,
+    find_vmlinux::Finder,
     listing::Listed,
     load::{Loaded, Loader},
+    module_files::Trees,
     modules::Module,
     options::Options,
     panes::Panes,
@@ -57,7 +59,10 @@ pub struct Started {
 pub fn start(options: Options) -> std::io::Result<Started> {
     let (handle, asks) = Handle::new();
     let (updates, news) = mpsc::unbounded_channel();
-    let code = Arc::new(Code::new(Sources::new(super::code::source_settings(&options))));
+    let code = Arc::new(Code::new(Sources::new(super::code::source_settings(
+        &options,
+        options.vmlinux.as_deref(),
+    ))));
     let book: Arc<dyn CodeBook> = Arc::clone(&code) as Arc<dyn CodeBook>;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let asker = handle.clone();
@@ -108,6 +113,10 @@ pub struct Session {
     /// What `list` showed last.
     pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
+    /// Where .ko files are on this machine.
+    pub(super) trees: Trees,
+    /// The search for a vmlinux that was not given.
+    pub(super) finder: Finder,
     /// The ends of the guest's module list when it was last read.
     pub(super) module_ends: Option<(u64, u64)>,
     /// The resume that is under way.
@@ -182,6 +191,8 @@ impl Session {
             settings: Settings::default(),
             listed: None,
             modules: Vec::new(),
+            trees: Trees::default(),
+            finder: Finder::Idle,
             module_ends: None,
             journey: None,
             owed_steps: BTreeSet::new(),
@@ -216,7 +227,7 @@ impl Session {
         mut loads: mpsc::UnboundedReceiver<Loaded>,
     ) {
         self.load_vmlinux();
-        self.take_sections_of_options();
+        self.take_sections_of_options().await;
         if self.options.connect.is_some() {
             self.retry_at = Some(Instant::now());
             self.state = State::Connecting { why: String::new() };
@@ -282,11 +293,14 @@ impl Session {
             self.quiet_until = None;
         }
         for (until, limit, waiter) in std::mem::take(&mut self.waits) {
-            if until <= now {
-                let _ = waiter.send(Err(Failure::Timeout(limit)));
-            } else {
+            if until > now {
                 self.waits.push((until, limit, waiter));
+                continue;
             }
+            // It did stop, and only symbols are still awaited.
+            let stop = self.stop.as_ref().filter(|_| self.state.is_stopped());
+            let answer = stop.map(|stop| Answer::Stop { stop: StopAnswer::of(stop) });
+            let _ = waiter.send(answer.ok_or(Failure::Timeout(limit)));
         }
         if self.retry_at.is_some_and(|at| at <= now) {
             self.retry_at = None;
@@ -333,7 +347,7 @@ impl Session {
                 if left { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             }
             Request::Wait(limit) => {
-                let ready = self.state.is_stopped() && !self.symbols_loading();
+                let ready = self.state.is_stopped() && !self.symbols_awaited();
                 if let Some(stop) = self.stop.as_ref().filter(|_| ready) {
                     let _ = reply.send(Ok(Answer::Stop { stop: StopAnswer::of(stop) }));
                 } else {
@@ -380,7 +394,7 @@ impl Session {
         let answer = Answer::Stop { stop: StopAnswer::of(stop) };
         let mut waiters = std::mem::take(&mut self.waiters);
         // `wait` is what a script begins with: what follows may need symbols.
-        if !self.symbols_loading() {
+        if !self.symbols_awaited() {
             waiters
                 .extend(std::mem::take(&mut self.waits).into_iter().map(|(_, _, waiter)| waiter));
         }

@@ -6,6 +6,7 @@ use crate::arch::{
     insn::{Flavor, Insn},
 };
 use crate::base::addr::Addr;
+use crate::symbols::image::ADDRESSES_AT;
 use serde::Serialize;
 use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
 
@@ -95,6 +96,10 @@ pub struct TargetView {
     pub slide_by: Option<String>,
     /// Online CPUs.
     pub cpus: Option<u32>,
+    /// Where a vmlinux that was not given was looked for, and what was there
+    /// and is not it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub looked: Vec<String>,
 }
 
 /// Whether the vmlinux is the guest's.
@@ -115,8 +120,10 @@ pub enum Match {
 /// How far the symbols are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SymbolsView {
-    /// No vmlinux given.
+    /// No vmlinux given, and none found.
     None,
+    /// None given; how the search for it goes.
+    Looking(String),
     /// Being loaded; from 0 to 1.
     Loading(f32),
     /// All there.
@@ -125,6 +132,14 @@ pub enum SymbolsView {
     NoDebugInfo,
     /// Could not be loaded; why.
     Failed(String),
+}
+
+impl SymbolsView {
+    /// Whether the function and line of an address can be asked for: as soon
+    /// as that part is loaded, and when there is nothing to wait for.
+    pub fn answer_addresses(&self) -> bool {
+        !matches!(self, SymbolsView::Loading(part) if *part < ADDRESSES_AT)
+    }
 }
 
 /// One stop.
@@ -432,6 +447,8 @@ pub enum Completes {
     File,
     /// Either: what `break` takes.
     Location,
+    /// A type's name, a tag without its keyword.
+    Type,
     /// The name of a setting.
     Setting,
 }

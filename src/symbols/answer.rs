@@ -423,3 +423,47 @@ pub struct FrameBase {
     /// The image whose addresses it has.
     pub image: ImageId,
 }
+
+/// A type with everything in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TypeDescription {
+    /// Its name as C writes it.
+    pub name: String,
+    /// It and its members as gdb's `ptype` prints them, without a newline at
+    /// the end.
+    pub text: String,
+    /// Bytes of a value, where it has them.
+    pub size: Option<u64>,
+    /// Its members, for a struct or union.
+    pub members: Vec<MemberView>,
+    /// Its size, holes and padding in pahole's words, for a struct or union.
+    pub summary: Option<String>,
+}
+
+/// One member of a described struct or union.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// Its name; empty for an anonymous struct or union.
+    pub name: String,
+    /// The byte it starts in.
+    pub offset: u64,
+    /// Bytes of its type.
+    pub size: u64,
+    /// For a bit field: its first bit in the byte at `offset`.
+    pub bit: Option<u32>,
+    /// For a bit field: how many bits it has.
+    pub bits: Option<u32>,
+    /// Its type as C writes it.
+    pub type_name: String,
+    /// What is unused between it and the next member, or the end.
+    pub hole: Option<Gap>,
+}
+
+/// Unused bytes, and bits besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whole bytes.
+    pub bytes: u64,
+    /// Bits besides them, up to 7.
+    pub bits: u32,
+}

@@ -33,7 +33,7 @@ impl Symbols {
         let unit = Unit::open(&placed.image, placed.image.unit_at(at)?)?;
         let rows = placed.image.rows(&unit);
         let span = at.0..at.0.saturating_add(end.since(start));
-        let inside = rows.all().iter().filter(|row| span.contains(&row.addr));
+        let inside = rows.iter().filter(|row| span.contains(&row.addr));
         let of_file =
             inside.filter(|row| source_file(&unit, row.file.into()).as_ref() == Some(file));
         of_file.min_by_key(|row| row.addr).map(|row| row.line)

@@ -1,17 +1,25 @@
 //! Units of DWARF as queries see them: opened for one question, thrown away
 //! after it, nothing borrowed across. What is worth keeping between questions
-//! (abbreviations, line rows) holds no reference and lives in [`Head`].
+//! (abbreviations, line rows) holds no reference and lives in
+//! [`Head`](super::units::Head).
 
 use crate::{
-    base::addr::FileAddr,
     image::file::Image,
-    symbols::{image::DebugImage, lines::Rows},
+    symbols::{
+        image::DebugImage,
+        units::{Head, Units},
+    },
 };
 use gimli::{
-    Abbreviations, AttributeValue, DebugInfoOffset, DebuggingInformationEntry, DwAt, DwTag,
-    EndianSlice, LittleEndian, UnitOffset,
+    AttributeValue, DebuggingInformationEntry, DwAt, DwTag, EndianSlice, IncompleteLineProgram,
+    LittleEndian, UnitOffset,
 };
-use std::sync::{Arc, OnceLock};
+use rustc_hash::FxHashMap;
+use std::{
+    cell::{OnceCell, RefCell},
+    ops::Deref,
+    rc::Rc,
+};
 
 /// Bytes of a section, as the DWARF reader wants them.
 pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -25,22 +33,44 @@ pub(super) type Value<'a> = AttributeValue<Slice<'a>>;
 /// hostile file may have a loop.
 pub(super) const MAX_HOPS: usize = 16;
 
-/// What is kept of a unit.
-#[derive(Debug)]
-pub(super) struct Head {
-    /// Where its header starts in `.debug_info`.
-    pub offset: usize,
-    /// Its abbreviations, once it was asked for: those of all units are more
-    /// than everything else that is kept.
-    pub abbreviations: OnceLock<Arc<Abbreviations>>,
-    /// Its line table, once it was asked for.
-    pub rows: OnceLock<Arc<Rows>>,
+/// Units that one question has open at a time.
+const MAX_OPEN: usize = 256;
+
+/// Where the DWARF sections of a file are: their places among its sections,
+/// by [`gimli::SectionId`]. Looking for the names takes longer than the rest
+/// of most questions.
+#[derive(Debug, Default)]
+pub(super) struct Sections(Vec<Option<usize>>);
+
+impl Sections {
+    /// Looks for them.
+    pub fn of(image: &Image) -> Sections {
+        let mut places = Vec::new();
+        let note = |id: gimli::SectionId| {
+            let place = image.sections().iter().position(|section| section.name == id.name());
+            if places.len() <= id as usize {
+                places.resize(id as usize + 1, None);
+            }
+            places[id as usize] = place;
+            Ok::<_, std::convert::Infallible>(())
+        };
+        match gimli::DwarfSections::load(note) {
+            Ok(_) => Sections(places),
+            Err(never) => match never {},
+        }
+    }
+
+    /// The place of one of them.
+    pub fn place(&self, id: gimli::SectionId) -> Option<usize> {
+        self.0.get(id as usize).copied().flatten()
+    }
 }
 
 /// All DWARF sections of a file. Cheap to make.
-pub(super) fn view(image: &Image) -> gimli::Dwarf<Slice<'_>> {
+pub(super) fn view<'a>(image: &'a Image, sections: &Sections) -> gimli::Dwarf<Slice<'a>> {
     let section = |id: gimli::SectionId| {
-        let data = image.section_data(id.name()).unwrap_or_default();
+        let data = sections.place(id).and_then(|place| image.section_data_at(place));
+        let data = data.unwrap_or_default();
         Ok::<_, std::convert::Infallible>(EndianSlice::new(data, LittleEndian))
     };
     match gimli::Dwarf::load(section) {
@@ -49,25 +79,123 @@ pub(super) fn view(image: &Image) -> gimli::Dwarf<Slice<'_>> {
     }
 }
 
-/// A unit opened for a question.
+/// A unit opened for a question. Cheap to clone.
+#[derive(Clone)]
 pub(super) struct Unit<'a> {
-    pub dwarf: Arc<gimli::Dwarf<Slice<'a>>>,
+    open: Rc<Opened<'a>>,
+    desk: Rc<Desk<'a>>,
+}
+
+/// What is shared by everybody who has the unit open.
+pub(super) struct Opened<'a> {
+    pub dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     pub unit: gimli::Unit<Slice<'a>>,
     /// Its number among the units of the image.
     pub number: u32,
+    /// What is kept of it.
+    pub head: &'a Head,
+    lines: OnceCell<Option<IncompleteLineProgram<Slice<'a>>>>,
+}
+
+impl<'a> Deref for Unit<'a> {
+    type Target = Opened<'a>;
+
+    fn deref(&self) -> &Opened<'a> {
+        &self.open
+    }
+}
+
+/// The units that one question has open: references lead from one to another.
+pub(super) struct Desk<'a> {
+    units: &'a Units,
+    dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
+    /// Whether abbreviations are kept for the next question.
+    keep: bool,
+    open: RefCell<FxHashMap<u32, Rc<Opened<'a>>>>,
+}
+
+impl<'a> Desk<'a> {
+    /// A desk for one question; `keep` when there may be more about the same
+    /// units.
+    pub fn new(image: &'a Image, units: &'a Units, keep: bool) -> Rc<Desk<'a>> {
+        let (dwarf, open) = (Rc::new(view(image, units.sections())), RefCell::default());
+        Rc::new(Desk { units, dwarf, keep, open })
+    }
+
+    /// Opens unit `number`; `None` when the number is of no unit, or its
+    /// root can't be parsed.
+    pub fn unit(self: &Rc<Desk<'a>>, number: u32) -> Option<Unit<'a>> {
+        if let Some(open) = self.open.borrow().get(&number) {
+            return Some(Unit { open: open.clone(), desk: self.clone() });
+        }
+        let head = self.units.head(number)?;
+        let unit = head.open(&self.dwarf, self.keep)?;
+        let (dwarf, lines) = (self.dwarf.clone(), OnceCell::new());
+        let open = Rc::new(Opened { dwarf, unit, number, head, lines });
+        let mut all = self.open.borrow_mut();
+        if all.len() >= MAX_OPEN {
+            all.clear();
+        }
+        all.insert(number, open.clone());
+        Some(Unit { open, desk: self.clone() })
+    }
+}
+
+/// An entry and the unit it is in.
+#[derive(Clone)]
+pub(super) struct At<'a> {
+    pub unit: Unit<'a>,
+    pub entry: Entry<'a>,
+}
+
+impl<'a> At<'a> {
+    /// The value of an attribute of the entry itself.
+    pub fn attr(&self, name: DwAt) -> Option<Value<'a>> {
+        self.entry.attr_value(name)
+    }
+
+    /// Its offset in its unit.
+    pub fn die(&self) -> u32 {
+        die(&self.entry)
+    }
+
+    /// Its direct children that have one of these tags.
+    pub fn children(&self, tags: &[DwTag]) -> Vec<At<'a>> {
+        let children = self.unit.children(self.die(), tags).into_iter();
+        children.map(|entry| At { unit: self.unit.clone(), entry }).collect()
+    }
 }
 
 impl<'a> Unit<'a> {
-    /// Opens unit `number`; `None` when the number is of no unit, or its
-    /// header can't be parsed.
+    /// Opens unit `number` for a question of its own; see [`Desk::unit`].
     pub fn open(image: &'a DebugImage, number: u32) -> Option<Unit<'a>> {
-        let head = image.loaded()?.heads.get(number as usize)?;
-        let dwarf = Arc::new(view(image.image()));
-        let header = dwarf.debug_info.header_from_offset(DebugInfoOffset(head.offset)).ok()?;
-        let parse = || dwarf.abbreviations(&header).unwrap_or_default();
-        let abbreviations = head.abbreviations.get_or_init(parse).clone();
-        let unit = gimli::Unit::new_with_abbreviations(&dwarf, header, abbreviations).ok()?;
-        Some(Unit { dwarf, unit, number })
+        Desk::new(image.image(), image.units()?, true).unit(number)
+    }
+
+    /// Another unit of the image, for the same question.
+    pub fn other(&self, number: u32) -> Option<Unit<'a>> {
+        if number == self.number { Some(self.clone()) } else { self.desk.unit(number) }
+    }
+
+    /// The header of the unit's line table.
+    pub fn line_program(&self) -> Option<&IncompleteLineProgram<Slice<'a>>> {
+        let read = || self.head.line_program(&self.dwarf, &self.unit);
+        self.lines.get_or_init(read).as_ref()
+    }
+
+    /// The directory the compiler ran in.
+    pub fn comp_dir(&self) -> Option<String> {
+        self.string(self.root()?.attr_value(gimli::DW_AT_comp_dir)?)
+    }
+
+    /// The unit's own entry.
+    pub fn root(&self) -> Option<Entry<'a>> {
+        self.entry(self.root_die())
+    }
+
+    /// The offset of that.
+    pub fn root_die(&self) -> u32 {
+        self.unit.header.root_offset().0 as u32
     }
 
     /// The entry at an offset of the unit.
@@ -75,41 +203,62 @@ impl<'a> Unit<'a> {
         self.unit.entry(UnitOffset(die as usize)).ok().filter(|entry| !entry.is_null())
     }
 
-    /// The entry of this unit that an attribute refers to. References into
-    /// other units (link-time optimization) are not followed.
-    pub fn referred(&self, value: Value<'_>) -> Option<Entry<'a>> {
-        self.entry(self.offset(value)?)
+    /// The entry at an offset of any unit.
+    pub fn at(&self, (unit, die): (u32, u32)) -> Option<At<'a>> {
+        let unit = self.other(unit)?;
+        let entry = unit.entry(die)?;
+        Some(At { unit, entry })
     }
 
-    /// The offset in this unit that an attribute refers to.
-    pub fn offset(&self, value: Value<'_>) -> Option<u32> {
-        let offset = match value {
-            AttributeValue::UnitRef(offset) => offset.0,
-            AttributeValue::DebugInfoRef(offset) => offset.to_unit_offset(&self.unit.header)?.0,
+    /// The entry that an attribute refers to, in this unit or another.
+    pub fn referred(&self, value: Value<'_>) -> Option<At<'a>> {
+        self.at(self.target(value)?)
+    }
+
+    /// Where an attribute refers to: the number of a unit and an offset in
+    /// it. Other units are referred to by what a linker optimized
+    /// (`DW_FORM_ref_addr`), by what `dwz` shared, and by types that have a
+    /// unit of their own (`DW_FORM_ref_sig8`).
+    pub fn target(&self, value: Value<'_>) -> Option<(u32, u32)> {
+        let (unit, offset) = match value {
+            AttributeValue::UnitRef(offset) => (self.number, offset.0),
+            AttributeValue::DebugInfoRef(offset) => {
+                match offset.to_unit_offset(&self.unit.header) {
+                    Some(own) => (self.number, own.0),
+                    None => {
+                        let number = self.desk.units.holding(offset.0)?;
+                        (number, offset.0 - self.desk.units.head(number)?.offset)
+                    }
+                }
+            }
+            AttributeValue::DebugTypesRef(signature) => {
+                return self.desk.units.signed(signature.0);
+            }
             _ => return None,
         };
-        u32::try_from(offset).ok()
+        Some((unit, u32::try_from(offset).ok()?))
     }
 
     /// The attribute of an entry, or of the entry it is an instance or the
-    /// definition of.
-    pub fn inherited(&self, entry: &Entry<'a>, name: DwAt) -> Option<Value<'a>> {
-        let mut at = entry.attr_value(name);
+    /// definition of; with the unit it is said in.
+    pub fn inherited(&self, entry: &Entry<'a>, name: DwAt) -> Option<(Unit<'a>, Value<'a>)> {
+        if let Some(value) = entry.attr_value(name) {
+            return Some((self.clone(), value));
+        }
         let mut next = self.origin(entry);
         for _ in 0..MAX_HOPS {
-            if at.is_some() {
-                break;
-            }
             let origin = next?;
-            at = origin.attr_value(name);
-            next = self.origin(&origin);
+            if let Some(value) = origin.attr(name) {
+                return Some((origin.unit, value));
+            }
+            next = origin.unit.origin(&origin.entry);
         }
-        at
+        None
     }
 
     /// The entry that an entry is an instance of (`DW_AT_abstract_origin`) or
     /// the definition of (`DW_AT_specification`).
-    pub fn origin(&self, entry: &Entry<'a>) -> Option<Entry<'a>> {
+    pub fn origin(&self, entry: &Entry<'a>) -> Option<At<'a>> {
         let value = entry
             .attr_value(gimli::DW_AT_abstract_origin)
             .or_else(|| entry.attr_value(gimli::DW_AT_specification))?;
@@ -118,7 +267,7 @@ impl<'a> Unit<'a> {
 
     /// The name of an entry, its own or inherited.
     pub fn name(&self, entry: &Entry<'a>) -> Option<String> {
-        self.inherited(entry, gimli::DW_AT_name).and_then(|value| self.string(value))
+        self.inherited(entry, gimli::DW_AT_name).and_then(|(unit, value)| unit.string(value))
     }
 
     /// A string attribute as text.
@@ -138,35 +287,14 @@ impl<'a> Unit<'a> {
         )
     }
 
-    /// The same from the attributes. Not gimli's `die_ranges`, which adds
-    /// without a check and panics on a hostile size in a debug build.
+    /// The same from the attributes.
     pub fn code(
         &self,
         low: Option<Value<'a>>,
         high: Option<Value<'a>>,
         ranges: Option<Value<'a>>,
     ) -> Vec<(u64, u64)> {
-        let address = |value| self.dwarf.attr_address(&self.unit, value).ok().flatten();
-        let mut out = Vec::new();
-        if let Some(value) = ranges {
-            let Ok(Some(mut list)) = self.dwarf.attr_ranges(&self.unit, value) else { return out };
-            while let Ok(Some(range)) = list.next() {
-                out.push((range.begin, range.end));
-            }
-        } else if let (Some(low), Some(high)) = (low.and_then(address), high) {
-            let end = match high {
-                AttributeValue::Addr(_) | AttributeValue::DebugAddrIndex(_) => address(high),
-                value => value.udata_value().map(|size| low.wrapping_add(size)),
-            };
-            out.extend(end.map(|end| (low, end)));
-        }
-        out.retain(|&(start, end)| start != 0 && start < end);
-        out
-    }
-
-    /// Whether the code of an entry holds `addr`.
-    pub fn covers(&self, entry: &Entry<'a>, addr: FileAddr) -> bool {
-        self.ranges(entry).iter().any(|&(start, end)| (start..end).contains(&addr.0))
+        code(&self.dwarf, &self.unit, low, high, ranges)
     }
 
     /// Where an entry with code is entered: `DW_AT_entry_pc` when its code
@@ -183,6 +311,24 @@ impl<'a> Unit<'a> {
         };
         let covered = |at: &u64| ranges.iter().any(|&(start, end)| (start..end).contains(at));
         Some(said.filter(covered).unwrap_or(first))
+    }
+
+    /// Whether the unit may have inlined calls of functions that another unit
+    /// describes, by the forms of its abbreviations.
+    pub fn inlines_from_afar(&self) -> bool {
+        let far = [gimli::DW_FORM_ref_addr, gimli::DW_FORM_GNU_ref_alt, gimli::DW_FORM_ref_sup4];
+        self.abbreviations().any(|abbreviation| {
+            abbreviation.tag() == gimli::DW_TAG_inlined_subroutine
+                && abbreviation.attributes().iter().any(|spec| {
+                    spec.name() == gimli::DW_AT_abstract_origin && far.contains(&spec.form())
+                })
+        })
+    }
+
+    /// The abbreviations of the unit; compilers number them from 1 without
+    /// gaps.
+    pub fn abbreviations(&self) -> impl Iterator<Item = &gimli::Abbreviation> {
+        (1..).map_while(|code| self.unit.abbreviations.get(code))
     }
 
     /// Visits the entries below an entry that have one of these tags; the
@@ -246,6 +392,33 @@ impl<'a> Unit<'a> {
         });
         out
     }
+}
+
+/// The code that attributes give an entry. Not gimli's `die_ranges`, which adds
+/// without a check and panics on a hostile size in a debug build.
+pub(super) fn code<'a>(
+    dwarf: &gimli::Dwarf<Slice<'a>>,
+    unit: &gimli::Unit<Slice<'a>>,
+    low: Option<Value<'a>>,
+    high: Option<Value<'a>>,
+    ranges: Option<Value<'a>>,
+) -> Vec<(u64, u64)> {
+    let address = |value| dwarf.attr_address(unit, value).ok().flatten();
+    let mut out = Vec::new();
+    if let Some(value) = ranges {
+        let Ok(Some(mut list)) = dwarf.attr_ranges(unit, value) else { return out };
+        while let Ok(Some(range)) = list.next() {
+            out.push((range.begin, range.end));
+        }
+    } else if let (Some(low), Some(high)) = (low.and_then(address), high) {
+        let end = match high {
+            AttributeValue::Addr(_) | AttributeValue::DebugAddrIndex(_) => address(high),
+            value => value.udata_value().map(|size| low.wrapping_add(size)),
+        };
+        out.extend(end.map(|end| (low, end)));
+    }
+    out.retain(|&(start, end)| start != 0 && start < end);
+    out
 }
 
 /// Whether a walk goes on below an entry.

@@ -34,7 +34,7 @@ impl<'a> Nest<'a> {
 
     /// The same by file address.
     pub fn in_image(placed: &'a Placed, addr: FileAddr) -> Option<Nest<'a>> {
-        let range = placed.image.loaded()?.function_at(addr)?;
+        let range = placed.image.function_range(addr)?;
         let unit = Unit::open(&placed.image, range.unit)?;
         let function = unit.entry(range.die)?;
         let mut blocks = vec![function];
@@ -42,7 +42,17 @@ impl<'a> Nest<'a> {
         unit.walk(range.die, &tags, &mut |entry| {
             // A block beside one that has the address claims it wrongly.
             let inside = entry.depth() > blocks.last().map_or(0, Entry::depth);
-            if !inside || blocks.len() > MAX_INLINE || !unit.covers(entry, addr) {
+            if !inside || blocks.len() > MAX_INLINE {
+                return Below::Skip;
+            }
+            let ranges = unit.ranges(entry);
+            if ranges.is_empty() {
+                // Strict DWARF 2 can't say where a block in several pieces
+                // is. What is inside counts as beside it, as in gdb's
+                // `read_lexical_block_scope`.
+                return Below::Look;
+            }
+            if !ranges.iter().any(|&(start, end)| (start..end).contains(&addr.0)) {
                 return Below::Skip;
             }
             blocks.push(entry.clone());
@@ -90,9 +100,10 @@ pub(super) fn declared<'a>(
     unit: &Unit<'a>,
     entry: &Entry<'a>,
 ) -> (Option<SourceFile>, Option<u32>) {
-    let of = |name| number(unit.inherited(entry, name));
-    let line = of(gimli::DW_AT_decl_line).and_then(|line| u32::try_from(line).ok());
-    (of(gimli::DW_AT_decl_file).and_then(|file| source_file(unit, file)), line)
+    let line = unit.inherited(entry, gimli::DW_AT_decl_line);
+    let line = line.and_then(|(_, value)| u32::try_from(number(Some(value))?).ok());
+    let file = unit.inherited(entry, gimli::DW_AT_decl_file);
+    (file.and_then(|(unit, value)| source_file(&unit, number(Some(value))?)), line)
 }
 
 impl Symbols {
@@ -154,7 +165,7 @@ impl Symbols {
                 file,
                 line,
                 module: nest.placed.module(),
-                return_type: result.and_then(|value| type_ref(nest.placed, &nest.unit, value)),
+                return_type: result.and_then(|(unit, value)| type_ref(nest.placed, &unit, value)),
             });
         }
         let symbol = self.symbol_at(addr)?;

@@ -2,27 +2,44 @@
 
 use crate::{
     base::addr::FileAddr,
-    image::file::Image,
+    image::{file::Image, pair},
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
+        btf::Btf,
         cache::Cache,
         cfi::Frames,
+        dwarf::Unit,
+        index::Names,
         load::{self, Loaded},
         names::Inlined,
         search::Kept,
+        units::{FunctionRange, Units, range_at},
     },
 };
+use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
 use std::{
-    path::Path,
-    sync::{Arc, OnceLock, atomic::AtomicBool},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
+
+/// The progress of loading from which on questions about an address have their
+/// answer: units are known by address. Those by name need all of it.
+pub const ADDRESSES_AT: f32 = 0.1;
 
 /// An ELF file and, once loaded, its DWARF.
 pub struct DebugImage {
     image: Image,
+    units: OnceLock<Units>,
     loaded: OnceLock<Loaded>,
     frames: OnceLock<Frames>,
+    /// Its BTF, once it was asked for; `None` when it is damaged.
+    pub(super) btf: OnceLock<Option<Btf>>,
+    /// The base that a module brings with it.
+    pub(super) btf_base: OnceLock<Option<Btf>>,
     /// Layouts by unit and entry; some types have none.
     pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
     /// Lines with code by file.
@@ -34,12 +51,26 @@ pub struct DebugImage {
 }
 
 impl DebugImage {
-    /// Opens a file without looking at its debug info.
+    /// Opens a file without looking at its debug info, and its other half
+    /// where that was split off ([`pair`]).
     pub fn open(path: &Path) -> Result<Arc<DebugImage>, SymbolsError> {
+        DebugImage::open_in(path, &[], &AtomicBool::new(false))
+    }
+
+    /// Like [`DebugImage::open`]; other halves are looked for in `debug_dirs`
+    /// as well. A packed file takes a while; setting `cancel` ends that.
+    pub fn open_in(
+        path: &Path,
+        debug_dirs: &[PathBuf],
+        cancel: &AtomicBool,
+    ) -> Result<Arc<DebugImage>, SymbolsError> {
         Ok(Arc::new(DebugImage {
-            image: Image::open(path)?,
+            image: pair::open(path, debug_dirs, cancel)?,
+            units: OnceLock::new(),
             loaded: OnceLock::new(),
             frames: OnceLock::new(),
+            btf: OnceLock::new(),
+            btf_base: OnceLock::new(),
             layouts: Cache::new(),
             lines: Cache::new(),
             inlined: Cache::new(),
@@ -49,7 +80,8 @@ impl DebugImage {
 
     /// Reads the debug info; takes a while, so call it on a thread.
     /// `progress` gets values from 0 to 1, from several threads and therefore
-    /// not always in order; setting `cancel` ends it early.
+    /// not always in order; from [`ADDRESSES_AT`] on addresses have answers.
+    /// Setting `cancel` ends it early.
     ///
     /// # Errors
     /// There is no DWARF, its headers are damaged, or `cancel` was set; the
@@ -62,7 +94,15 @@ impl DebugImage {
         if self.loaded.get().is_some() {
             return Ok(());
         }
-        let loaded = load::load(&self.image, progress, cancel)?;
+        // Sections that are packed or to be relocated, each on its own core.
+        self.image.debug_sections_to_cook().par_iter().for_each(|name| {
+            if !cancel.load(Ordering::Relaxed) {
+                self.image.section_data(name);
+            }
+        });
+        let units = self.read_units()?;
+        progress(ADDRESSES_AT);
+        let loaded = load::load(&self.image, units, progress, cancel)?;
         // When two threads loaded at once, either result is right.
         let _ = self.loaded.set(loaded);
         progress(1.0);
@@ -85,8 +125,24 @@ impl DebugImage {
         self.loaded().map(|loaded| loaded.comp_dirs.clone()).unwrap_or_default()
     }
 
+    fn read_units(&self) -> Result<&Units, SymbolsError> {
+        if self.units.get().is_none() {
+            if !self.image.has_dwarf() {
+                return Err(SymbolsError::NoDwarf(self.image.path().to_owned()));
+            }
+            // When two threads read them at once, either result is right.
+            let _ = self.units.set(Units::read(&self.image)?);
+        }
+        Ok(self.units.get_or_init(Units::default))
+    }
+
     pub(super) fn loaded(&self) -> Option<&Loaded> {
         self.loaded.get()
+    }
+
+    /// The units, once they are read.
+    pub(super) fn units(&self) -> Option<&Units> {
+        self.units.get()
     }
 
     /// The call frame descriptions; needs no loading.
@@ -94,18 +150,25 @@ impl DebugImage {
         self.frames.get_or_init(|| Frames::read(&self.image))
     }
 
+    /// The function out of line that holds `addr`. Until those of all units
+    /// are there, the unit of the address is read for it.
+    pub(super) fn function_range(&self, addr: FileAddr) -> Option<FunctionRange> {
+        if let Some(loaded) = self.loaded() {
+            return range_at(&loaded.functions, addr);
+        }
+        let units = self.units()?;
+        let number = units.at(addr)?;
+        let functions = units.head(number)?.functions.get_or_init(|| {
+            let unit = Unit::open(self, number);
+            unit.map(|unit| Names::of(&unit).functions()).unwrap_or_default()
+        });
+        range_at(functions, addr)
+    }
+
     /// The unit whose code holds `addr`.
     pub(super) fn unit_at(&self, addr: FileAddr) -> Option<u32> {
-        let loaded = self.loaded()?;
-        if let Some(function) = loaded.function_at(addr) {
-            return Some(function.unit);
-        }
-        let ranges = &loaded.unit_ranges;
-        let after = ranges.partition_point(|range| range.start <= addr.0);
-        // Ranges of units may overlap where a compiler is careless; the
-        // nearest start is the tightest.
-        let mut near = ranges[..after].iter().rev().take(8);
-        near.find(|range| addr.0 < range.end).map(|range| range.unit)
+        let function = self.loaded().and_then(|loaded| range_at(&loaded.functions, addr));
+        function.map(|function| function.unit).or_else(|| self.units()?.at(addr))
     }
 }
 

@@ -9,12 +9,13 @@ use crate::{
     image::file::Image,
     symbols::{
         dwarf::{Slice, Unit, Value},
-        load::FunctionRange,
+        units::FunctionRange,
     },
 };
 use gimli::{Abbreviation, AttributeValue, DwTag, EntriesRaw, Section as _, UnitOffset};
 use rayon::slice::ParallelSliceMut as _;
 use rustc_hash::FxHashSet;
+use std::cmp::Reverse;
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -85,6 +86,19 @@ struct Facts<'a> {
 }
 
 impl Names {
+    /// The names of one unit.
+    pub fn of(unit: &Unit<'_>) -> Names {
+        let mut names = Names::default();
+        names.read(unit);
+        names
+    }
+
+    /// The functions out of line, by address.
+    pub fn functions(mut self) -> Vec<FunctionRange> {
+        self.functions.sort_by_key(|range| (range.start, Reverse(range.end)));
+        self.functions
+    }
+
     /// Walks the entries right below a unit's own, and enumerators. What was
     /// read before damage is good.
     pub fn read(&mut self, unit: &Unit<'_>) {
@@ -150,7 +164,10 @@ impl Names {
 
     fn note_function<'a>(&mut self, unit: &Unit<'a>, die: u32, facts: &Facts<'a>) {
         let ranges = unit.code(facts.low, facts.high, facts.ranges);
-        if ranges.is_empty() && !facts.inline {
+        // Before link-time optimization nothing is known to be inlined, and
+        // every function that other units have instances of looks so.
+        let described = facts.inline || !facts.declaration && facts.origin.is_none();
+        if ranges.is_empty() && !described {
             return;
         }
         if let Some(name) = name_of(unit, facts) {
@@ -223,15 +240,17 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
 }
 
 /// The name of an entry, or of what it is an instance or definition of.
-fn name_of(unit: &Unit<'_>, facts: &Facts<'_>) -> Option<NameRef> {
-    let value = match (facts.name, facts.origin) {
-        (Some(value), _) => value,
+fn name_of<'a>(unit: &Unit<'a>, facts: &Facts<'a>) -> Option<NameRef> {
+    let (other, value) = match (facts.name, facts.origin) {
+        (Some(value), _) => (None, value),
         (None, Some(origin)) => {
-            let entry = unit.referred(origin)?;
-            unit.inherited(&entry, gimli::DW_AT_name)?
+            let at = unit.referred(origin)?;
+            let (unit, value) = at.unit.inherited(&at.entry, gimli::DW_AT_name)?;
+            (Some(unit), value)
         }
         (None, None) => return None,
     };
+    let unit = other.as_ref().unwrap_or(unit);
     if let AttributeValue::DebugStrRef(offset) = value {
         return u32::try_from(offset.0).ok().filter(|at| at & IN_INFO == 0).map(NameRef);
     }

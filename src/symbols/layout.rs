@@ -2,11 +2,10 @@
 
 use crate::symbols::{
     answer::{Layout, Member, TypeRef},
-    dwarf::{Entry, Value, die, number},
+    node::{Field, Node, Types},
     placed::Symbols,
-    types::{Typed, constant},
+    written,
 };
-use gimli::{AttributeValue, Operation};
 use std::sync::Arc;
 
 /// Structs inside structs; `task_struct` has eight.
@@ -28,104 +27,51 @@ impl Symbols {
     pub fn layout_of(&self, ty: TypeRef) -> Option<Arc<Layout>> {
         let placed = self.image(ty.image)?;
         placed.image.layouts.get((ty.unit, ty.die), || {
-            let typed = Typed::open(self, ty)?;
-            let entry = typed.plain(ty.die)?;
             let mut budget = MAX_MEMBERS;
-            typed.layout(&entry, 0, &mut budget).map(Arc::new)
+            layout(&Types::new(self), ty, 0, &mut budget).map(Arc::new)
         })
     }
 }
 
-impl<'a> Typed<'a> {
-    fn layout(&self, entry: &Entry<'a>, depth: usize, budget: &mut usize) -> Option<Layout> {
-        if !matches!(entry.tag(), gimli::DW_TAG_structure_type | gimli::DW_TAG_union_type)
-            || depth > MAX_DEPTH
-        {
-            return None;
-        }
-        if let Some(whole) = self.definition(entry) {
-            let typed = Typed::open(self.symbols, whole)?;
-            return typed.layout(&typed.unit.entry(whole.die)?, depth + 1, budget);
-        }
-        let size = number(entry.attr_value(gimli::DW_AT_byte_size))?;
-        let mut members = Vec::new();
-        for child in self.unit.children(die(entry), &[gimli::DW_TAG_member]) {
-            *budget = budget.checked_sub(1)?;
-            members.extend(self.member(&child, depth, budget));
-        }
-        Some(Layout { name: self.tagged(entry), size, members })
+fn layout(types: &Types<'_>, ty: TypeRef, depth: usize, budget: &mut usize) -> Option<Layout> {
+    let (at, node) = types.whole(ty);
+    let Node::Composite { size: Some(size), .. } = &*node else { return None };
+    if depth > MAX_DEPTH {
+        return None;
     }
+    let mut members = Vec::new();
+    for field in types.members(at) {
+        *budget = budget.checked_sub(1)?;
+        members.push(member(types, field, depth, budget));
+    }
+    Some(Layout { name: written::declared(types, at, "", -1), size: *size, members })
+}
 
-    fn member(&self, child: &Entry<'a>, depth: usize, budget: &mut usize) -> Option<Member> {
-        let ty = self.type_of(child);
-        let plain = self.plain(ty.die);
-        let size = self.size(ty.die).unwrap_or(0);
-        let at = child.attr_value(gimli::DW_AT_data_member_location);
-        // A member of a union has no location: it is at the start.
-        let offset = match at {
-            Some(value) => member_offset(self.unit.unit.encoding(), value)?,
-            None => 0,
-        };
-        let (offset, bits) = bit_field(child, offset, size);
-        let element = plain.as_ref().filter(|entry| entry.tag() == gimli::DW_TAG_array_type);
-        let element = element.map(|array| {
-            let counts = self.counts(array);
+fn member(types: &Types<'_>, field: Field, depth: usize, budget: &mut usize) -> Member {
+    let size = types.size(field.ty).unwrap_or(0);
+    let (offset, bits) = storage(&field, size);
+    let element = match &*types.plain(field.ty).1 {
+        Node::Array { element, counts, .. } => {
             let count = counts.iter().fold(1u64, |n, c| n.saturating_mul(c.unwrap_or(0)));
-            (self.size(self.type_of(array).die).unwrap_or(0), count)
-        });
-        let inner = plain.and_then(|entry| self.layout(&entry, depth + 1, budget));
-        Some(Member {
-            name: self.unit.name(child).unwrap_or_default(),
-            offset,
-            size,
-            bits,
-            type_name: self.written(ty.die),
-            ty,
-            element,
-            inner: inner.map(Arc::new),
-        })
-    }
+            Some((types.size(*element).unwrap_or(0), count))
+        }
+        _ => None,
+    };
+    let inner = layout(types, field.ty, depth + 1, budget).map(Arc::new);
+    let type_name = written::declared(types, field.ty, "", -1);
+    Member { name: field.name, offset, size, bits, type_name, ty: field.ty, element, inner }
 }
 
-/// The offset of a member: a constant, or before DWARF 4 an expression that
-/// adds one to the address of the struct.
-fn member_offset(encoding: gimli::Encoding, value: Value<'_>) -> Option<u64> {
-    if let AttributeValue::Exprloc(expression) = value {
-        let operation = expression.operations(encoding).next().ok()??;
-        return match operation {
-            Operation::PlusConstant { value } => Some(value),
-            _ => None,
-        };
-    }
-    number(Some(value))
-}
-
-/// A bit field as (byte offset of its storage, (first bit, bits)). DWARF 4
-/// counts bits from the start of the struct (`DW_AT_data_bit_offset`). Before
-/// that, they count from the most significant bit of a storage unit of
-/// `DW_AT_byte_size` bytes (`DW_AT_bit_offset`; GCC 4.9 and the like).
-fn bit_field(child: &Entry<'_>, offset: u64, size: u64) -> (u64, Option<(u32, u32)>) {
-    let attr = |name| number(child.attr_value(name));
-    let Some(bits) = attr(gimli::DW_AT_bit_size).and_then(|bits| u32::try_from(bits).ok()) else {
-        return (offset, None);
-    };
-    let first = if let Some(first) = attr(gimli::DW_AT_data_bit_offset) {
-        first
-    } else if let Some(from_top) = child.attr_value(gimli::DW_AT_bit_offset).and_then(constant) {
-        // Negative when a packed field goes on past its storage unit.
-        let unit = attr(gimli::DW_AT_byte_size).unwrap_or(size).saturating_mul(8);
-        let top = offset.saturating_mul(8).saturating_add(unit);
-        top.wrapping_add_signed(from_top.wrapping_neg()).saturating_sub(bits.into())
-    } else {
-        offset.saturating_mul(8)
-    };
-    // The storage unit of the declared type that holds all its bits; in a
-    // packed struct there may be none, then the byte it starts in.
+/// A bit field as (byte offset of its storage, (first bit, bits)): the storage
+/// unit of the declared type that holds all its bits; in a packed struct there
+/// may be none, then the byte it starts in.
+fn storage(field: &Field, size: u64) -> (u64, Option<(u32, u32)>) {
+    let Some(bits) = field.bits else { return (field.bit / 8, None) };
     let unit = size.clamp(1, 16) * 8;
-    let start = first / unit * unit;
-    let start = match first + u64::from(bits) <= start + unit {
+    let start = field.bit / unit * unit;
+    let start = match field.bit.saturating_add(bits.into()) <= start.saturating_add(unit) {
         true => start,
-        false => first / 8 * 8,
+        false => field.bit / 8 * 8,
     };
-    (start / 8, Some(((first - start) as u32, bits)))
+    (start / 8, Some(((field.bit - start) as u32, bits)))
 }

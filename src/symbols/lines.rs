@@ -1,175 +1,106 @@
-//! Line tables: rows by unit, decoded when asked for, and the table of source
-//! files. Kept apart from the `addr2line` crate's, which drops `is_stmt` and
-//! with it the places where a line may be stopped at.
+//! Addresses to lines, and the table of source files. Kept apart from the
+//! `addr2line` crate's, which drops `is_stmt` and with it the places where a
+//! line may be stopped at.
 
 use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{LineRow, SourceFile},
-        dwarf::Unit,
+        dwarf::{Slice, Unit},
         image::DebugImage,
         placed::{Placed, Symbols},
+        rows::{Row, Rows},
     },
 };
-use gimli::ColumnType;
+use gimli::LineProgramHeader;
 use rustc_hash::FxHashMap;
-use std::sync::Arc;
-
-/// One row, 24 bytes.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
-    pub addr: u64,
-    pub file: u32,
-    pub line: u32,
-    pub column: u16,
-    pub is_stmt: bool,
-    /// It goes on with the row before it: the same line, cut in pieces by
-    /// discriminators or columns. Not a place of its own to stop at (gdb
-    /// drops such rows: `record_line_p` in gdb/dwarf2/read.c).
-    pub again: bool,
-}
-
-/// The rows of one unit: sequences of ascending addresses.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    rows: Vec<Row>,
-    /// By start.
-    sequences: Vec<Sequence>,
-}
-
-/// Rows that cover `start..end` without a gap.
-#[derive(Clone, Copy, Debug)]
-struct Sequence {
-    start: u64,
-    end: u64,
-    rows: (u32, u32),
-}
-
-impl Rows {
-    /// Decodes the line table of a unit; what comes before damage is kept.
-    pub fn read(unit: &Unit<'_>) -> Rows {
-        let mut out = Rows::default();
-        let Some(program) = unit.unit.line_program.clone() else { return out };
-        let mut rows = program.rows();
-        let mut first = 0;
-        // Of the rows of one line in a row: whether there was a discriminator,
-        // and whether there was a statement.
-        let (mut pieces, mut stmt) = (false, false);
-        while let Ok(Some((_, row))) = rows.next_row() {
-            if row.end_sequence() {
-                out.close(first, row.address());
-                first = out.rows.len();
-                (pieces, stmt) = (false, false);
-                continue;
-            }
-            let small = |value: u64| u32::try_from(value).unwrap_or(0);
-            let line = small(row.line().map_or(0, u64::from));
-            let last = out.rows[first..].last();
-            let same_line = last.is_some_and(|last| last.line == line);
-            let same_file = last.is_some_and(|last| last.file == small(row.file_index()));
-            pieces = row.discriminator() != 0 || pieces && same_line;
-            let after_stmt = stmt && same_line && same_file;
-            stmt = row.is_stmt() || after_stmt;
-            out.rows.push(Row {
-                addr: row.address(),
-                file: small(row.file_index()),
-                line,
-                column: match row.column() {
-                    ColumnType::LeftEdge => 0,
-                    ColumnType::Column(column) => u16::try_from(column.get()).unwrap_or(0),
-                },
-                is_stmt: row.is_stmt(),
-                again: pieces && after_stmt,
-            });
-        }
-        // A sequence without an end is damage.
-        out.rows.truncate(first);
-        out.sequences.sort_by_key(|sequence| sequence.start);
-        out.rows.shrink_to_fit();
-        out
-    }
-
-    /// Ends the sequence whose rows start at index `first`. Code the linker
-    /// dropped starts at zero; it is left out.
-    fn close(&mut self, first: usize, end: u64) {
-        let rows = &mut self.rows[first..];
-        rows.sort_by_key(|row| row.addr);
-        let start = rows.first().map_or(0, |row| row.addr);
-        if start == 0 || end <= start {
-            self.rows.truncate(first);
-            return;
-        }
-        let rows = (first as u32, self.rows.len() as u32);
-        self.sequences.push(Sequence { start, end, rows });
-    }
-
-    /// Every row with the end of its code, by sequence. Of several rows at
-    /// one address only the last has code of its own; as gdb does, the last
-    /// one that is a statement stands for it when the last is none.
-    pub fn spans(&self, start: u64, end: u64) -> Vec<(Row, u64)> {
-        let mut out = Vec::new();
-        for sequence in &self.sequences {
-            if sequence.start >= end {
-                break;
-            }
-            if sequence.end <= start {
-                continue;
-            }
-            let rows = &self.rows[sequence.rows.0 as usize..sequence.rows.1 as usize];
-            let from = rows.partition_point(|row| row.addr <= start);
-            let from = from.saturating_sub(1);
-            // Back to the first row of the same address.
-            let from = rows.partition_point(|row| row.addr < rows[from].addr);
-            let mut at = from;
-            while at < rows.len() && rows[at].addr < end {
-                let group = rows[at..].partition_point(|row| row.addr == rows[at].addr);
-                let next = rows.get(at + group).map_or(sequence.end, |row| row.addr);
-                let same = &rows[at..at + group];
-                let row = same.iter().rev().find(|row| row.is_stmt).unwrap_or(&same[group - 1]);
-                if next > start && next > row.addr {
-                    out.push((*row, next));
-                }
-                at += group;
-            }
-        }
-        out
-    }
-
-    /// Every row as it is in the table.
-    pub fn all(&self) -> &[Row] {
-        &self.rows
-    }
-}
+use std::{
+    cell::OnceCell,
+    sync::{Arc, OnceLock},
+};
 
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
     pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
-        match self.loaded().and_then(|loaded| loaded.heads.get(unit.number as usize)) {
-            Some(head) => head.rows.get_or_init(|| Arc::new(Rows::read(unit))).clone(),
-            None => Arc::default(),
-        }
+        let read = || Arc::new(Rows::read(unit.head.line_table(&unit.dwarf)));
+        unit.head.rows.get_or_init(read).clone()
     }
 }
 
-/// The file of an index of a unit's line table.
+/// The file of an index of a unit's line table. Kept: many rows have it.
 pub(super) fn source_file(unit: &Unit<'_>, index: u64) -> Option<SourceFile> {
-    let program = unit.unit.line_program.as_ref()?;
-    let header = program.header();
-    let file = header.file(index)?;
-    let name = unit.string(file.path_name())?;
-    let comp_dir = unit.unit.comp_dir.map(|dir| dir.to_string_lossy().into_owned());
-    let dir = file.directory(header).and_then(|dir| unit.string(dir));
-    // Directory 0 is the unit's own, said again (DWARF 5) or implied.
-    let dir = dir.filter(|dir| file.directory_index() != 0 && Some(dir) != comp_dir.as_ref());
-    let mut path = name;
-    for base in [dir.as_deref(), comp_dir.as_deref().filter(|dir| dir.starts_with('/'))] {
-        if let Some(base) = base
+    let table = unit.head.files.get_or_init(|| {
+        let count = unit.line_program().map_or(0, |p| p.header().file_names().len());
+        (0..=count).map(|_| OnceLock::new()).collect()
+    });
+    let kept = table.get(usize::try_from(index).ok()?)?;
+    kept.get_or_init(|| {
+        let name = Directories::of(unit)?.path(index)?;
+        Some(Box::new(SourceFile { name, comp_dir: unit.comp_dir() }))
+    })
+    .as_deref()
+    .cloned()
+}
+
+/// The directories of a line table, as they begin the paths of its files.
+struct Directories<'u, 'a> {
+    unit: &'u Unit<'a>,
+    header: &'u LineProgramHeader<Slice<'a>>,
+    comp_dir: Option<String>,
+    /// By index, once one is needed.
+    tidied: Vec<Option<String>>,
+}
+
+impl<'u, 'a> Directories<'u, 'a> {
+    fn of(unit: &'u Unit<'a>) -> Option<Directories<'u, 'a>> {
+        let header = unit.line_program()?.header();
+        Some(Directories { unit, header, comp_dir: unit.comp_dir(), tidied: Vec::new() })
+    }
+
+    /// The whole path of a file.
+    fn path(&mut self, index: u64) -> Option<String> {
+        let file = self.header.file(index)?;
+        let name = self.unit.string(file.path_name())?;
+        if name.starts_with('/') {
+            return Some(tidy(&name));
+        }
+        let mut path = self.directory(file.directory_index()).to_owned();
+        if !path.is_empty() && !path.ends_with('/') {
+            path.push('/');
+        }
+        path.push_str(&name);
+        // Nearly all names are plain.
+        let plain = !name.starts_with('.') && !name.contains("//") && !name.contains("/.");
+        Some(if plain { path } else { tidy(&path) })
+    }
+
+    /// The directory of an index: tidied, and empty for none.
+    fn directory(&mut self, index: u64) -> &str {
+        let Ok(at) = usize::try_from(index) else { return "" };
+        // Files that name a directory that is not there count as in none.
+        let at = at.min(self.header.include_directories().len() + 1);
+        if self.tidied.len() <= at {
+            self.tidied.resize(at + 1, None);
+        }
+        if self.tidied[at].is_none() {
+            self.tidied[at] = Some(self.tidy(index));
+        }
+        self.tidied[at].as_deref().unwrap_or_default()
+    }
+
+    fn tidy(&self, index: u64) -> String {
+        let comp_dir = self.comp_dir.as_deref();
+        // Directory 0 is the unit's own, said again (DWARF 5) or implied.
+        let own = self.header.directory(index).filter(|_| index != 0);
+        let own = own.and_then(|dir| self.unit.string(dir));
+        let mut path = own.filter(|dir| Some(dir.as_str()) != comp_dir).unwrap_or_default();
+        if let Some(base) = comp_dir.filter(|dir| dir.starts_with('/'))
             && !path.starts_with('/')
         {
             path = format!("{}/{path}", base.trim_end_matches('/'));
         }
+        tidy(&path)
     }
-    Some(SourceFile { name: tidy(&path), comp_dir })
 }
 
 /// A path without `.` and without `x/..`, which compilers leave in paths of
@@ -207,14 +138,17 @@ type Use = (u32, u32);
 impl Files {
     /// Reads the file table of a unit's line program.
     pub fn read(&mut self, unit: &Unit<'_>) {
-        let Some(program) = &unit.unit.line_program else { return };
+        let Some(program) = unit.line_program() else { return };
         let header = program.header();
         // Files count from 1 before DWARF 5.
         let first = if header.version() >= 5 { 0 } else { 1 };
+        let Some(mut directories) = Directories::of(unit) else { return };
         for index in first..first + header.file_names().len() as u64 {
-            if let Some(file) = source_file(unit, index) {
-                let entry = (unit.number, index as u32);
-                self.by_name.entry(file.name).or_default().push(entry);
+            let Some(name) = directories.path(index) else { continue };
+            let entry = (unit.number, index as u32);
+            match self.by_name.get_mut(&name) {
+                Some(uses) => uses.push(entry),
+                None => drop(self.by_name.insert(name, vec![entry])),
             }
         }
     }
@@ -259,7 +193,18 @@ impl Symbols {
     /// The row of the line table whose code holds `addr`; `None` for code
     /// without lines, and before the debug info is loaded.
     pub fn row_at(&self, addr: Addr) -> Option<LineRow> {
-        self.rows_of(addr, addr.offset(1)).pop()
+        let (placed, file) = self.locate(addr)?;
+        let number = placed.image.unit_at(file)?;
+        let head = placed.image.units()?.head(number)?;
+        let unit = OnceCell::new();
+        let unit = || unit.get_or_init(|| Unit::open(&placed.image, number)).as_ref();
+        let (row, end) = match head.rows.get() {
+            Some(rows) => rows.at(file.0),
+            None => placed.image.rows(unit()?).at(file.0),
+        }?;
+        let known = head.file(row.file.into());
+        let file = known.or_else(|| source_file(unit()?, row.file.into()))?;
+        line_row(placed, &row, end, file)
     }
 
     /// Every row that overlaps `start..end`, by address. The first and last
@@ -291,9 +236,16 @@ impl Symbols {
 }
 
 impl DebugImage {
+    /// The line table of a unit, and what comes after it.
+    pub(super) fn line_table(&self, number: u32) -> Option<&[u8]> {
+        let units = self.units()?;
+        let place = units.sections().place(gimli::SectionId::DebugLine)?;
+        self.image().section_data_at(place)?.get(units.head(number)?.lines()?..)
+    }
+
     /// Where the next unit's code starts after `addr`.
     fn next_unit(&self, addr: FileAddr) -> Option<FileAddr> {
-        let ranges = &self.loaded()?.unit_ranges;
+        let ranges = self.units()?.ranges();
         let after = ranges.partition_point(|range| range.start <= addr.0);
         ranges.get(after).map(|range| FileAddr(range.start))
     }
@@ -308,21 +260,17 @@ pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineR
     let mut out = Vec::new();
     for (row, row_end) in rows.spans(start.0, end) {
         let file = files.entry(row.file).or_insert_with(|| source_file(&unit, row.file.into()));
-        let (Some(file), Some((start, end))) = (file, placed.runtime_range(row.addr, row_end))
-        else {
-            continue;
-        };
-        out.push(LineRow {
-            start,
-            end,
-            file: file.clone(),
-            line: row.line,
-            column: row.column.into(),
-            is_stmt: row.is_stmt,
-        });
+        let file = file.clone();
+        out.extend(file.and_then(|file| line_row(placed, &row, row_end, file)));
     }
     out.sort_by_key(|row| row.start);
     out
+}
+
+fn line_row(placed: &Placed, row: &Row, end: u64, file: SourceFile) -> Option<LineRow> {
+    let (start, end) = placed.runtime_range(row.addr, end)?;
+    let (line, column) = (row.line, row.column.into());
+    Some(LineRow { start, end, file, line, column, is_stmt: row.is_stmt })
 }
 
 #[cfg(test)]
@@ -340,31 +288,5 @@ mod tests {
         ] {
             assert_eq!(tidy(path), tidied);
         }
-    }
-
-    fn row(addr: u64, line: u32, is_stmt: bool) -> Row {
-        Row { addr, file: 1, line, column: 0, is_stmt, again: false }
-    }
-
-    #[test]
-    fn of_rows_at_one_address_the_last_statement_stands() {
-        let mut rows = Rows {
-            rows: vec![
-                row(0x10, 1, true),
-                row(0x14, 2, true),
-                row(0x14, 3, false),
-                row(0x18, 4, false),
-            ],
-            sequences: Vec::new(),
-        };
-        rows.close(0, 0x20);
-        let lines = |start, end| -> Vec<(u32, u64)> {
-            rows.spans(start, end).iter().map(|(row, end)| (row.line, *end)).collect()
-        };
-        assert_eq!(lines(0x10, 0x20), [(1, 0x14), (2, 0x18), (4, 0x20)]);
-        assert_eq!(lines(0x15, 0x16), [(2, 0x18)]);
-        assert_eq!(lines(0x1f, 0x100), [(4, 0x20)]);
-        assert_eq!(lines(0x20, 0x100), []);
-        assert_eq!(lines(0, 0x10), []);
     }
 }

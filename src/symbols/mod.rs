@@ -21,6 +21,10 @@
 //! 10 µs; a line of a C file 0.1 ms; a line of `list.h`, or the 650 places
 //! `kmalloc` is inlined at, 90 ms.
 //!
+//! Types are told one step at a time (`node`), and a step comes from
+//! DWARF or, where a file has none, from BTF (`btf`): names, sizes, layouts
+//! and `ptype` are the same code for both.
+//!
 //! What is asked of gdb and not done here: references from one unit into
 //! another (link-time optimization), type units, split DWARF.
 //!
@@ -39,15 +43,21 @@ mod cache;
 
 mod load;
 
+mod units;
+
 mod dwarf;
 
 mod index;
+
+mod rows;
 
 mod lines;
 
 mod funcs;
 
 mod prologue;
+
+mod inlining;
 
 mod names;
 
@@ -63,9 +73,31 @@ mod code;
 
 pub mod types;
 
+mod node;
+
+mod from_dwarf;
+
+mod btf;
+
+mod btf_source;
+
+mod from_btf;
+
+mod written;
+
+mod offsets;
+
+pub mod describe;
+
+pub mod catalog;
+
 mod layout;
 
 mod scope;
+
+pub mod globals;
+
+pub mod visible;
 
 mod cfi;
 

@@ -5,10 +5,11 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{FunctionMatch, SourceFile},
-        dwarf::{Below, Unit, die},
+        dwarf::{Below, Desk, Unit},
         funcs::declared,
         image::DebugImage,
         index::{Kind, NameEntry},
+        inlining,
         lines::unit_rows,
         placed::{Placed, Symbols},
         places::ends_in,
@@ -196,38 +197,45 @@ fn out_of_line(placed: &Placed, unit: u32, die: u32, name: &str) -> Option<Funct
 
 /// Every inlined instance of the functions described at `named`. An instance
 /// refers to the abstract function in its own unit, so only units that have
-/// one are looked through.
+/// one are looked through, and those known to refer to other units.
 fn inlined_in(image: &DebugImage, named: &[NameEntry]) -> Vec<Inlined> {
-    let mut abstracts: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
-    for entry in named.iter().filter(|entry| entry.kind == Kind::Inline) {
-        abstracts.entry(entry.unit).or_default().insert(entry.die);
+    let abstracts = named.iter().filter(|entry| entry.kind == Kind::Inline);
+    let described: BTreeSet<(u32, u32)> = abstracts.map(|entry| (entry.unit, entry.die)).collect();
+    if described.is_empty() {
+        return Vec::new();
     }
-    let abstracts: Vec<(u32, BTreeSet<u32>)> = abstracts.into_iter().collect();
+    let far = image.loaded().map_or(&[][..], |loaded| &loaded.inline_far);
+    let units: BTreeSet<u32> =
+        described.iter().map(|(unit, _)| *unit).chain(far.iter().copied()).collect();
+    let units: Vec<u32> = units.into_iter().collect();
     let parts: Vec<Vec<Inlined>> =
-        abstracts.par_iter().map(|(unit, dies)| instances(image, *unit, dies)).collect();
+        units.par_iter().map(|unit| instances(image, *unit, &described)).collect();
     parts.into_iter().flatten().collect()
 }
 
-/// The inlined instances in one unit of the abstract functions at `dies`.
-fn instances(image: &DebugImage, unit: u32, dies: &BTreeSet<u32>) -> Vec<Inlined> {
-    let Some(unit) = Unit::open(image, unit) else { return Vec::new() };
+/// The inlined instances in one unit of the abstract functions `described`.
+fn instances(image: &DebugImage, unit: u32, described: &BTreeSet<(u32, u32)>) -> Vec<Inlined> {
+    let open = || Desk::new(image.image(), image.units()?, false).unit(unit);
+    let Some(unit) = open() else { return Vec::new() };
     let (mut out, mut found) = (Vec::new(), Vec::new());
-    let root = unit.unit.header.root_offset().0 as u32;
-    unit.walk(root, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
-        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
-            && unit.offset(origin).is_some_and(|origin| dies.contains(&origin))
-        {
-            found.push(entry.clone());
-        }
-        Below::Look
-    });
+    for top in inlining::candidates(image, &unit, described) {
+        unit.walk(top, &[gimli::DW_TAG_inlined_subroutine], &mut |entry| {
+            if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin)
+                && unit.target(origin).is_some_and(|origin| described.contains(&origin))
+            {
+                found.push(entry.clone());
+            }
+            Below::Look
+        });
+    }
     let mut where_declared = BTreeMap::new();
     for entry in found {
         let ranges = unit.ranges(&entry);
         let Some(at) = unit.entry_pc(&entry, &ranges) else { continue };
         let Some(origin) = unit.origin(&entry) else { continue };
-        let (file, line) =
-            where_declared.entry(die(&origin)).or_insert_with(|| declared(&unit, &origin)).clone();
+        let declared = || declared(&origin.unit, &origin.entry);
+        let known = where_declared.entry((origin.unit.number, origin.die()));
+        let (file, line) = known.or_insert_with(declared).clone();
         out.push(Inlined { entry: FileAddr(at), file, line });
     }
     out
@@ -268,7 +276,7 @@ fn by_symbol(placed: &Placed, name: &str, have: &[FunctionMatch]) -> Vec<Functio
 
 /// What DWARF says of a function that starts at `addr` under another name.
 fn described(image: &DebugImage, placed: &Placed, addr: FileAddr) -> Option<FunctionMatch> {
-    let range = image.loaded()?.function_at(addr).filter(|range| range.start == addr.0)?;
+    let range = image.function_range(addr).filter(|range| range.start == addr.0)?;
     let found = out_of_line(placed, range.unit, range.die, "")?;
     (placed.file_addr(found.entry) == Some(addr)).then_some(found)
 }

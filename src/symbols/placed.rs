@@ -222,6 +222,40 @@ impl Symbols {
         })
     }
 
+    /// Every symbol that starts where the one that names `addr` best starts,
+    /// the best first, and the name of the section. Per-CPU offsets are found
+    /// too.
+    pub fn symbols_at(&self, addr: Addr) -> Option<(Vec<SymbolAt>, String)> {
+        let (placed, start, best) = match self.locate(addr) {
+            Some((placed, file)) => {
+                let best = self.symbol_at(addr)?;
+                (placed, file.0 - addr.since(best.start), best)
+            }
+            None => {
+                let placed = self.vmlinux()?;
+                let per_cpu = |symbol: &Symbol<'_>| {
+                    symbol.place == Place::PerCpu
+                        && addr.0.wrapping_sub(symbol.addr.0) < symbol.size.max(1)
+                };
+                let symbol = placed.image.image().symbols().iter().find(per_cpu)?;
+                let (name, start, size) = (symbol.name.to_owned(), symbol.addr.0, symbol.size);
+                (placed, start, SymbolAt { name, start: Addr(start), size, module: None })
+            }
+        };
+        let image = placed.image.image();
+        let mut out = vec![best.clone()];
+        for symbol in image.symbols().iter() {
+            if symbol.addr.0 != start || symbol.name == best.name || symbol.place == Place::Absolute
+            {
+                continue;
+            }
+            let (name, size) = (symbol.name.to_owned(), symbol.size);
+            out.push(SymbolAt { name, size, ..best.clone() });
+        }
+        let section = image.sections().iter().find(|section| section.contains(FileAddr(start)))?;
+        Some((out, section.name.clone()))
+    }
+
     /// `addr` in words: `vfs_read+0x10`, `HgfsSendRequest [hgfs]`.
     pub fn describe(&self, addr: Addr) -> Option<String> {
         let symbol = self.symbol_at(addr)?;

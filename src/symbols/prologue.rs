@@ -37,7 +37,7 @@ pub(super) fn after(image: &DebugImage, unit: &Unit<'_>, entry: u64, end: u64) -
 }
 
 fn producer(unit: &Unit<'_>) -> String {
-    let root = unit.entry(unit.unit.header.root_offset().0 as u32);
+    let root = unit.root();
     let value = root.as_ref().and_then(|root| root.attr_value(gimli::DW_AT_producer));
     value.and_then(|value| unit.string(value)).unwrap_or_default()
 }
@@ -61,8 +61,7 @@ fn old_gcc(producer: &str) -> bool {
 }
 
 fn has_location_lists(unit: &Unit<'_>) -> bool {
-    // Compilers number abbreviations from 1 without gaps.
-    (1..).map_while(|code| unit.unit.abbreviations.get(code)).any(|abbreviation| {
+    unit.abbreviations().any(|abbreviation| {
         abbreviation.attributes().iter().any(|spec| {
             spec.name() == gimli::DW_AT_location
                 && matches!(

@@ -6,7 +6,6 @@ use crate::{
         answer::{FrameBase, TypeRef, ValuePlace, VariableDef},
         dwarf::{Entry, Slice, Unit, die},
         funcs::{Nest, small},
-        index::Kind,
         placed::{Placed, Symbols},
         types::type_ref,
     },
@@ -52,38 +51,22 @@ impl Symbols {
             _ => None,
         }
     }
-
-    /// A variable of file scope by name: of vmlinux, then of the modules;
-    /// `hgfs!name` looks in one. Among statics of one name the first.
-    pub fn find_variable(&self, name: &str) -> Option<VariableDef> {
-        let (only, name) = match name.split_once('!') {
-            Some((module, name)) => (Some(module), name),
-            None => (None, name),
-        };
-        let mut images = self.images().filter(|p| only.is_none_or(|only| p.name == only));
-        images.find_map(|placed| {
-            let loaded = placed.image.loaded()?;
-            let named = loaded.index.named(placed.image.image(), name);
-            named.iter().filter(|entry| entry.kind == Kind::Variable).find_map(|found| {
-                let unit = Unit::open(&placed.image, found.unit)?;
-                variable(placed, &unit, &unit.entry(found.die)?, None)
-            })
-        })
-    }
 }
 
 /// The variables of one kind right in a block, then those of the function
 /// it is an instance of that the compiler left out of this instance.
-fn variables(nest: &Nest<'_>, block: &Entry<'_>, tag: DwTag) -> Vec<VariableDef> {
+fn variables<'a>(nest: &Nest<'a>, block: &Entry<'a>, tag: DwTag) -> Vec<VariableDef> {
     let (unit, placed) = (&nest.unit, nest.placed);
     let mut out = Vec::new();
     let mut present = BTreeSet::new();
     for entry in unit.children(die(block), &[tag]) {
-        if let Some(origin) = entry.attr_value(gimli::DW_AT_abstract_origin) {
-            present.extend(unit.offset(origin));
-        }
+        // What describes it: the entry of the abstract function, else itself.
+        let origin = entry.attr_value(gimli::DW_AT_abstract_origin);
+        let described = origin.and_then(|origin| unit.target(origin));
+        present.extend(described);
         if entry.attr_value(gimli::DW_AT_declaration).is_none() {
-            out.push((die(&entry), variable(placed, unit, &entry, Some(nest.addr))));
+            let described = described.unwrap_or((unit.number, die(&entry)));
+            out.push((described, variable(placed, unit, &entry, Some(nest.addr))));
         }
     }
     let instance = matches!(
@@ -91,31 +74,26 @@ fn variables(nest: &Nest<'_>, block: &Entry<'_>, tag: DwTag) -> Vec<VariableDef>
         gimli::DW_TAG_inlined_subroutine | gimli::DW_TAG_subprogram | gimli::DW_TAG_lexical_block
     );
     let origin = block.attr_value(gimli::DW_AT_abstract_origin).filter(|_| instance);
-    if let Some(origin) = origin.and_then(|value| unit.offset(value)) {
+    if let Some(origin) = origin.and_then(|value| unit.referred(value)) {
         let mut order = Vec::new();
-        for entry in unit.children(origin, &[tag]) {
-            order.push(die(&entry));
-            if !present.contains(&die(&entry))
-                && entry.attr_value(gimli::DW_AT_declaration).is_none()
+        for entry in origin.unit.children(origin.die(), &[tag]) {
+            let described = (origin.unit.number, die(&entry));
+            order.push(described);
+            if !present.contains(&described) && entry.attr_value(gimli::DW_AT_declaration).is_none()
             {
-                let dropped = variable(placed, unit, &entry, Some(nest.addr));
-                out.push((die(&entry), dropped));
+                let dropped = variable(placed, &origin.unit, &entry, Some(nest.addr));
+                out.push((described, dropped));
             }
         }
         if tag == gimli::DW_TAG_formal_parameter {
-            let place = |at: u32| {
-                let entry = unit.entry(at);
-                let origin = entry.and_then(|e| e.attr_value(gimli::DW_AT_abstract_origin));
-                let described = origin.and_then(|value| unit.offset(value)).unwrap_or(at);
-                order.iter().position(|&die| die == described)
-            };
-            out.sort_by_key(|(at, _)| place(*at).unwrap_or(usize::MAX));
+            let place = |described| order.iter().position(|at| *at == described);
+            out.sort_by_key(|(described, _)| place(*described).unwrap_or(usize::MAX));
         }
     }
     out.into_iter().filter_map(|(_, variable)| variable).collect()
 }
 
-fn variable<'a>(
+pub(super) fn variable<'a>(
     placed: &Placed,
     unit: &Unit<'a>,
     entry: &Entry<'a>,
@@ -123,20 +101,16 @@ fn variable<'a>(
 ) -> Option<VariableDef> {
     let name = unit.name(entry)?;
     let ty = unit.inherited(entry, gimli::DW_AT_type);
-    let ty = ty.and_then(|value| type_ref(placed, unit, value));
-    let place = if let Some(value) = unit.inherited(entry, gimli::DW_AT_location) {
-        location(unit, value, addr)
-    } else if let Some(value) = unit.inherited(entry, gimli::DW_AT_const_value) {
+    let ty = ty.and_then(|(unit, value)| type_ref(placed, &unit, value));
+    let place = if let Some((unit, value)) = unit.inherited(entry, gimli::DW_AT_location) {
+        location(&unit, value, addr)
+    } else if let Some((_, value)) = unit.inherited(entry, gimli::DW_AT_const_value) {
         const_value(value)
     } else {
         ValuePlace::None
     };
-    let line = small(entry, gimli::DW_AT_decl_line).or_else(|| {
-        let origin = entry
-            .attr_value(gimli::DW_AT_abstract_origin)
-            .or_else(|| entry.attr_value(gimli::DW_AT_specification))?;
-        small(&unit.referred(origin)?, gimli::DW_AT_decl_line)
-    });
+    let line = small(entry, gimli::DW_AT_decl_line)
+        .or_else(|| small(&unit.origin(entry)?.entry, gimli::DW_AT_decl_line));
     Some(VariableDef {
         name,
         ty: ty.unwrap_or(TypeRef::void_of(placed)),
@@ -178,7 +152,7 @@ fn location(
 /// An expression whose first operation is an index into `.debug_addr`, with
 /// the address instead: the evaluator has no unit to look it up in. Compilers
 /// put it nowhere else but first.
-fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
+pub(super) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     if !matches!(bytes.first(), Some(&(OP_ADDRX | OP_GNU_ADDR_INDEX))) {
         return bytes.to_vec();
     }
@@ -198,7 +172,7 @@ fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
+pub(super) fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
     match value {
         AttributeValue::Block(block) => ValuePlace::Constant(block.slice().to_vec()),
         AttributeValue::Sdata(value) => ValuePlace::Constant(value.to_le_bytes().to_vec()),

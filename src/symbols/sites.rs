@@ -7,9 +7,10 @@ use crate::{
         answer::{CodeLines, LineMatch, LineMiss, SourceFile},
         dwarf::{Unit, die},
         funcs::Nest,
-        lines::{Row, Rows, source_file, tidy},
+        lines::{source_file, tidy},
         placed::{Placed, Symbols},
         prologue,
+        rows::{Row, some_rows},
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -236,26 +237,19 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
     let keep = by_unit.len() <= FEW_UNITS;
     let by_unit: Vec<(u32, BTreeSet<u32>)> = by_unit.into_iter().collect();
     let of_unit = |(number, files): &(u32, BTreeSet<u32>)| {
-        let Some(unit) = Unit::open(&placed.image, *number) else { return Vec::new() };
-        let rows = match keep {
-            true => placed.image.rows(&unit),
-            false => Arc::new(Rows::read(&unit)),
+        // Most units know a file by one number.
+        let first = files.first().copied().unwrap_or_default();
+        let of_file = |file: u32| file == first || files.len() > 1 && files.contains(&file);
+        let wanted = |row: &Row| of_file(row.file) && row.is_stmt && !row.again;
+        let rows: Option<Vec<Row>> = match keep {
+            true => Unit::open(&placed.image, *number)
+                .map(|unit| placed.image.rows(&unit).iter().filter(wanted).collect()),
+            false => placed.image.line_table(*number).map(|table| some_rows(table, wanted)),
         };
-        let wanted = |row: &Row| row.is_stmt && !row.again && files.contains(&row.file);
-        let all = rows.all().iter().enumerate().filter(|(_, row)| wanted(row));
-        let last = all.filter(|(at, row)| !overtaken(&rows.all()[at + 1..], row));
-        last.map(|(_, row)| (*number, *row)).collect()
+        rows.unwrap_or_default().into_iter().map(|row| (*number, row)).collect()
     };
     let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
     parts.into_iter().flatten().collect()
-}
-
-/// Whether a statement of another file follows `row` at its very address: then
-/// the line has no code of its own there, and gdb drops it when it ends the
-/// file's part of the table (`buildsym_compunit::record_line`).
-fn overtaken(after: &[Row], row: &Row) -> bool {
-    let mut here = after.iter().take_while(|next| next.addr == row.addr);
-    here.any(|next| next.is_stmt && next.file != row.file && next.line != 0)
 }
 
 /// Whether two names differ by one letter: changed, added, left out.

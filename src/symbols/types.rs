@@ -1,19 +1,19 @@
-//! Types: found by name, named as C writes them, and what they are made of.
+//! Types by name, and what they are.
 
 use crate::symbols::{
     answer::{TypeRef, TypeShape},
-    dwarf::{Entry, MAX_HOPS, Unit, Value, number},
+    btf::BtfKind,
+    dwarf::{Unit, Value},
+    from_dwarf::constant,
     index::{Kind, NameEntry},
+    node::{Encoding, Node, Types},
     placed::{Placed, Symbols},
+    written,
 };
-use gimli::{AttributeValue, DwTag};
-use std::cell::Cell;
+use std::collections::BTreeSet;
 
-/// Enumerators of one type at most; the kernel's largest has some 1,000.
-const MAX_ENUMERATORS: usize = 20_000;
-
-/// Entries that make one name at most.
-const MAX_WORDS: usize = 500;
+/// Kinds of names that are of types.
+const TYPE_KINDS: [Kind; 5] = [Kind::Struct, Kind::Union, Kind::Enum, Kind::Typedef, Kind::Base];
 
 impl TypeRef {
     /// `void` of an image.
@@ -29,312 +29,8 @@ impl TypeRef {
 
 /// The type a `DW_AT_type` refers to.
 pub(super) fn type_ref(placed: &Placed, unit: &Unit<'_>, value: Value<'_>) -> Option<TypeRef> {
-    Some(TypeRef { image: placed.id, unit: unit.number, die: unit.offset(value)? })
-}
-
-/// A type with its unit opened: what the questions below work on.
-pub(super) struct Typed<'a> {
-    pub symbols: &'a Symbols,
-    pub placed: &'a Placed,
-    pub unit: Unit<'a>,
-    /// How many more entries the name being made may take.
-    words: Cell<usize>,
-}
-
-impl<'a> Typed<'a> {
-    pub fn open(symbols: &'a Symbols, ty: TypeRef) -> Option<Typed<'a>> {
-        let placed = symbols.image(ty.image)?;
-        let unit = Unit::open(&placed.image, ty.unit)?;
-        Some(Typed { symbols, placed, unit, words: Cell::new(MAX_WORDS) })
-    }
-
-    /// The type an entry has; none is `void`.
-    pub fn type_of(&self, entry: &Entry<'a>) -> TypeRef {
-        let value = self.unit.inherited(entry, gimli::DW_AT_type);
-        value
-            .and_then(|value| type_ref(self.placed, &self.unit, value))
-            .unwrap_or(TypeRef::void_of(self.placed))
-    }
-
-    /// The entry of a type without typedefs and qualifiers; `None` for void.
-    pub fn plain(&self, die: u32) -> Option<Entry<'a>> {
-        let mut at = die;
-        for _ in 0..MAX_HOPS * 4 {
-            let entry = (at != 0).then(|| self.unit.entry(at))??;
-            if entry.tag() != gimli::DW_TAG_typedef && qualifier(entry.tag()).is_none() {
-                return Some(entry);
-            }
-            at = self.type_of(&entry).die;
-        }
-        None
-    }
-
-    /// Bytes of a type; `None` for void, functions and what is not complete.
-    pub fn size(&self, die: u32) -> Option<u64> {
-        let mut at = die;
-        let mut count: u64 = 1;
-        for _ in 0..MAX_HOPS {
-            let entry = self.plain(at)?;
-            if let Some(size) = number(entry.attr_value(gimli::DW_AT_byte_size)) {
-                return size.checked_mul(count);
-            }
-            match entry.tag() {
-                gimli::DW_TAG_array_type => {
-                    for dimension in self.counts(&entry) {
-                        count = count.checked_mul(dimension.unwrap_or(0))?;
-                    }
-                    at = self.type_of(&entry).die;
-                }
-                gimli::DW_TAG_pointer_type => return count.checked_mul(self.pointer_size()),
-                // Described here only by name.
-                _ => return self.complete(&entry)?.checked_mul(count),
-            }
-        }
-        None
-    }
-
-    fn complete(&self, entry: &Entry<'a>) -> Option<u64> {
-        let whole = self.definition(entry)?;
-        let typed = Typed::open(self.symbols, whole)?;
-        let entry = typed.unit.entry(whole.die)?;
-        number(entry.attr_value(gimli::DW_AT_byte_size))
-    }
-
-    /// Where a type that is only declared in this unit is described whole.
-    pub fn definition(&self, entry: &Entry<'a>) -> Option<TypeRef> {
-        entry.attr_value(gimli::DW_AT_declaration)?;
-        let name = self.unit.name(entry)?;
-        let kind = match entry.tag() {
-            gimli::DW_TAG_structure_type => Kind::Struct,
-            gimli::DW_TAG_union_type => Kind::Union,
-            gimli::DW_TAG_enumeration_type => Kind::Enum,
-            _ => return None,
-        };
-        // The image itself first: a module's own type of that name is meant.
-        let own = self.symbols.type_named_in(self.placed, &name, &[kind]);
-        own.or_else(|| self.symbols.type_named(&name, &[kind]))
-    }
-
-    pub fn pointer_size(&self) -> u64 {
-        self.unit.unit.header.address_size().into()
-    }
-
-    /// The number of elements in each dimension of an array.
-    pub fn counts(&self, array: &Entry<'a>) -> Vec<Option<u64>> {
-        let subranges =
-            self.unit.children(super::dwarf::die(array), &[gimli::DW_TAG_subrange_type]);
-        let count = |range: &Entry<'a>| {
-            number(range.attr_value(gimli::DW_AT_count)).or_else(|| {
-                // `-1` of any width is how `[0]` comes.
-                let bound = match range.attr_value(gimli::DW_AT_upper_bound)? {
-                    AttributeValue::Sdata(bound) => bound as u64,
-                    value => number(Some(value))?,
-                };
-                let bound = if bound == u64::from(u32::MAX) { u64::MAX } else { bound };
-                Some(bound.wrapping_add(1))
-            })
-        };
-        subranges.iter().map(count).collect()
-    }
-
-    /// The type as C writes it.
-    pub fn written(&self, die: u32) -> String {
-        self.words.set(MAX_WORDS);
-        self.declare(die, "", 0)
-    }
-
-    /// A declaration of `inner` (a declarator, or nothing) with this type.
-    fn declare(&self, die: u32, inner: &str, hops: usize) -> String {
-        let join = |base: &str| match inner {
-            "" => base.to_owned(),
-            inner => format!("{base} {inner}"),
-        };
-        if die == 0 {
-            return join("void");
-        }
-        // Functions whose parameters are functions branch, so depth alone is
-        // no bound on a hostile file.
-        let left = self.words.get().saturating_sub(1);
-        self.words.set(left);
-        let Some(entry) = self.unit.entry(die).filter(|_| hops < MAX_HOPS && left > 0) else {
-            return join("?");
-        };
-        let target = self.type_of(&entry).die;
-        match entry.tag() {
-            gimli::DW_TAG_pointer_type => {
-                let inner = format!("*{inner}");
-                let wraps = target != 0
-                    && self.unit.entry(target).is_some_and(|target| {
-                        matches!(
-                            target.tag(),
-                            gimli::DW_TAG_array_type | gimli::DW_TAG_subroutine_type
-                        )
-                    });
-                let inner = if wraps { format!("({inner})") } else { inner };
-                self.declare(target, &inner, hops + 1)
-            }
-            gimli::DW_TAG_array_type => {
-                let mut inner = inner.to_owned();
-                for count in self.counts(&entry) {
-                    inner.push_str(&match count {
-                        Some(count) => format!("[{count}]"),
-                        None => "[]".to_owned(),
-                    });
-                }
-                self.declare(target, &inner, hops + 1)
-            }
-            gimli::DW_TAG_subroutine_type => {
-                let parameters = self.parameters(&entry, hops + 1);
-                self.declare(target, &format!("{inner}({parameters})"), hops + 1)
-            }
-            tag => match qualifier(tag) {
-                Some(word) if self.is_pointer(target) => {
-                    let inner = if inner.is_empty() { String::new() } else { format!(" {inner}") };
-                    self.declare(target, &format!(" {word}{inner}"), hops + 1)
-                }
-                Some(word) => {
-                    // A constant array of constants says it twice.
-                    let text = self.declare(target, inner, hops + 1);
-                    let twice = text.strip_prefix(word).is_some_and(|rest| rest.starts_with(' '));
-                    match text.strip_prefix("const ") {
-                        _ if twice => text,
-                        Some(rest) => format!("const {word} {rest}"),
-                        None => format!("{word} {text}"),
-                    }
-                }
-                None => join(&self.tagged(&entry)),
-            },
-        }
-    }
-
-    fn is_pointer(&self, die: u32) -> bool {
-        die != 0
-            && self.unit.entry(die).is_some_and(|entry| entry.tag() == gimli::DW_TAG_pointer_type)
-    }
-
-    fn parameters(&self, function: &Entry<'a>, hops: usize) -> String {
-        let tags = [gimli::DW_TAG_formal_parameter, gimli::DW_TAG_unspecified_parameters];
-        let children = self.unit.children(super::dwarf::die(function), &tags);
-        let text = |entry: &Entry<'a>| match entry.tag() {
-            gimli::DW_TAG_formal_parameter => self.declare(self.type_of(entry).die, "", hops),
-            _ => "...".to_owned(),
-        };
-        match children.is_empty() {
-            true => "void".to_owned(),
-            false => children.iter().take(MAX_WORDS).map(text).collect::<Vec<_>>().join(", "),
-        }
-    }
-
-    /// The name of a type that has one: with its keyword where C wants it.
-    pub fn tagged(&self, entry: &Entry<'a>) -> String {
-        let keyword = match entry.tag() {
-            gimli::DW_TAG_structure_type => "struct",
-            gimli::DW_TAG_union_type => "union",
-            gimli::DW_TAG_enumeration_type => "enum",
-            gimli::DW_TAG_base_type => {
-                let name = self.unit.name(entry).unwrap_or_else(|| "?".to_owned());
-                return in_c(&name).map_or(name, str::to_owned);
-            }
-            _ => return self.unit.name(entry).unwrap_or_else(|| "?".to_owned()),
-        };
-        let name = entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
-        match name {
-            Some(name) => format!("{keyword} {name}"),
-            None => format!("{keyword} {{...}}"),
-        }
-    }
-
-    fn shape(&self, die: u32) -> TypeShape {
-        if die == 0 {
-            return TypeShape::Void;
-        }
-        let Some(entry) = self.plain(die) else {
-            return match self.ends_in_void(die) {
-                true => TypeShape::Void,
-                false => TypeShape::Unknown,
-            };
-        };
-        let size = self.size(super::dwarf::die(&entry)).unwrap_or(0);
-        let target = self.type_of(&entry);
-        let named = || entry.attr_value(gimli::DW_AT_name).and_then(|name| self.unit.string(name));
-        match entry.tag() {
-            gimli::DW_TAG_base_type => base_shape(&entry, size),
-            gimli::DW_TAG_pointer_type => TypeShape::Pointer { size, target },
-            gimli::DW_TAG_structure_type => TypeShape::Struct { name: named(), size, union: false },
-            gimli::DW_TAG_union_type => TypeShape::Struct { name: named(), size, union: true },
-            gimli::DW_TAG_array_type => {
-                TypeShape::Array { element: target, counts: self.counts(&entry) }
-            }
-            gimli::DW_TAG_subroutine_type => TypeShape::Function,
-            gimli::DW_TAG_enumeration_type => {
-                TypeShape::Enum { size, names: self.enumerators(&entry) }
-            }
-            _ => TypeShape::Unknown,
-        }
-    }
-
-    /// Whether typedefs and qualifiers end in nothing, as in `const void`.
-    fn ends_in_void(&self, die: u32) -> bool {
-        let mut at = die;
-        for _ in 0..MAX_HOPS * 4 {
-            let Some(entry) = self.unit.entry(at) else { return false };
-            at = self.type_of(&entry).die;
-            if at == 0 {
-                return entry.tag() == gimli::DW_TAG_typedef || qualifier(entry.tag()).is_some();
-            }
-        }
-        false
-    }
-
-    fn enumerators(&self, entry: &Entry<'a>) -> Vec<(String, i64)> {
-        if let Some(whole) = self.definition(entry)
-            && let Some(typed) = Typed::open(self.symbols, whole)
-            && let Some(whole) = typed.unit.entry(whole.die)
-        {
-            return typed.own_enumerators(&whole);
-        }
-        self.own_enumerators(entry)
-    }
-
-    fn own_enumerators(&self, entry: &Entry<'a>) -> Vec<(String, i64)> {
-        let children = self.unit.children(super::dwarf::die(entry), &[gimli::DW_TAG_enumerator]);
-        let value = |entry: &Entry<'a>| {
-            Some((self.unit.name(entry)?, constant(entry.attr_value(gimli::DW_AT_const_value)?)?))
-        };
-        children.iter().take(MAX_ENUMERATORS).filter_map(value).collect()
-    }
-}
-
-fn base_shape(entry: &Entry<'_>, size: u64) -> TypeShape {
-    let encoding = match entry.attr_value(gimli::DW_AT_encoding) {
-        Some(AttributeValue::Encoding(encoding)) => encoding,
-        _ => return TypeShape::Unknown,
-    };
-    match encoding {
-        gimli::DW_ATE_boolean => TypeShape::Bool { size },
-        gimli::DW_ATE_float => TypeShape::Float { size },
-        gimli::DW_ATE_signed_char if size == 1 => TypeShape::Char { signed: true },
-        gimli::DW_ATE_unsigned_char if size == 1 => TypeShape::Char { signed: false },
-        encoding => TypeShape::Int { size, signed: encoding == gimli::DW_ATE_signed },
-    }
-}
-
-fn qualifier(tag: DwTag) -> Option<&'static str> {
-    match tag {
-        gimli::DW_TAG_const_type => Some("const"),
-        gimli::DW_TAG_volatile_type => Some("volatile"),
-        gimli::DW_TAG_restrict_type => Some("restrict"),
-        gimli::DW_TAG_atomic_type => Some("_Atomic"),
-        _ => None,
-    }
-}
-
-/// A constant of an enumerator, with its sign where the form has one.
-pub(super) fn constant(value: Value<'_>) -> Option<i64> {
-    match value {
-        AttributeValue::Sdata(value) => Some(value),
-        value => value.udata_value().map(|value| value as i64),
-    }
+    let (unit, die) = unit.target(value)?;
+    Some(TypeRef { image: placed.id, unit, die })
 }
 
 impl Symbols {
@@ -356,24 +52,35 @@ impl Symbols {
 
     /// A type as C writes it: `struct hgfs_req *`, `int (*)(void *)`.
     pub fn type_name(&self, ty: TypeRef) -> String {
-        if ty.is_void() {
-            return "void".to_owned();
-        }
-        Typed::open(self, ty).map_or("?".to_owned(), |typed| typed.written(ty.die))
+        written::declared(&Types::new(self), ty, "", -1)
     }
 
     /// What a type is, without typedefs and qualifiers.
     pub fn type_shape(&self, ty: TypeRef) -> TypeShape {
-        if ty.is_void() {
-            return TypeShape::Void;
+        let types = Types::new(self);
+        let (at, node) = types.whole(ty);
+        match &*node {
+            Node::Void => TypeShape::Void,
+            Node::Base { size, encoding, .. } => base_shape(*encoding, *size),
+            Node::Pointer { size, target } => TypeShape::Pointer { size: *size, target: *target },
+            Node::Composite { union, name, size } => {
+                TypeShape::Struct { name: name.clone(), size: size.unwrap_or(0), union: *union }
+            }
+            Node::Enum { size, .. } => {
+                TypeShape::Enum { size: size.unwrap_or(0), names: types.enumerators(at) }
+            }
+            Node::Array { element, counts, .. } => {
+                TypeShape::Array { element: *element, counts: counts.clone() }
+            }
+            Node::Function(_) => TypeShape::Function,
+            Node::Typedef { .. } | Node::Qualified { .. } | Node::Unknown => TypeShape::Unknown,
         }
-        Typed::open(self, ty).map_or(TypeShape::Unknown, |typed| typed.shape(ty.die))
     }
 
     /// Bytes of a value of the type; `None` for void, functions, and types
     /// that are nowhere described whole.
     pub fn size_of(&self, ty: TypeRef) -> Option<u64> {
-        Typed::open(self, ty)?.size(ty.die)
+        Types::new(self).size(ty)
     }
 
     /// Bytes of the type of this name.
@@ -383,9 +90,45 @@ impl Symbols {
 
     /// The value of an enumerator, such as `MODULE_STATE_LIVE`.
     pub fn enumerator(&self, name: &str) -> Option<i64> {
-        let found = self.type_named(name, &[Kind::Enumerator])?;
-        let typed = Typed::open(self, found)?;
-        constant(typed.unit.entry(found.die)?.attr_value(gimli::DW_AT_const_value)?)
+        self.images().find_map(|placed| {
+            if placed.image.loaded().is_none() {
+                return self.with_btf(placed.id, |view| Some(view.enumerator(name)?.1));
+            }
+            let found = self.type_named_in(placed, name, &[Kind::Enumerator])?;
+            let unit = Unit::open(&placed.image, found.unit)?;
+            constant(unit.entry(found.die)?.attr_value(gimli::DW_AT_const_value)?)
+        })
+    }
+
+    /// Names of types that start with `prefix`, tags without their keyword,
+    /// sorted.
+    pub fn complete_type(&self, prefix: &str, limit: usize) -> Vec<String> {
+        let mut names = BTreeSet::new();
+        for placed in self.images() {
+            let image = placed.image.image();
+            let mut more = BTreeSet::new();
+            let mut add = |name: &[u8]| {
+                more.insert(String::from_utf8_lossy(name).into_owned());
+                more.len() < limit
+            };
+            match placed.image.loaded() {
+                Some(loaded) => {
+                    let found = loaded.index.prefixed(image, prefix).iter();
+                    let types = found.filter(|entry| TYPE_KINDS.contains(&entry.kind));
+                    let _ = types.map(|entry| loaded.index.text(image, entry)).all(&mut add);
+                }
+                None => {
+                    let of = |kind: BtfKind| !matches!(kind, BtfKind::Func | BtfKind::Var);
+                    self.with_btf(placed.id, |view| {
+                        let all = view.names().filter(|(_, _, raw)| of(raw.kind));
+                        let found = all.filter(|(name, ..)| name.starts_with(prefix.as_bytes()));
+                        Some(found.map(|(name, ..)| name).all(&mut add))
+                    });
+                }
+            }
+            names.extend(more);
+        }
+        names.into_iter().take(limit).collect()
     }
 
     /// The first entry of one of these kinds, vmlinux first, the kinds in
@@ -394,32 +137,34 @@ impl Symbols {
         self.images().find_map(|placed| self.type_named_in(placed, name, kinds))
     }
 
+    /// The same in one image: by its DWARF, and until that is loaded, or when
+    /// there is none, by its BTF.
     pub(super) fn type_named_in(
         &self,
         placed: &Placed,
         name: &str,
         kinds: &[Kind],
     ) -> Option<TypeRef> {
-        let index = &placed.image.loaded()?.index;
-        let named = index.named(placed.image.image(), name);
+        let Some(loaded) = placed.image.loaded() else {
+            return self.btf_named(placed, name, kinds);
+        };
+        let named = loaded.index.named(placed.image.image(), name);
         let of = |kind: &Kind| named.iter().find(|entry| entry.kind == *kind);
         let found: &NameEntry = kinds.iter().find_map(of)?;
         Some(TypeRef { image: placed.id, unit: found.unit, die: found.die })
     }
 }
 
-/// How people write an integer type that GCC names by its words in the order
-/// of the grammar.
-fn in_c(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "long int" => "long",
-        "long unsigned int" => "unsigned long",
-        "long long int" => "long long",
-        "long long unsigned int" => "unsigned long long",
-        "short int" => "short",
-        "short unsigned int" => "unsigned short",
-        _ => return None,
-    })
+fn base_shape(encoding: Encoding, size: u64) -> TypeShape {
+    match encoding {
+        Encoding::Bool => TypeShape::Bool { size },
+        Encoding::Float => TypeShape::Float { size },
+        Encoding::SignedChar => TypeShape::Char { signed: true },
+        Encoding::UnsignedChar => TypeShape::Char { signed: false },
+        Encoding::Signed => TypeShape::Int { size, signed: true },
+        Encoding::Unsigned => TypeShape::Int { size, signed: false },
+        Encoding::Other => TypeShape::Unknown,
+    }
 }
 
 /// The name compilers give a base type that C lets people spell in many ways.

@@ -132,7 +132,7 @@ fn identity(view: &View) -> Piece {
     let release = view.target.release.as_deref().map_or(String::new(), printable);
     let gap = if release.is_empty() { "" } else { " " };
     let (words, role) = match (view.target.matches, &view.symbols) {
-        (_, SymbolsView::None) => ("no vmlinux", Role::Warning),
+        (_, SymbolsView::None | SymbolsView::Looking(_)) => ("no vmlinux", Role::Warning),
         (Match::Match, _) => ("✓ match", Role::Good),
         (Match::Mismatch, _) => ("✗ MISMATCH", Role::Error),
         (Match::Trusted, _) => ("! unproven, trusted", Role::Warning),
@@ -149,7 +149,10 @@ fn symbols(view: &View) -> Option<Piece> {
         }
         SymbolsView::Failed(_) => Some(("symbols failed".into(), Role::Error)),
         SymbolsView::NoDebugInfo => Some(("no debug info".into(), Role::Warning)),
-        SymbolsView::None | SymbolsView::Ready => None,
+        SymbolsView::Looking(_) if view.state.is_stopped() => {
+            Some(("looking for the vmlinux".into(), Role::Text))
+        }
+        SymbolsView::None | SymbolsView::Looking(_) | SymbolsView::Ready => None,
     }
 }
 
@@ -228,6 +231,9 @@ fn standing(app: &App) -> Option<(Level, String)> {
     }
     match &view.symbols {
         SymbolsView::Failed(why) => Some((Level::Error, format!("symbols: {}", printable(why)))),
+        SymbolsView::Looking(words) if view.state.is_stopped() => {
+            Some((Level::Info, printable(words)))
+        }
         _ => None,
     }
 }

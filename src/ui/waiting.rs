@@ -77,7 +77,10 @@ fn connecting(why: &str, at: &str) -> Vec<String> {
 
 fn symbols_line(view: &View) -> Option<String> {
     match &view.symbols {
-        SymbolsView::None => Some("No vmlinux is given (--vmlinux FILE): no source.".into()),
+        SymbolsView::None => {
+            Some("No vmlinux is given (--vmlinux FILE) or found: no source.".into())
+        }
+        SymbolsView::Looking(words) => Some(printable(words)),
         SymbolsView::Loading(part) => {
             const CELLS: usize = 24;
             let full = (part.clamp(0.0, 1.0) * CELLS as f32) as usize;

@@ -25,7 +25,7 @@ fn with_vmlinux(guest: &LockedGuest, vmlinux: &Path) -> Setup {
 }
 
 /// A copy of a file whose build-id is another one.
-fn of_another_build(file: &Path, to: &Path) {
+pub fn of_another_build(file: &Path, to: &Path) {
     let mut data = fs::read(file).unwrap();
     let at = {
         let object = object::File::parse(&*data).unwrap();
@@ -36,7 +36,7 @@ fn of_another_build(file: &Path, to: &Path) {
     fs::write(to, data).unwrap();
 }
 
-fn build_id(file: &Path) -> String {
+pub fn build_id(file: &Path) -> String {
     let data = fs::read(file).unwrap();
     let object = object::File::parse(&*data).unwrap();
     object.build_id().unwrap().unwrap().iter().map(|byte| format!("{byte:02x}")).collect()

@@ -12,6 +12,7 @@ mod support {
 mod boot;
 mod facts;
 mod files;
+mod found;
 mod gdb;
 mod oracle;
 mod spine;

@@ -1,7 +1,13 @@
 //! Other tools as witnesses. A test whose tool cannot be had fails.
 
-use kgdb_tui::symbols::answer::{CfaRule, CfiRow, RegRule};
-use std::path::Path;
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
+use kgdb_tui::{
+    base::addr::FileAddr,
+    image::file::{Image, Kind},
+    symbols::answer::{CfaRule, CfiRow, RegRule},
+};
+use std::{io::Write as _, path::Path, process::Stdio};
 
 use crate::support::tools::tool;
 
@@ -38,23 +44,79 @@ pub fn gdb_lines(path: &Path, addrs: &[u64]) -> Vec<u32> {
     lines.iter().map(|line| line.parse().unwrap()).collect()
 }
 
-/// addr2line's answer: for each address its frames, (function, file:line).
+/// A function at an address, as a witness tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    pub function: String,
+    pub file: String,
+    /// 0 for none.
+    pub line: u32,
+}
+
+/// addr2line's frames at each address of an image, from the inside out. In a
+/// module its addresses count from the start of a section.
+pub fn addr2line_of(path: &Path, image: &Image, addrs: &[FileAddr]) -> Vec<Vec<Frame>> {
+    if image.kind() != Kind::Relocatable {
+        return frames(path, None, &addrs.iter().map(|addr| addr.0).collect::<Vec<_>>());
+    }
+    let mut out = vec![Vec::new(); addrs.len()];
+    for section in image.sections().iter().filter(|section| section.exec) {
+        let inside: Vec<usize> =
+            (0..addrs.len()).filter(|&at| section.contains(addrs[at])).collect();
+        let offsets: Vec<u64> = inside.iter().map(|&at| addrs[at].0 - section.addr.0).collect();
+        for (at, frames) in
+            inside.into_iter().zip(self::frames(path, Some(&section.name), &offsets))
+        {
+            out[at] = frames;
+        }
+    }
+    out
+}
+
+/// The same as text, (function, file:line), at addresses of a linked file.
 pub fn addr2line(path: &Path, addrs: &[u64]) -> Vec<Vec<(String, String)>> {
-    let list: Vec<String> = addrs.iter().map(|addr| format!("{addr:#x}")).collect();
-    let mut args = vec!["-a", "-i", "-f", "-e", path.to_str().unwrap()];
-    args.extend(list.iter().map(String::as_str));
-    let out = run("addr2line", &args);
-    let mut answers: Vec<Vec<(String, String)>> = Vec::new();
+    let place = |frame: &Frame| match frame.line {
+        0 => format!("{}:?", frame.file),
+        line => format!("{}:{line}", frame.file),
+    };
+    let text = |frame: Frame| (frame.function.clone(), place(&frame));
+    let frames = frames(path, None, addrs);
+    frames.into_iter().map(|frames| frames.into_iter().map(text).collect()).collect()
+}
+
+fn frames(path: &Path, section: Option<&str>, addrs: &[u64]) -> Vec<Vec<Frame>> {
+    if addrs.is_empty() {
+        return Vec::new();
+    }
+    let mut command = tool("addr2line");
+    command.args(["-a", "-i", "-f", "-e"]).arg(path).env("LC_ALL", "C");
+    if let Some(section) = section {
+        command.args(["-j", section]);
+    }
+    // Thousands of addresses would be too long for a command line.
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let list: String = addrs.iter().map(|addr| format!("{addr:#x}\n")).collect();
+    let writer = std::thread::spawn(move || input.write_all(list.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success());
+    let out = String::from_utf8_lossy(&output.stdout);
+    let mut answers: Vec<Vec<Frame>> = Vec::new();
     let mut lines = out.lines();
-    while let Some(line) = lines.next() {
-        if line.starts_with("0x") {
+    while let Some(function) = lines.next() {
+        if function.starts_with("0x") {
             answers.push(Vec::new());
             continue;
         }
         let place = lines.next().unwrap_or_default();
         let place = place.split(" (discriminator").next().unwrap_or_default();
-        let frame = (line.to_owned(), place.replace("/./", "/"));
-        answers.last_mut().unwrap().push(frame);
+        let (file, line) = place.rsplit_once(':').unwrap_or((place, ""));
+        answers.last_mut().unwrap().push(Frame {
+            function: function.to_owned(),
+            file: file.replace("/./", "/"),
+            line: line.parse().unwrap_or(0),
+        });
     }
     assert_eq!(answers.len(), addrs.len());
     answers
@@ -112,4 +174,25 @@ pub fn as_readelf(at: u64, row: &CfiRow) -> UnwindRow {
     };
     let rules = row.rules.iter().map(|(dwarf, r)| (name(*dwarf), rule(r)));
     (at, cfa, rules.filter(|(_, rule)| rule != "u").collect())
+}
+
+/// What gdb prints for each of many commands on a file; an error is its text
+/// after `error: `.
+pub fn gdb_outputs(path: &Path, commands: &[String]) -> Vec<String> {
+    const MARK: &str = "<<<mark>>>";
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("ask.py");
+    let script = format!(
+        "import gdb\ngdb.execute('set width 0')\n\
+         gdb.execute('set max-value-size unlimited')\nfor c in {commands:?}:\n  print({MARK:?})\n  \
+         try: print(gdb.execute(c, to_string=True), end='')\n  \
+         except gdb.error as e: print('error:', e)\nprint({MARK:?})\n"
+    );
+    std::fs::write(&file, script).unwrap();
+    let args = ["-nx", "-batch", "-x", file.to_str().unwrap(), path.to_str().unwrap()];
+    let out = run("gdb", &args);
+    let parts: Vec<&str> = out.split(MARK).skip(1).collect();
+    assert_eq!(parts.len(), commands.len() + 1, "{out}");
+    let text = |part: &&str| part.trim_matches('\n').to_owned();
+    parts[..commands.len()].iter().map(text).collect()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Read},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
         Arc, Mutex,
@@ -25,12 +25,15 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How the program is to be started.
 pub struct Setup {
     args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    dir: Option<PathBuf>,
 }
 
 impl Setup {
     /// With nothing but `--batch --json`.
     pub fn bare() -> Setup {
-        Setup { args: vec!["--batch".into(), "--json".into()] }
+        let args = vec!["--batch".into(), "--json".into()];
+        Setup { args, env: Vec::new(), dir: None }
     }
 
     /// With the test guest's files, connected to `address`.
@@ -56,6 +59,18 @@ impl Setup {
         self
     }
 
+    /// In a directory of its own.
+    pub fn in_dir(mut self, dir: &Path) -> Setup {
+        self.dir = Some(dir.to_owned());
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Setup {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
     /// One more command.
     pub fn ex(self, command: &str) -> Setup {
         self.arg("-ex").arg(command)
@@ -70,6 +85,8 @@ impl Setup {
     pub fn start(&self) -> Batch {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kgdb-tui"))
             .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.dir.as_deref().unwrap_or(Path::new(".")))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

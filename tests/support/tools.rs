@@ -18,7 +18,15 @@ use std::{
 };
 
 /// What tests need besides the guest's own packages.
-const WITNESSES: &[Probe] = &[("gdb", "gdb"), ("binutils", "readelf")];
+const WITNESSES: &[Probe] = &[
+    ("gdb", "gdb"),
+    ("binutils", "readelf"),
+    ("xz-utils", "xz"),
+    ("zstd", "zstd"),
+    ("elfutils", "eu-strip"),
+    ("dwz", "dwz"),
+    ("dwarves", "pahole"),
+];
 
 /// A program to run; installed first if it is not there.
 ///

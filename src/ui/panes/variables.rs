@@ -133,6 +133,7 @@ fn nothing_yet(view: &View, stop: &StopView) -> &'static str {
     match (&view.symbols, stop.frames.is_empty()) {
         (SymbolsView::None | SymbolsView::Failed(_), _) => "no symbols; give --vmlinux FILE",
         (SymbolsView::NoDebugInfo, _) => "the vmlinux has no debug information",
+        (SymbolsView::Looking(_), _) => "when the vmlinux is found",
         (SymbolsView::Loading(_), _) => "when the symbols are loaded",
         (SymbolsView::Ready, _) => "reading …",
     }

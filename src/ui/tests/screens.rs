@@ -74,6 +74,18 @@ fn waiting_says_what_to_do() {
 }
 
 #[test]
+fn a_search_for_the_vmlinux_is_told_while_addresses_are_shown() {
+    let mut bench = Bench::new(100, 24);
+    let mut view = fixture::view(State::Stopped, Some(fixture::stop(1, 35)));
+    view.symbols = SymbolsView::Looking("looking for the vmlinux of 6.1.158 …".into());
+    view.target.matches = Match::Unknown;
+    bench.view(view);
+    let text = bench.text();
+    assert!(text.contains("looking for the vmlinux of 6.1.158 …"), "{text}");
+    assert!(text.contains("6.1.158 no vmlinux"), "{text}");
+}
+
+#[test]
 fn a_lost_link_lies_over_the_last_stop() {
     let mut bench = stopped(100, 24);
     let why = "the relay closed the connection".to_string();
