@@ -9,11 +9,11 @@ use crate::{
         btf::Btf,
         cache::Cache,
         cfi::Frames,
+        corpus::Kept,
         dwarf::Unit,
         index::Names,
         load::{self, Loaded},
         names::Inlined,
-        search::Kept,
         units::{FunctionRange, Units, range_at},
     },
 };

@@ -5,7 +5,8 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::{CodeFrame, FunctionMatch, LineMiss, SourceFile},
-        location::{Expression, Line, Location, Malformed, Operator},
+        expression::{Expression, Operator},
+        location::{Line, Location, Malformed},
         placed::Symbols,
     },
 };

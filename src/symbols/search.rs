@@ -1,7 +1,7 @@
 //! Names found by a few of their letters: functions, variables, types,
 //! enumerators and source files of every image, best first.
 //!
-//! Each image gets a [`Corpus`] at the first question: its names once each,
+//! Each image gets a `Corpus` at the first question: its names once each,
 //! in one piece of memory, with a mask of their letters. Most names are ruled
 //! out by the mask alone; the rest are scored by `nucleo-matcher` on every
 //! core. A [`Searcher`] also keeps which names fitted the last query: one more
@@ -16,6 +16,7 @@
 
 use crate::symbols::{
     answer::ImageId,
+    corpus::{Corpus, Name, letters},
     dwarf::Unit,
     funcs::declared,
     image::DebugImage,
@@ -30,12 +31,7 @@ use rayon::{
     iter::{IntoParallelRefIterator as _, ParallelIterator as _},
     slice::ParallelSlice as _,
 };
-use rustc_hash::FxHashSet;
-use std::{
-    cell::RefCell,
-    cmp::Reverse,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::RefCell, cmp::Reverse, sync::Arc};
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +57,7 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    fn of(kind: Kind) -> NameKind {
+    pub(super) fn of(kind: Kind) -> NameKind {
         match kind {
             Kind::Function | Kind::Inline => NameKind::Function,
             Kind::Variable => NameKind::Variable,
@@ -116,120 +112,6 @@ pub struct Found {
     pub module: Option<String>,
     /// How well it fits; only comparable within one query.
     pub score: u32,
-}
-
-/// The names of an image.
-pub(super) struct Corpus {
-    text: Vec<u8>,
-    names: Vec<Name>,
-    /// Bytes of text it may have. Names that share their bytes could be more
-    /// than the file, and are hostile.
-    most: u64,
-    /// Whether the debug info was there when it was made.
-    whole: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Name {
-    letters: u64,
-    start: u32,
-    len: u16,
-    kind: NameKind,
-}
-
-/// How names begin that only a macro uses.
-const MADE_UP: [&str; 3] = ["__UNIQUE_ID_", "__func__", "__compiletime_assert_"];
-
-/// A corpus that is kept, once it is whole.
-#[derive(Default)]
-pub(super) struct Kept(OnceLock<Arc<Corpus>>);
-
-impl Corpus {
-    fn of(image: &DebugImage) -> Arc<Corpus> {
-        if let Some(corpus) = image.names.0.get() {
-            return corpus.clone();
-        }
-        let corpus = Arc::new(Corpus::make(image));
-        if corpus.whole {
-            return image.names.0.get_or_init(|| corpus).clone();
-        }
-        corpus
-    }
-
-    fn make(image: &DebugImage) -> Corpus {
-        let whole = image.dwarf_ready() || !image.image().has_dwarf();
-        let most = image.image().file_size();
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole };
-        // Names that macros make to have one; nobody looks for them.
-        let made_up = |name: &[u8]| MADE_UP.iter().any(|start| name.starts_with(start.as_bytes()));
-        let mut functions: FxHashSet<&[u8]> = FxHashSet::default();
-        if let Some(loaded) = image.loaded() {
-            let mut last: (&[u8], Option<NameKind>) = (b"", None);
-            for (text, entry) in loaded.index.iter(image.image()) {
-                let kind = NameKind::of(entry.kind);
-                if last != (text, Some(kind)) && !made_up(text) {
-                    corpus.add(text, kind);
-                    last = (text, Some(kind));
-                    if kind == NameKind::Function {
-                        functions.insert(text);
-                    }
-                }
-            }
-            for file in loaded.files.names() {
-                corpus.add(file.as_bytes(), NameKind::File);
-            }
-        }
-        let described = !functions.is_empty();
-        for symbol in image.image().symbols().iter() {
-            let name = symbol.name.as_bytes();
-            let kind = match symbol.function {
-                true => NameKind::Function,
-                // Where there is DWARF it has the variables.
-                false if !described && symbol.size != 0 => NameKind::Variable,
-                false => continue,
-            };
-            if !symbol.name.ends_with(".cold") && !made_up(name) && functions.insert(name) {
-                corpus.add(name, kind);
-            }
-        }
-        corpus.text.shrink_to_fit();
-        corpus.names.shrink_to_fit();
-        corpus
-    }
-
-    fn add(&mut self, text: &[u8], kind: NameKind) {
-        let (Ok(start), Ok(len)) = (u32::try_from(self.text.len()), u16::try_from(text.len()))
-        else {
-            return;
-        };
-        let fits = u64::from(start) + u64::from(len) <= self.most;
-        if len > 0 && fits && std::str::from_utf8(text).is_ok() {
-            self.text.extend_from_slice(text);
-            self.names.push(Name { letters: letters(text), start, len, kind });
-        }
-    }
-
-    fn text(&self, name: &Name) -> &str {
-        let start = name.start as usize;
-        let bytes = self.text.get(start..start + usize::from(name.len)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-/// One bit for each letter that a name has, in either case.
-fn letters(text: &[u8]) -> u64 {
-    text.iter().fold(0, |mask, byte| {
-        mask | 1
-            << match byte.to_ascii_lowercase() {
-                letter @ b'a'..=b'z' => letter - b'a',
-                digit @ b'0'..=b'9' => 26 + digit - b'0',
-                b'_' => 36,
-                b'/' => 37,
-                b'.' => 38,
-                b'-' => 39,
-                _ => 40,
-            }
-    })
 }
 
 /// What is looked for.
@@ -554,8 +436,7 @@ mod tests {
     }
 
     fn corpus(names: &[(&str, NameKind)]) -> Corpus {
-        let most = 1000;
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole: true };
+        let mut corpus = Corpus::new(1000, true);
         names.iter().for_each(|(name, kind)| corpus.add(name.as_bytes(), *kind));
         corpus
     }
