@@ -225,6 +225,9 @@ impl Session {
 
     fn search(&self, text: &str) -> Answer {
         let found = self.code.search(&self.usable_symbols(), text, MOST_MATCHES);
+        // Names that have the letters far apart are there by chance.
+        let good = found.first().map_or(0, |best| best.score / 2);
+        let found = found.into_iter().filter(|found| found.score >= good);
         let answer = |found: Found| MatchAnswer {
             name: found.name,
             kind: found.kind.word(),
@@ -233,7 +236,7 @@ impl Session {
             module: found.module,
             score: found.score,
         };
-        Answer::Matches { matches: found.into_iter().map(answer).collect() }
+        Answer::Matches { matches: found.map(answer).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {

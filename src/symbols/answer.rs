@@ -193,13 +193,23 @@ pub enum LineMiss {
         line: u32,
     },
     /// Several files end in that name.
-    #[error("{file} is one of {}; say more of the path", .files.join(", "))]
+    #[error("{file} is one of {}; say more of the path", some_of(.files))]
     Ambiguous {
         /// The name asked for.
         file: String,
         /// The files.
         files: Vec<String>,
     },
+}
+
+/// The first of a list, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn similar_text(similar: &[String]) -> String {

@@ -9,12 +9,12 @@ use crate::{
         btf::Btf,
         cache::Cache,
         cfi::Frames,
+        corpus::Kept,
         dwarf::Unit,
         index::Names,
         load::{self, Loaded},
         names::Inlined,
         rows::Row,
-        search::Kept,
         units::{FunctionRange, Units, range_at},
     },
 };

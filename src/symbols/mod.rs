@@ -69,9 +69,13 @@ mod sites;
 
 pub mod location;
 
+pub mod expression;
+
 pub mod places;
 
 pub mod search;
+
+mod corpus;
 
 mod code;
 
