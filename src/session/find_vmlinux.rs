@@ -54,7 +54,7 @@ pub enum Finder {
     Found(Vec<Candidate>),
     /// One was found, and is in use.
     Used,
-    /// There is none; where it was looked, and what was there.
+    /// There is none.
     Over,
 }
 
