@@ -13,14 +13,14 @@ use kgdb_tui::{
     base::addr::Addr,
     image::file::Image,
     symbols::{
-        image::DebugImage,
+        image::{ADDRESSES_AT, DebugImage},
         placed::{Placement, Symbols, VMLINUX},
     },
 };
 use oracle::{addr2line, gdb_lines, run};
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
+    sync::atomic::{AtomicBool, Ordering},
 };
 use support::tools::tool;
 
@@ -342,4 +342,34 @@ fn macros_are_those_of_the_compiler() {
             assert_eq!(told("__x86_64__", None), is("__x86_64__ 1", "", 0), "{flags:?}");
         }
     }
+}
+
+#[test]
+fn addresses_have_answers_before_names() {
+    let dir = sources();
+    let path = build(dir.path(), &["-gdwarf-5", "-O2"]);
+    let whole = load(&path);
+    let image = DebugImage::open(&path).unwrap();
+    let mut early = Symbols::new();
+    early.place(VMLINUX, image.clone(), Placement::Slide(0));
+    // Loading is stopped as soon as addresses are said to have answers.
+    let cancel = AtomicBool::new(false);
+    let stop = |part| cancel.store(part >= ADDRESSES_AT, Ordering::Relaxed);
+    assert!(image.load_dwarf(&stop, &cancel).unwrap_err().to_string().contains("cancelled"));
+    assert!(!image.dwarf_ready());
+    let text = image.image().section(".text").unwrap();
+    let mut named = 0;
+    for at in (text.addr.0..text.addr.0 + text.size).map(Addr) {
+        assert_eq!(early.frames_at(at), whole.frames_at(at), "{at}");
+        assert_eq!(early.row_at(at), whole.row_at(at), "{at}");
+        assert_eq!(early.place_at(at), whole.place_at(at), "{at}");
+        let Some(place) = whole.place_at(at) else { continue };
+        assert_eq!(place.function, whole.frames_at(at).pop().unwrap().function, "{at}");
+        let row = whole.row_at(at);
+        assert_eq!(place.line, row.as_ref().map(|row| row.line), "{at}");
+        assert_eq!(place.file, row.map(|row| row.file), "{at}");
+        named += 1;
+    }
+    assert!(named > 200, "{named}");
+    assert_eq!(early.struct_layout("request"), None);
 }

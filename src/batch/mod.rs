@@ -293,7 +293,10 @@ async fn wait_until_ready(
 
 /// Whether a command needs no more of the symbols than what is at an address.
 fn is_of_address(command: &str) -> bool {
-    let is_number = |text: &str| parse_number(text.trim().trim_start_matches('*')).is_some();
+    let is_number = |text: &str| {
+        let number = text.trim().strip_prefix('*').or(Some(text).filter(|t| t.starts_with("0x")));
+        number.is_some_and(|number| parse_number(number.trim()).is_some())
+    };
     match parse(command) {
         Ok(Parsed::Request(Request::Line(place) | Request::Symbol(place))) => is_number(&place),
         Ok(Parsed::Request(_)) => false,
@@ -309,5 +312,22 @@ fn print_message(update: &Update) {
             tracing::info!(target: "console", "{}", String::from_utf8_lossy(text).trim_end());
         }
         Update::View(_) | Update::Ended(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_do_not_wait_for_names() {
+        for quick in ["info line *0xffffffff81000000", "info symbol 0x10", "", "help", "quit"] {
+            assert!(is_of_address(quick), "{quick}");
+        }
+        for slow in
+            ["info line *vfs_read", "info line vfs_read", "info line 12", "bt", "list *0x10"]
+        {
+            assert!(!is_of_address(slow), "{slow}");
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! debug info was split off, the trees with modules. Paths only; what is in the
 //! files is proven by who opens them.
 //!
-//! Where distributions install, as seen in their packages: Debian and Ubuntu
+//! Where distributions install, as seen in Debian's packages and told by the
+//! documentation of the others: Debian and Ubuntu
 //! `/usr/lib/debug/boot/vmlinux-RELEASE` and
 //! `/usr/lib/debug/lib/modules/RELEASE/`, Fedora
 //! `/usr/lib/debug/lib/modules/RELEASE/vmlinux`, SUSE the same trees with names
