@@ -109,7 +109,7 @@ fn lookups(symbols: &Symbols) {
     for kind in ["function and line of an address, cold", "  the same again"] {
         let start = Instant::now();
         for &addr in &addrs {
-            black_box((symbols.symbol_at(addr), symbols.row_at(addr)));
+            black_box(symbols.function_and_line(addr));
         }
         per_second(kind, addrs.len(), start.elapsed());
     }

@@ -390,8 +390,10 @@ fn a_search_finds_the_best_first_and_narrows_while_typing() {
     assert!(symbols.search("", 10).is_empty() && symbols.search("qqqqqqqqq", 10).is_empty());
 
     let mut searcher = Searcher::default();
-    for text in ["h", "hl", "hli", "hlis", "hlist", "hlist_", "hlist_a", "hlist_b", "rea !x", "rea"]
-    {
+    for text in [
+        "h", "hl", "hli", "hlis", "hlist", "hlist_", "hlist_a", "hlist_b", "rea !x", "rea", "s",
+        "s:", "s:r", "s:rw",
+    ] {
         assert_eq!(searcher.search(symbols, text, 30), symbols.search(text, 30), "{text}");
     }
     // The budget is 10 ms in a release build on a quiet machine.

@@ -78,7 +78,7 @@ fn gdb(path: &Path, commands: &[String]) -> Vec<String> {
 }
 
 /// Asks everything that follows references, and compares. `plain` has the same
-/// code, and debug info that addr2line can follow.
+/// code, and debug info that addr2line and gdb can follow.
 fn agrees(path: &Path, plain: &Path, what: &str) {
     let symbols = load(path);
     let image = Image::open(path).unwrap();
@@ -121,7 +121,7 @@ fn agrees(path: &Path, plain: &Path, what: &str) {
         commands.push(format!("whatis ((struct request *)0)->{member}"));
     }
     commands.push("print sizeof(struct request)".to_owned());
-    let answers = gdb(path, &commands);
+    let answers = gdb(plain, &commands);
     assert_eq!(answers.len(), commands.len(), "{answers:?} {what}");
     let value = |text: &str| text.rsplit("= ").next().unwrap().parse::<u64>().unwrap();
     let layout = symbols.struct_layout("request").unwrap();
@@ -212,5 +212,134 @@ fn every_version_is_read() {
         let plain = plain(dir.path(), version);
         let path = build(dir.path(), &[version, "-gdwarf64", "-O2"]);
         agrees(&path, &plain, &format!("{version} -gdwarf64"));
+    }
+}
+
+#[test]
+fn entries_may_be_in_files_of_their_own() {
+    let dir = sources();
+    for version in ["-gdwarf-5", "-gdwarf-4"] {
+        let plain = plain(dir.path(), version);
+        for types in ["-fno-debug-types-section", "-fdebug-types-section"] {
+            let path = build(dir.path(), &[version, "-gsplit-dwarf", types, "-O2"]);
+            assert!(dir.path().join("main.dwo").exists());
+            agrees(&path, &plain, &format!("split {version} {types}"));
+            assert_eq!(opened(&path).missing(), None);
+        }
+    }
+}
+
+#[test]
+fn missing_parts_are_told_and_lines_stay() {
+    let dir = sources();
+    for version in ["-gdwarf-5", "-gdwarf-4"] {
+        let path = build(dir.path(), &[version, "-gsplit-dwarf", "-O2"]);
+        std::fs::remove_file(dir.path().join("main.dwo")).unwrap();
+        let told = opened(&path).missing().unwrap();
+        assert!(told.starts_with("1 of 2 units of "), "{told}");
+        let gone = dir.path().join("main.dwo");
+        assert!(told.contains(&format!("e.g. {};", gone.display())), "{told}");
+        let symbols = load(&path);
+        assert_eq!(symbols.struct_layout("request"), None, "{version}");
+        assert_eq!(symbols.find_lines("main.c", 67).unwrap().line, 67, "{version}");
+        let at = symbols.symbol_addr("send_request").unwrap();
+        let row = symbols.row_at(at).unwrap();
+        assert!(row.file.name.ends_with("/main.c"), "{row:?}");
+        assert_eq!(symbols.frames_at(at)[0].function, "send_request");
+        assert_eq!(symbols.find_functions("other_twins").len(), 1, "{version}");
+        // Beside the file is a place as good as where the compiler ran.
+        let moved = tempfile::tempdir().unwrap();
+        let there = moved.path().join("vmlinux");
+        std::fs::copy(&path, &there).unwrap();
+        std::fs::rename(dir.path().join("other.dwo"), moved.path().join("other.dwo")).unwrap();
+        let symbols = load(&there);
+        let found = symbols.find_functions("other_twins");
+        assert!(found[0].line.is_some(), "{found:?} {version}");
+    }
+}
+
+#[test]
+fn parts_may_be_in_a_package() {
+    let dir = sources();
+    let plain = plain(dir.path(), "-gdwarf-4");
+    for types in ["-fno-debug-types-section", "-fdebug-types-section"] {
+        let path = build(dir.path(), &["-gdwarf-4", "-gsplit-dwarf", types, "-O2"]);
+        let mut dwp = tool("dwp");
+        dwp.current_dir(dir.path()).args(["-e", "vmlinux", "-o", "vmlinux.dwp"]);
+        assert!(dwp.status().unwrap().success());
+        for part in ["main.dwo", "other.dwo"] {
+            std::fs::remove_file(dir.path().join(part)).unwrap();
+        }
+        let symbols = load(&path);
+        let want = load(&plain);
+        assert_eq!(opened(&path).missing(), None);
+        for at in (TEXT..TEXT + 0x100).map(Addr) {
+            assert_eq!(symbols.frames_at(at), want.frames_at(at), "{at} {types}");
+        }
+        let layout = symbols.struct_layout("request").unwrap();
+        assert_eq!(layout.size, want.struct_layout("request").unwrap().size, "{types}");
+        assert_eq!(layout.member("handle").unwrap().type_name, "handler_t", "{types}");
+        std::fs::remove_file(dir.path().join("vmlinux.dwp")).unwrap();
+    }
+}
+
+#[test]
+fn files_may_share_a_part() {
+    let dir = sources();
+    for version in ["-gdwarf-5", "-gdwarf-4"] {
+        let plain = plain(dir.path(), version);
+        let path = build(dir.path(), &[version, "-O2"]);
+        let (path, twin) = (path.to_str().unwrap(), dir.path().join("twin"));
+        std::fs::copy(path, &twin).unwrap();
+        let common = dir.path().join("common.debug");
+        run("dwz", &["-m", common.to_str().unwrap(), path, twin.to_str().unwrap()]);
+        assert!(has(Path::new(path), "links", "Separate debug"), "{version}");
+        agrees(Path::new(path), &plain, &format!("dwz -m {version}"));
+        std::fs::remove_file(&common).unwrap();
+        let told = opened(Path::new(path)).missing().unwrap();
+        assert!(told.contains("common.debug (made by dwz), which is not there"), "{told}");
+    }
+}
+
+fn opened(path: &Path) -> std::sync::Arc<DebugImage> {
+    let image = DebugImage::open(path).unwrap();
+    image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    image
+}
+
+#[test]
+fn macros_are_those_of_the_compiler() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    write("list.h", "#define DEPTH 3\n#define LAST(list, n) ((list)->prev[n])\n");
+    write(
+        "main.c",
+        "#define DEPTHS 1\n#include \"list.h\"\n#define GONE 7\n#undef GONE\n#define TWICE 1\n\
+         #undef TWICE\n#define TWICE 2\nint entry(int n) { return n + DEPTH; }\n",
+    );
+    write("other.c", "#define DEPTH 4\nint other(int n) { return n * DEPTH; }\n");
+    for version in ["-gdwarf-2", "-gdwarf-4", "-gdwarf-5"] {
+        for how in ["-gstrict-dwarf", "-gno-strict-dwarf"] {
+            let flags = [version, "-g3", "-O2", how];
+            let path = build(dir.path(), &flags);
+            let symbols = load(&path);
+            assert!(symbols.has_macros(), "{flags:?}");
+            let told = |name: &str, near: Option<&str>| {
+                let near = near.map(|name| symbols.symbol_addr(name).unwrap());
+                let found = symbols.macro_named(name, near)?;
+                let file = found.file.map(|file| file.name).unwrap_or_default();
+                let file = file.rsplit('/').next().unwrap_or_default().to_owned();
+                Some((found.text, file, found.line))
+            };
+            let is = |text: &str, file: &str, line| Some((text.to_owned(), file.to_owned(), line));
+            assert_eq!(told("DEPTH", None), is("DEPTH 3", "list.h", 1), "{flags:?}");
+            assert_eq!(told("DEPTH", Some("other")), is("DEPTH 4", "other.c", 1), "{flags:?}");
+            let last = "LAST(list,n) ((list)->prev[n])";
+            assert_eq!(told("LAST", Some("entry")), is(last, "list.h", 2), "{flags:?}");
+            assert_eq!(told("TWICE", None), is("TWICE 2", "main.c", 7), "{flags:?}");
+            assert_eq!(told("GONE", None), None, "{flags:?}");
+            assert_eq!(told("DEP", None), None, "{flags:?}");
+            assert_eq!(told("__x86_64__", None), is("__x86_64__ 1", "", 0), "{flags:?}");
+        }
     }
 }

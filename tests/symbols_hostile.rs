@@ -20,35 +20,65 @@ use support::{
     tools::tool,
 };
 
-/// A linked file and a relocatable one, in DWARF 5 and 4.
-fn originals() -> &'static [Vec<u8>] {
-    static FILES: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
+/// A file, and the `.dwo` it has its entries in.
+struct Original {
+    bytes: Vec<u8>,
+    dwo: Option<Vec<u8>>,
+}
+
+/// How the originals are compiled: relocatable and linked, in DWARF 5 and 4,
+/// with units of types, references between units, macros, and split.
+const HOW: [&[&str]; 7] = [
+    &["-gdwarf-5", "-c"],
+    &["-gdwarf-4", "-c"],
+    &["-gdwarf-5", "-nostdlib"],
+    &["-gdwarf-4", "-fdebug-types-section", "-g3", "-nostdlib"],
+    &["-gdwarf-5", "-fdebug-types-section", "-g3", "-nostdlib"],
+    &["-gdwarf-5", "-flto", "-nostdlib"],
+    SPLIT,
+];
+
+const SPLIT: &[&str] = &["-gdwarf-5", "-gsplit-dwarf", "-fdebug-types-section", "-c"];
+
+fn originals() -> &'static [Original] {
+    static FILES: OnceLock<Vec<Original>> = OnceLock::new();
     FILES.get_or_init(|| {
         let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/symbols");
-        let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("out");
-        let mut files = Vec::new();
-        for flags in [["-gdwarf-5", "-c"], ["-gdwarf-4", "-c"], ["-gdwarf-5", "-nostdlib"]] {
+        let compile = |flags: &&[&str]| {
+            let dir = tempfile::tempdir().unwrap();
             let status = tool("gcc")
-                .args(flags)
+                .current_dir(dir.path())
+                .args(*flags)
                 .args(["-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-mcmodel=kernel"])
                 .args(["-static", "-Wl,-e,entry", &format!("-Wl,-Ttext={TEXT:#x}")])
                 .args(["-Wl,--unresolved-symbols=ignore-all", "-Wl,--build-id=sha1"])
                 .arg(sources.join("main.c"))
-                .arg("-o")
-                .arg(&out)
+                .args(["-o", "hostile"])
                 .status();
-            assert!(status.unwrap().success());
-            files.push(std::fs::read(&out).unwrap());
-        }
-        files
+            assert!(status.unwrap().success(), "{flags:?}");
+            let read = |name| std::fs::read(dir.path().join(name));
+            let dwo = (*flags == SPLIT).then(|| read("hostile.dwo").unwrap());
+            Original { bytes: read("hostile").unwrap(), dwo }
+        };
+        HOW.iter().map(compile).collect()
     })
 }
 
-fn survives(bytes: &[u8]) {
+/// The files of an original, with one of them changed: its `.dwo`, if it has
+/// one, else itself.
+fn changed(original: &Original, change: impl FnOnce(&mut Vec<u8>)) -> Original {
+    let (mut bytes, mut dwo) = (original.bytes.clone(), original.dwo.clone());
+    change(dwo.as_mut().unwrap_or(&mut bytes));
+    Original { bytes, dwo }
+}
+
+fn survives(original: &Original) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("hostile");
-    std::fs::write(&path, bytes).unwrap();
+    std::fs::write(&path, &original.bytes).unwrap();
+    if let Some(dwo) = &original.dwo {
+        std::fs::write(dir.path().join("hostile.dwo"), dwo).unwrap();
+    }
     let start = Instant::now();
     ask_everything(&path);
     // The untouched file takes 10 ms; this only finds walks without a bound.
@@ -57,8 +87,8 @@ fn survives(bytes: &[u8]) {
 
 #[test]
 fn the_originals_answer() {
-    for bytes in originals() {
-        survives(bytes);
+    for original in originals() {
+        survives(original);
     }
 }
 
@@ -68,7 +98,8 @@ fn what_fuzzing_began_with_and_found_answers() {
     let mut count = 0;
     for target in ["image", "dwarf"] {
         for entry in std::fs::read_dir(corpus.join(target)).unwrap() {
-            survives(&std::fs::read(entry.unwrap().path()).unwrap());
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            survives(&Original { bytes, dwo: None });
             count += 1;
         }
     }
@@ -96,7 +127,7 @@ fn files_that_are_no_kernel_say_what_is_wanted() {
     let folder = DebugImage::open(dir.path()).unwrap_err().to_string();
     assert!(folder.contains("not a regular file"), "{folder}");
 
-    let whole = &originals()[2];
+    let whole = &originals()[2].bytes;
     assert!(open("cut", &whole[..whole.len() - 100]).contains("cut off"));
     let mut other = whole.clone();
     other[18] = 183;
@@ -120,36 +151,35 @@ proptest! {
 
     #[test]
     fn any_bytes_may_be_wrong(
-        which in 0usize..3,
+        which in 0..HOW.len(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..40),
     ) {
-        let mut bytes = originals()[which].clone();
-        for (at, value) in changes {
-            let at = at.index(bytes.len());
-            bytes[at] = value;
-        }
-        survives(&bytes);
+        survives(&changed(&originals()[which], |bytes| {
+            for (at, value) in changes {
+                let at = at.index(bytes.len());
+                bytes[at] = value;
+            }
+        }));
     }
 
     #[test]
     fn any_word_may_be_absurd(
-        which in 0usize..3,
+        which in 0..HOW.len(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), 0usize..6), 1..6),
     ) {
         const ABSURD: [u64; 6] =
             [0, u64::MAX, 0x7fff_ffff, 0xffff_fff0, 0x8000_0000_0000_0000, 0xffff_ffff_8100_0000];
-        let mut bytes = originals()[which].clone();
-        for (at, value) in changes {
-            let at = at.index(bytes.len() - 8);
-            bytes[at..at + 8].copy_from_slice(&ABSURD[value].to_le_bytes());
-        }
-        survives(&bytes);
+        survives(&changed(&originals()[which], |bytes| {
+            for (at, value) in changes {
+                let at = at.index(bytes.len() - 8);
+                bytes[at..at + 8].copy_from_slice(&ABSURD[value].to_le_bytes());
+            }
+        }));
     }
 
     #[test]
-    fn any_end_may_be_missing(which in 0usize..3, cut in any::<prop::sample::Index>()) {
-        let bytes = &originals()[which];
-        survives(&bytes[..cut.index(bytes.len())]);
+    fn any_end_may_be_missing(which in 0..HOW.len(), cut in any::<prop::sample::Index>()) {
+        survives(&changed(&originals()[which], |bytes| bytes.truncate(cut.index(bytes.len()))));
     }
 }
 

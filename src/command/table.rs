@@ -384,6 +384,15 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::Symbol(parse::required(args, "an address")?)),
     },
     CommandDef {
+        name: "info macro",
+        aliases: &[],
+        usage: "info macro NAME",
+        help: "The definition of a macro (of a kernel compiled with -g3).",
+        cost: NOTHING,
+        completes: None,
+        make: |args| ask(Request::Macro(parse::required(args, "a name")?)),
+    },
+    CommandDef {
         name: "info functions",
         aliases: &[],
         usage: "info functions [-n COUNT] [REGEX]",

@@ -162,7 +162,7 @@ fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<Strin
         let found = symbols.find_functions(prefix);
         let files: BTreeSet<&str> = (found.iter().filter(|found| !found.inlined))
             .filter_map(|found| found.file.as_ref())
-            .map(|file| file.name.as_str())
+            .map(SourceFile::short)
             .collect();
         if files.len() > 1 {
             let room = limit.saturating_sub(names.len());

@@ -233,7 +233,8 @@ impl Session {
 
     fn wanted(&self) -> Wanted {
         Wanted {
-            release: self.target.release.clone(),
+            // It comes from the guest, and becomes a part of paths.
+            release: self.target.release.clone().filter(|release| !release.contains('/')),
             build_id: self.target.build_id.as_deref().and_then(unhex),
             debug_dirs: self.options.debug_dirs.clone(),
             working_dir: env::current_dir().unwrap_or_else(|_| ".".into()),

@@ -56,6 +56,7 @@ impl Session {
             Request::List(what) => self.list(&what),
             Request::Line(location) => self.line(&location),
             Request::Symbol(address) => self.symbol(&address),
+            Request::Macro(name) => self.macro_definition(&name),
             Request::Disassemble(what) => self.disassemble(&what).await,
             Request::Search(text) => Ok(self.search(&text)),
             Request::Set(name, value) => self.set(&name, &value).await,
@@ -134,6 +135,25 @@ impl Session {
         self.selected_frame().map(|frame| frame.pc).ok_or(Failure::Running)
     }
 
+    /// The definition of a macro, in gdb's words.
+    fn macro_definition(&self, name: &str) -> Result<Answer, Failure> {
+        let symbols = self.usable_symbols();
+        let Some(found) = symbols.macro_named(name, self.selected_pc().ok()) else {
+            let why = match symbols.has_macros() {
+                true => format!("no file that the symbols know defines a macro {name}"),
+                false => {
+                    "the debug info has no macros; they need a kernel compiled with -g3".into()
+                }
+            };
+            return Err(Failure::Other(why));
+        };
+        let place = match found.file {
+            Some(file) => format!("Defined at {}:{}", file.name, found.line),
+            None => "Defined by the compiler or on its command line".into(),
+        };
+        Ok(Answer::Text { text: format!("{place}\n#define {}", found.text) })
+    }
+
     async fn examine(
         &mut self,
         count: u32,
@@ -205,6 +225,9 @@ impl Session {
 
     fn search(&self, text: &str) -> Answer {
         let found = self.code.search(&self.usable_symbols(), text, MOST_MATCHES);
+        // Names that have the letters far apart are there by chance.
+        let good = found.first().map_or(0, |best| best.score / 2);
+        let found = found.into_iter().filter(|found| found.score >= good);
         let answer = |found: Found| MatchAnswer {
             name: found.name,
             kind: found.kind.word(),
@@ -213,7 +236,7 @@ impl Session {
             module: found.module,
             score: found.score,
         };
-        Answer::Matches { matches: found.into_iter().map(answer).collect() }
+        Answer::Matches { matches: found.map(answer).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {

@@ -249,6 +249,13 @@ impl Session {
     /// News from a loading thread.
     pub(super) async fn on_loaded(&mut self, loaded: Loaded) {
         let is_vmlinux = |path: &Path| self.target.vmlinux.as_deref() == Some(path);
+        if let Loaded::Done(path) = &loaded {
+            let symbols = self.code.symbols();
+            let image = symbols.images().find(|placed| placed.image.image().path() == *path);
+            if let Some(missing) = image.and_then(|placed| placed.image.missing()) {
+                self.say(Level::Warning, missing);
+            }
+        }
         match loaded {
             Loaded::Progress(path, part) if is_vmlinux(&path) => {
                 self.symbols_view = SymbolsView::Loading(part);

@@ -144,6 +144,8 @@ pub enum Request {
     Line(String),
     /// The symbol at an address (`info symbol`).
     Symbol(String),
+    /// The definition of a macro (`info macro`).
+    Macro(String),
     /// Instructions.
     Disassemble(Disassembly),
     /// Names that have some letters.

@@ -10,7 +10,8 @@ use super::{
 use crate::arch::Registers;
 use crate::base::addr::Addr;
 use crate::symbols::{
-    location::{Expression, Line, Location},
+    expression::Expression,
+    location::{Line, Location},
     placed::Symbols,
     places::{Here, line_of},
 };

@@ -64,6 +64,19 @@ pub struct CodeFrame {
     pub depth: usize,
 }
 
+/// What is at an address in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FunctionLine {
+    /// The function out of line.
+    pub function: String,
+    /// The file of the line, where there is one.
+    pub file: Option<SourceFile>,
+    /// The line; it may be of a function that is inlined there.
+    pub line: Option<u32>,
+    /// The module; `None` for vmlinux.
+    pub module: Option<String>,
+}
+
 /// A row of the line table: the code of `start..end` is of this line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineRow {
@@ -117,6 +130,19 @@ pub struct InlineInstance {
     pub call_column: Option<u32>,
 }
 
+/// The definition of a macro.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MacroDef {
+    /// As after `#define`: the name, its parameters right behind it, a space,
+    /// the text.
+    pub text: String,
+    /// Where it is defined; `None` for one of the compiler's own or of its
+    /// command line.
+    pub file: Option<SourceFile>,
+    /// The line of that.
+    pub line: u32,
+}
+
 /// A place where a function starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FunctionMatch {
@@ -167,13 +193,23 @@ pub enum LineMiss {
         line: u32,
     },
     /// Several files end in that name.
-    #[error("{file} is one of {}; say more of the path", .files.join(", "))]
+    #[error("{file} is one of {}; say more of the path", some_of(.files))]
     Ambiguous {
         /// The name asked for.
         file: String,
         /// The files.
         files: Vec<String>,
     },
+}
+
+/// The first of a list, and how many more there are.
+fn some_of(names: &[String]) -> String {
+    const SHOWN: usize = 8;
+    let shown = names.iter().take(SHOWN).cloned().collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn similar_text(similar: &[String]) -> String {

@@ -7,23 +7,36 @@ use std::{
 };
 
 /// Answers by question.
-pub(super) struct Cache<K, V>(Mutex<FxHashMap<K, V>>);
+pub(super) struct Cache<K, V> {
+    known: Mutex<FxHashMap<K, V>>,
+    most: usize,
+}
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     /// Nothing kept yet.
     pub fn new() -> Cache<K, V> {
-        Cache(Mutex::default())
+        Cache::of(usize::MAX)
+    }
+
+    /// Nothing kept yet, and never more than `most` answers: all are let go
+    /// of then.
+    pub fn of(most: usize) -> Cache<K, V> {
+        Cache { known: Mutex::default(), most }
     }
 
     /// The answer that is kept, or the one that `make` finds. The lock is not
     /// held meanwhile: two that ask at once may both find it.
     pub fn get(&self, key: K, make: impl FnOnce() -> V) -> V {
-        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&key) {
             return known.clone();
         }
         let made = make();
-        lock().insert(key, made.clone());
+        let mut known = lock();
+        if known.len() >= self.most {
+            known.clear();
+        }
+        known.insert(key, made.clone());
         made
     }
 }

@@ -7,12 +7,12 @@ use crate::{
     image::file::Image,
     symbols::{
         image::DebugImage,
-        units::{Head, Units},
+        units::{Elsewhere, Head, Units},
     },
 };
 use gimli::{
     AttributeValue, DebuggingInformationEntry, DwAt, DwTag, EndianSlice, IncompleteLineProgram,
-    LittleEndian, UnitOffset,
+    LittleEndian, Section as _, UnitOffset, UnitType,
 };
 use rustc_hash::FxHashMap;
 use std::{
@@ -43,21 +43,43 @@ const MAX_OPEN: usize = 256;
 pub(super) struct Sections(Vec<Option<usize>>);
 
 impl Sections {
-    /// Looks for them.
-    pub fn of(image: &Image) -> Sections {
+    /// Looks for them; for those of a `.dwo` with `split`.
+    pub fn of(image: &Image, split: bool) -> Sections {
         let mut places = Vec::new();
-        let note = |id: gimli::SectionId| {
-            let place = image.sections().iter().position(|section| section.name == id.name());
+        let mut note = |id: gimli::SectionId| {
+            let name = if split { id.dwo_name() } else { Some(id.name()) };
+            let place = image.sections().iter().position(|s| Some(s.name.as_str()) == name);
             if places.len() <= id as usize {
                 places.resize(id as usize + 1, None);
             }
             places[id as usize] = place;
             Ok::<_, std::convert::Infallible>(())
         };
-        match gimli::DwarfSections::load(note) {
-            Ok(_) => Sections(places),
+        match gimli::DwarfSections::load(&mut note) {
+            Ok(_) => {}
             Err(never) => match never {},
         }
+        for id in [gimli::SectionId::DebugCuIndex, gimli::SectionId::DebugTuIndex] {
+            let Ok(()) = note(id);
+        }
+        Sections(places)
+    }
+
+    /// The bytes of a section; none when the file has it not.
+    pub fn data<'a>(&self, image: &'a Image, id: gimli::SectionId) -> Slice<'a> {
+        let data = self.place(id).and_then(|place| image.section_data_at(place));
+        EndianSlice::new(data.unwrap_or_default(), LittleEndian)
+    }
+
+    /// The same with the units in one section only.
+    pub fn with_units_at(&self, id: gimli::SectionId, place: usize) -> Sections {
+        let mut places = self.0.clone();
+        for units in [gimli::SectionId::DebugInfo, gimli::SectionId::DebugTypes] {
+            if let Some(slot) = places.get_mut(units as usize) {
+                *slot = (units == id).then_some(place);
+            }
+        }
+        Sections(places)
     }
 
     /// The place of one of them.
@@ -68,11 +90,7 @@ impl Sections {
 
 /// All DWARF sections of a file. Cheap to make.
 pub(super) fn view<'a>(image: &'a Image, sections: &Sections) -> gimli::Dwarf<Slice<'a>> {
-    let section = |id: gimli::SectionId| {
-        let data = sections.place(id).and_then(|place| image.section_data_at(place));
-        let data = data.unwrap_or_default();
-        Ok::<_, std::convert::Infallible>(EndianSlice::new(data, LittleEndian))
-    };
+    let section = |id| Ok::<_, std::convert::Infallible>(sections.data(image, id));
     match gimli::Dwarf::load(section) {
         Ok(dwarf) => dwarf,
         Err(never) => match never {},
@@ -94,6 +112,8 @@ pub(super) struct Opened<'a> {
     pub number: u32,
     /// What is kept of it.
     pub head: &'a Head,
+    /// Where its lines are: in the file even if the rest is in a `.dwo`.
+    line_dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     lines: OnceCell<Option<IncompleteLineProgram<Slice<'a>>>>,
 }
 
@@ -109,6 +129,8 @@ impl<'a> Deref for Unit<'a> {
 pub(super) struct Desk<'a> {
     units: &'a Units,
     dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
+    /// DWARF that is not in the file itself.
+    elsewhere: RefCell<FxHashMap<Elsewhere, Rc<gimli::Dwarf<Slice<'a>>>>>,
     /// Whether abbreviations are kept for the next question.
     keep: bool,
     open: RefCell<FxHashMap<u32, Rc<Opened<'a>>>>,
@@ -118,8 +140,19 @@ impl<'a> Desk<'a> {
     /// A desk for one question; `keep` when there may be more about the same
     /// units.
     pub fn new(image: &'a Image, units: &'a Units, keep: bool) -> Rc<Desk<'a>> {
-        let (dwarf, open) = (Rc::new(view(image, units.sections())), RefCell::default());
-        Rc::new(Desk { units, dwarf, keep, open })
+        let dwarf = Rc::new(units.view(image));
+        let (elsewhere, open) = (RefCell::default(), RefCell::default());
+        Rc::new(Desk { units, dwarf, elsewhere, keep, open })
+    }
+
+    fn dwarf(&self, place: Option<Elsewhere>) -> Option<Rc<gimli::Dwarf<Slice<'a>>>> {
+        let Some(place) = place else { return Some(self.dwarf.clone()) };
+        if let Some(dwarf) = self.elsewhere.borrow().get(&place) {
+            return Some(dwarf.clone());
+        }
+        let dwarf = Rc::new(self.units.elsewhere(place, &self.dwarf)?);
+        self.elsewhere.borrow_mut().insert(place, dwarf.clone());
+        Some(dwarf)
     }
 
     /// Opens unit `number`; `None` when the number is of no unit, or its
@@ -129,9 +162,11 @@ impl<'a> Desk<'a> {
             return Some(Unit { open: open.clone(), desk: self.clone() });
         }
         let head = self.units.head(number)?;
-        let unit = head.open(&self.dwarf, self.keep)?;
-        let (dwarf, lines) = (self.dwarf.clone(), OnceCell::new());
-        let open = Rc::new(Opened { dwarf, unit, number, head, lines });
+        let dwarf = self.dwarf(head.elsewhere())?;
+        let unit = head.open(&dwarf, self.keep)?;
+        let line_dwarf = if head.is_split() { self.dwarf.clone() } else { dwarf.clone() };
+        let lines = OnceCell::new();
+        let open = Rc::new(Opened { dwarf, unit, number, head, line_dwarf, lines });
         let mut all = self.open.borrow_mut();
         if all.len() >= MAX_OPEN {
             all.clear();
@@ -179,13 +214,33 @@ impl<'a> Unit<'a> {
 
     /// The header of the unit's line table.
     pub fn line_program(&self) -> Option<&IncompleteLineProgram<Slice<'a>>> {
-        let read = || self.head.line_program(&self.dwarf, &self.unit);
+        let read = || self.head.line_program(&self.line_dwarf, self);
         self.lines.get_or_init(read).as_ref()
+    }
+
+    /// The unit's line table and what comes after it; empty for none.
+    pub fn line_table(&self) -> &'a [u8] {
+        let section = self.line_dwarf.debug_line.reader().slice();
+        self.head.lines().and_then(|lines| section.get(lines..)).unwrap_or_default()
+    }
+
+    /// A string of the line table as text.
+    pub fn line_string(&self, value: Value<'a>) -> Option<String> {
+        let text = self.line_dwarf.attr_string(&self.unit, value).ok()?;
+        Some(text.to_string_lossy().into_owned())
     }
 
     /// The directory the compiler ran in.
     pub fn comp_dir(&self) -> Option<String> {
-        self.string(self.root()?.attr_value(gimli::DW_AT_comp_dir)?)
+        match self.root()?.attr_value(gimli::DW_AT_comp_dir) {
+            Some(dir) => self.string(dir),
+            None => self.head.comp_dir().map(str::to_owned),
+        }
+    }
+
+    /// Whether it is the unit of one type.
+    pub fn is_of_type(&self) -> bool {
+        matches!(self.unit.header.type_(), UnitType::Type { .. } | UnitType::SplitType { .. })
     }
 
     /// The unit's own entry.
@@ -225,12 +280,10 @@ impl<'a> Unit<'a> {
             AttributeValue::DebugInfoRef(offset) => {
                 match offset.to_unit_offset(&self.unit.header) {
                     Some(own) => (self.number, own.0),
-                    None => {
-                        let number = self.desk.units.holding(offset.0)?;
-                        (number, offset.0 - self.desk.units.head(number)?.offset)
-                    }
+                    None => self.desk.units.holding(offset.0, self.head.is_common())?,
                 }
             }
+            AttributeValue::DebugInfoRefSup(offset) => self.desk.units.holding(offset.0, true)?,
             AttributeValue::DebugTypesRef(signature) => {
                 return self.desk.units.signed(signature.0);
             }

@@ -3,9 +3,9 @@
 use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
-        answer::{CodeFrame, Function, InlineInstance, SourceFile},
+        answer::{CodeFrame, Function, FunctionLine, InlineInstance, SourceFile},
         dwarf::{Below, Entry, Unit, number},
-        lines::source_file,
+        lines::{row_in, source_file},
         placed::{Placed, Symbols},
         types::type_ref,
     },
@@ -147,6 +147,26 @@ impl Symbols {
             column = small(entry, gimli::DW_AT_call_column);
         }
         out
+    }
+
+    /// The function out of line at `addr` and the line, for many addresses:
+    /// [`Symbols::frames_at`] reads the function to tell what is inlined, this
+    /// looks it up. Of a function without DWARF the symbol.
+    pub fn function_and_line(&self, addr: Addr) -> Option<FunctionLine> {
+        let (placed, file) = self.locate(addr)?;
+        let range = placed.image.function_range(file);
+        let named = range.zip(placed.image.loaded()).and_then(|(range, loaded)| {
+            let name = loaded.index.name(placed.image.image(), range.name);
+            (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned())
+        });
+        let function = match named {
+            Some(name) => name,
+            None => self.frames_at(addr).pop()?.function,
+        };
+        let unit = range.map(|range| range.unit).or_else(|| placed.image.unit_at(file));
+        let row = unit.and_then(|unit| row_in(placed, file, unit)).filter(|row| row.line != 0);
+        let (file, line) = row.map(|row| (row.file, row.line)).unzip();
+        Some(FunctionLine { function, file, line, module: placed.module() })
     }
 
     /// The function out of line that holds `addr`, by DWARF; for assembly and

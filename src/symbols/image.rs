@@ -9,11 +9,12 @@ use crate::{
         btf::Btf,
         cache::Cache,
         cfi::Frames,
+        corpus::Kept,
         dwarf::Unit,
         index::Names,
         load::{self, Loaded},
         names::Inlined,
-        search::Kept,
+        rows::Row,
         units::{FunctionRange, Units, range_at},
     },
 };
@@ -44,6 +45,8 @@ pub struct DebugImage {
     pub(super) layouts: Cache<(u32, u32), Option<Arc<Layout>>>,
     /// Lines with code by file.
     pub(super) lines: Cache<String, CodeLines>,
+    /// Rows of headers: those of the last few that were asked for.
+    pub(super) headers: Cache<String, Arc<Vec<(u32, Row)>>>,
     /// Inlined instances by function.
     pub(super) inlined: Cache<String, Arc<Vec<Inlined>>>,
     /// Names for searches.
@@ -73,6 +76,7 @@ impl DebugImage {
             btf_base: OnceLock::new(),
             layouts: Cache::new(),
             lines: Cache::new(),
+            headers: Cache::of(8),
             inlined: Cache::new(),
             names: Kept::default(),
         }))
@@ -107,6 +111,12 @@ impl DebugImage {
         let _ = self.loaded.set(loaded);
         progress(1.0);
         Ok(())
+    }
+
+    /// What of the debug info is in other files that are not there, in words;
+    /// `None` when nothing is missing, and before loading.
+    pub fn missing(&self) -> Option<String> {
+        self.units()?.missing().told(self.image.path())
     }
 
     /// Whether the debug info has been loaded.

@@ -1,7 +1,8 @@
 //! Names: functions, variables, types, enumerators, found without parsing.
 //!
 //! An entry is 16 bytes and holds no text: its name is an offset into
-//! `.debug_str` (or into `.debug_info`, for short names written in place).
+//! `.debug_str` (or into `.debug_info`, for short names written in place; names
+//! in `.dwo` files are copied).
 //! Types are described again in every unit that uses them; one complete
 //! description of each name is kept. Functions are all kept.
 
@@ -9,13 +10,17 @@ use crate::{
     image::file::Image,
     symbols::{
         dwarf::{Slice, Unit, Value},
+        split::Pool,
         units::FunctionRange,
     },
 };
 use gimli::{Abbreviation, AttributeValue, DwTag, EntriesRaw, Section as _, UnitOffset};
 use rayon::slice::ParallelSliceMut as _;
 use rustc_hash::FxHashSet;
-use std::cmp::Reverse;
+use std::{
+    cmp::Reverse,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,11 +62,20 @@ pub(super) struct NameEntry {
     pub kind: Kind,
 }
 
-/// Where text is: an offset with the top bit set for `.debug_info`.
+/// Where text is: an offset into `.debug_str`, `.debug_info`, or a pool of what
+/// is in other files, by the two top bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct NameRef(u32);
+pub(super) struct NameRef(u32);
+
+/// No name: past the end of every text.
+const NAMELESS: NameRef = NameRef(u32::MAX);
 
 const IN_INFO: u32 = 1 << 31;
+const IN_POOL: u32 = 1 << 30;
+const OFFSET: u32 = IN_POOL - 1;
+
+/// Names that are in other files, while several threads read.
+pub(super) type SharedPool = Mutex<Pool>;
 
 /// The names that some units have.
 #[derive(Default)]
@@ -69,6 +83,7 @@ pub(super) struct Names {
     pub entries: Vec<NameEntry>,
     pub functions: Vec<FunctionRange>,
     seen: FxHashSet<(Kind, NameRef)>,
+    pool: Arc<SharedPool>,
 }
 
 /// The attributes of one entry that matter here.
@@ -86,6 +101,11 @@ struct Facts<'a> {
 }
 
 impl Names {
+    /// Nothing yet; text that is in other files goes to `pool`.
+    pub fn new(pool: Arc<SharedPool>) -> Names {
+        Names { pool, ..Names::default() }
+    }
+
     /// The names of one unit.
     pub fn of(unit: &Unit<'_>) -> Names {
         let mut names = Names::default();
@@ -95,7 +115,7 @@ impl Names {
 
     /// The functions out of line, by address.
     pub fn functions(mut self) -> Vec<FunctionRange> {
-        self.functions.sort_by_key(|range| (range.start, Reverse(range.end)));
+        self.functions.sort_by_key(|range| (range.start, Reverse(range.size)));
         self.functions
     }
 
@@ -157,7 +177,7 @@ impl Names {
             gimli::DW_TAG_base_type => Kind::Base,
             _ => return,
         };
-        if let Some(name) = name_of(unit, facts) {
+        if let Some(name) = self.name_of(unit, facts) {
             self.add(NameEntry { name, unit: unit.number, die, kind });
         }
     }
@@ -170,13 +190,56 @@ impl Names {
         if ranges.is_empty() && !described {
             return;
         }
-        if let Some(name) = name_of(unit, facts) {
+        let name = self.name_of(unit, facts);
+        if let Some(name) = name {
             let kind = if ranges.is_empty() { Kind::Inline } else { Kind::Function };
             self.add(NameEntry { name, unit: unit.number, die, kind });
         }
-        let unit = unit.number;
-        let range = |(start, end)| FunctionRange { start, end, unit, die };
-        self.functions.extend(ranges.into_iter().map(range));
+        let (unit, name) = (unit.number, name.unwrap_or(NAMELESS));
+        let range = |(start, end): (u64, u64)| {
+            let size = u32::try_from(end - start).ok()?;
+            Some(FunctionRange { start, size, unit, die, name })
+        };
+        self.functions.extend(ranges.into_iter().filter_map(range));
+    }
+
+    /// The name of an entry, or of what it is an instance or definition of.
+    fn name_of<'a>(&self, unit: &Unit<'a>, facts: &Facts<'a>) -> Option<NameRef> {
+        let (other, value) = match (facts.name, facts.origin) {
+            (Some(value), _) => (None, value),
+            (None, Some(origin)) => {
+                let at = unit.referred(origin)?;
+                let (unit, value) = at.unit.inherited(&at.entry, gimli::DW_AT_name)?;
+                (Some(unit), value)
+            }
+            (None, None) => return None,
+        };
+        let unit = other.as_ref().unwrap_or(unit);
+        // A file that is not the image's own has text that is not there later.
+        let own = unit.head.elsewhere().is_none();
+        if let AttributeValue::DebugStrRef(offset) = value
+            && own
+            && offset.0 <= OFFSET as usize
+        {
+            // Nearly all; the text itself is not looked at.
+            return Some(NameRef(offset.0 as u32));
+        }
+        let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
+        let at = text.slice().as_ptr() as usize;
+        let within = |section: &Slice<'_>| {
+            let offset = at.checked_sub(section.slice().as_ptr() as usize)?;
+            (offset < section.slice().len() && offset <= OFFSET as usize).then_some(offset as u32)
+        };
+        if own {
+            if let Some(at) = within(unit.dwarf.debug_str.reader()) {
+                return Some(NameRef(at));
+            }
+            if let Some(at) = within(unit.dwarf.debug_info.reader()) {
+                return Some(NameRef(at | IN_INFO));
+            }
+        }
+        let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+        pool.place(text.slice()).filter(|&at| at <= OFFSET).map(|at| NameRef(at | IN_POOL))
     }
 
     fn enumerators<'a>(
@@ -190,7 +253,7 @@ impl Names {
             let Some(abbreviation) = raw.read_abbreviation()? else { continue };
             let facts = read_facts(raw, abbreviation)?;
             if abbreviation.tag() == gimli::DW_TAG_enumerator
-                && let (Some(name), Ok(die)) = (name_of(unit, &facts), u32::try_from(offset.0))
+                && let (Some(name), Ok(die)) = (self.name_of(unit, &facts), u32::try_from(offset.0))
             {
                 let kind = Kind::Enumerator;
                 self.add(NameEntry { name, unit: unit.number, die, kind });
@@ -239,35 +302,11 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
     Ok(())
 }
 
-/// The name of an entry, or of what it is an instance or definition of.
-fn name_of<'a>(unit: &Unit<'a>, facts: &Facts<'a>) -> Option<NameRef> {
-    let (other, value) = match (facts.name, facts.origin) {
-        (Some(value), _) => (None, value),
-        (None, Some(origin)) => {
-            let at = unit.referred(origin)?;
-            let (unit, value) = at.unit.inherited(&at.entry, gimli::DW_AT_name)?;
-            (Some(unit), value)
-        }
-        (None, None) => return None,
-    };
-    let unit = other.as_ref().unwrap_or(unit);
-    if let AttributeValue::DebugStrRef(offset) = value {
-        return u32::try_from(offset.0).ok().filter(|at| at & IN_INFO == 0).map(NameRef);
-    }
-    let text = unit.dwarf.attr_string(&unit.unit, value).ok()?;
-    let at = text.slice().as_ptr() as usize;
-    let within = |section: &Slice<'_>| {
-        let offset = at.checked_sub(section.slice().as_ptr() as usize)?;
-        (offset < section.slice().len() && offset < IN_INFO as usize).then_some(offset as u32)
-    };
-    within(unit.dwarf.debug_str.reader())
-        .map(NameRef)
-        .or_else(|| within(unit.dwarf.debug_info.reader()).map(|o| NameRef(o | IN_INFO)))
-}
-
 /// The names of an image, sorted.
 pub(super) struct Index {
     entries: Vec<NameEntry>,
+    /// Text of names that is in other files.
+    pool: Vec<u8>,
 }
 
 /// Text of names.
@@ -275,18 +314,23 @@ pub(super) struct Index {
 struct Texts<'a> {
     strings: &'a [u8],
     info: &'a [u8],
+    pool: &'a [u8],
 }
 
 impl<'a> Texts<'a> {
-    fn of(image: &'a Image) -> Texts<'a> {
+    fn of(image: &'a Image, pool: &'a [u8]) -> Texts<'a> {
         let section = |name| image.section_data(name).unwrap_or_default();
-        Texts { strings: section(".debug_str"), info: section(".debug_info") }
+        Texts { strings: section(".debug_str"), info: section(".debug_info"), pool }
     }
 
     /// The bytes from the start of a name to the end of its section.
     fn tail(&self, name: NameRef) -> &'a [u8] {
-        let section = if name.0 & IN_INFO == 0 { self.strings } else { self.info };
-        section.get((name.0 & !IN_INFO) as usize..).unwrap_or_default()
+        let section = match name.0 & !OFFSET {
+            IN_POOL => self.pool,
+            IN_INFO => self.info,
+            _ => self.strings,
+        };
+        section.get((name.0 & OFFSET) as usize..).unwrap_or_default()
     }
 
     fn bytes(&self, name: NameRef) -> &'a [u8] {
@@ -310,8 +354,8 @@ impl<'a> Texts<'a> {
 
 impl Index {
     /// Merges the names of all units.
-    pub fn build(image: &Image, parts: Vec<Vec<NameEntry>>) -> Index {
-        let texts = Texts::of(image);
+    pub fn build(image: &Image, parts: Vec<Vec<NameEntry>>, pool: Vec<u8>) -> Index {
+        let texts = Texts::of(image, &pool);
         let mut seen = FxHashSet::default();
         let mut keyed = Vec::new();
         for entry in parts.into_iter().flatten() {
@@ -327,7 +371,8 @@ impl Index {
                 .then_with(|| texts.bytes(a.name).cmp(texts.bytes(b.name)))
                 .then_with(|| (a.kind, a.unit, a.die).cmp(&(b.kind, b.unit, b.die)))
         });
-        Index { entries: keyed.into_iter().map(|(_, entry)| entry).collect() }
+        let entries = keyed.into_iter().map(|(_, entry)| entry).collect();
+        Index { entries, pool }
     }
 
     /// Every entry of this very name.
@@ -345,17 +390,22 @@ impl Index {
         &'a self,
         image: &'a Image,
     ) -> impl Iterator<Item = (&'a [u8], &'a NameEntry)> + 'a {
-        let texts = Texts::of(image);
+        let texts = Texts::of(image, &self.pool);
         self.entries.iter().map(move |entry| (texts.bytes(entry.name), entry))
     }
 
+    /// A name; empty for none.
+    pub fn name<'a>(&'a self, image: &'a Image, name: NameRef) -> &'a [u8] {
+        Texts::of(image, &self.pool).bytes(name)
+    }
+
     /// The name of an entry.
-    pub fn text<'a>(&self, image: &'a Image, entry: &NameEntry) -> &'a [u8] {
-        Texts::of(image).bytes(entry.name)
+    pub fn text<'a>(&'a self, image: &'a Image, entry: &NameEntry) -> &'a [u8] {
+        Texts::of(image, &self.pool).bytes(entry.name)
     }
 
     fn run(&self, image: &Image, key: &[u8], like: fn(&[u8], &[u8]) -> bool) -> &[NameEntry] {
-        let texts = Texts::of(image);
+        let texts = Texts::of(image, &self.pool);
         let start = self.entries.partition_point(|entry| texts.bytes(entry.name) < key);
         let rest = &self.entries[start..];
         let len = rest.partition_point(|entry| like(texts.bytes(entry.name), key));

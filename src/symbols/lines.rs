@@ -22,7 +22,7 @@ use std::{
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
     pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
-        let read = || Arc::new(Rows::read(unit.head.line_table(&unit.dwarf)));
+        let read = || Arc::new(Rows::read(unit.line_table()));
         unit.head.rows.get_or_init(read).clone()
     }
 }
@@ -60,7 +60,7 @@ impl<'u, 'a> Directories<'u, 'a> {
     /// The whole path of a file.
     fn path(&mut self, index: u64) -> Option<String> {
         let file = self.header.file(index)?;
-        let name = self.unit.string(file.path_name())?;
+        let name = self.unit.line_string(file.path_name())?;
         if name.starts_with('/') {
             return Some(tidy(&name));
         }
@@ -91,8 +91,9 @@ impl<'u, 'a> Directories<'u, 'a> {
     fn tidy(&self, index: u64) -> String {
         let comp_dir = self.comp_dir.as_deref();
         // Directory 0 is the unit's own, said again (DWARF 5) or implied.
-        let own = self.header.directory(index).filter(|_| index != 0);
-        let own = own.and_then(|dir| self.unit.string(dir));
+        let said = index != 0 || comp_dir.is_none() && self.header.version() >= 5;
+        let own = self.header.directory(index).filter(|_| said);
+        let own = own.and_then(|dir| self.unit.line_string(dir));
         let mut path = own.filter(|dir| Some(dir.as_str()) != comp_dir).unwrap_or_default();
         if let Some(base) = comp_dir.filter(|dir| dir.starts_with('/'))
             && !path.starts_with('/')
@@ -153,16 +154,13 @@ impl Files {
         }
     }
 
-    /// Adds what another has read.
-    pub fn merge(&mut self, other: Files) {
-        for (name, uses) in other.by_name {
-            self.by_name.entry(name).or_default().extend(uses);
+    /// The table that is asked, of all that was read.
+    pub fn of_parts(parts: Vec<Files>) -> Files {
+        let mut all: FxHashMap<String, Vec<Use>> = FxHashMap::default();
+        for (name, uses) in parts.into_iter().flat_map(|part| part.by_name) {
+            all.entry(name).or_default().extend(uses);
         }
-    }
-
-    /// Ends reading: the table that is asked.
-    pub fn sorted(self) -> Files {
-        let mut sorted: Vec<(String, Vec<Use>)> = self.by_name.into_iter().collect();
+        let mut sorted: Vec<(String, Vec<Use>)> = all.into_iter().collect();
         sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         let mut files = Files::default();
         for (name, uses) in sorted {
@@ -194,17 +192,7 @@ impl Symbols {
     /// without lines, and before the debug info is loaded.
     pub fn row_at(&self, addr: Addr) -> Option<LineRow> {
         let (placed, file) = self.locate(addr)?;
-        let number = placed.image.unit_at(file)?;
-        let head = placed.image.units()?.head(number)?;
-        let unit = OnceCell::new();
-        let unit = || unit.get_or_init(|| Unit::open(&placed.image, number)).as_ref();
-        let (row, end) = match head.rows.get() {
-            Some(rows) => rows.at(file.0),
-            None => placed.image.rows(unit()?).at(file.0),
-        }?;
-        let known = head.file(row.file.into());
-        let file = known.or_else(|| source_file(unit()?, row.file.into()))?;
-        line_row(placed, &row, end, file)
+        row_in(placed, file, placed.image.unit_at(file)?)
     }
 
     /// Every row that overlaps `start..end`, by address. The first and last
@@ -240,7 +228,7 @@ impl DebugImage {
     pub(super) fn line_table(&self, number: u32) -> Option<&[u8]> {
         let units = self.units()?;
         let place = units.sections().place(gimli::SectionId::DebugLine)?;
-        self.image().section_data_at(place)?.get(units.head(number)?.lines()?..)
+        self.image().section_data_at(place)?.get(units.head(number)?.lines_here()?..)
     }
 
     /// Where the next unit's code starts after `addr`.
@@ -265,6 +253,23 @@ pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineR
     }
     out.sort_by_key(|row| row.start);
     out
+}
+
+/// The row of unit `number` whose code holds `addr`. Opens the unit only for a
+/// table or file that was not asked for before.
+pub(super) fn row_in(placed: &Placed, addr: FileAddr, number: u32) -> Option<LineRow> {
+    let image = &placed.image;
+    let head = image.units()?.head(number)?;
+    let unit = OnceCell::new();
+    let unit = || unit.get_or_init(|| Unit::open(image, number)).as_ref();
+    let (row, end) = match (head.rows.get(), image.line_table(number)) {
+        (Some(rows), _) => rows.at(addr.0),
+        (None, Some(table)) => head.rows.get_or_init(|| Arc::new(Rows::read(table))).at(addr.0),
+        (None, None) => image.rows(unit()?).at(addr.0),
+    }?;
+    let known = head.file(row.file.into());
+    let file = known.or_else(|| source_file(unit()?, row.file.into()))?;
+    line_row(placed, &row, end, file)
 }
 
 fn line_row(placed: &Placed, row: &Row, end: u64, file: SourceFile) -> Option<LineRow> {

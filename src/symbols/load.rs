@@ -11,18 +11,21 @@ use crate::{
         SymbolsError,
         dwarf::{Desk, Unit},
         image::ADDRESSES_AT,
-        index::{Index, Names},
+        index::{Index, Names, SharedPool},
         inlining,
         lines::Files,
         units::{FunctionRange, Units},
     },
 };
-use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use rayon::{
+    iter::{IntoParallelIterator as _, ParallelIterator as _},
+    slice::ParallelSliceMut as _,
+};
 use rustc_hash::FxHashMap;
 use std::{
     cmp::Reverse,
     sync::{
-        OnceLock,
+        Arc, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
@@ -65,9 +68,10 @@ pub(super) fn load(
     cancel: &AtomicBool,
 ) -> Result<Loaded, SymbolsError> {
     let done = AtomicUsize::new(0);
+    let pool = Arc::<SharedPool>::default();
     let total = units.len().max(1);
     let read = |piece: usize| {
-        let mut part = Part::default();
+        let mut part = Part { names: Names::new(pool.clone()), ..Part::default() };
         let desk = Desk::new(image, units, false);
         let numbers = piece * PIECE..units.len().min((piece + 1) * PIECE);
         for number in numbers.clone() {
@@ -85,7 +89,9 @@ pub(super) fn load(
     };
     let pieces = 0..units.len().div_ceil(PIECE);
     let parts: Option<Vec<Part>> = pieces.into_par_iter().map(read).collect();
-    let loaded = merge(image, parts.ok_or(SymbolsError::Cancelled)?);
+    let parts = parts.ok_or(SymbolsError::Cancelled)?;
+    let pool = std::mem::take(&mut *pool.lock().unwrap_or_else(PoisonError::into_inner));
+    let loaded = merge(image, parts, pool.into_text());
     if cancel.load(Ordering::Relaxed) {
         return Err(SymbolsError::Cancelled);
     }
@@ -110,32 +116,37 @@ impl Part {
             self.inline_far.push(unit.number);
         }
         self.names.read(unit);
-        self.files.read(unit);
+        // Units of types have no code, and name the files of others.
+        if !unit.is_of_type() {
+            self.files.read(unit);
+        }
     }
 }
 
-fn merge(image: &Image, parts: Vec<Part>) -> Loaded {
+fn merge(image: &Image, parts: Vec<Part>, pool: Vec<u8>) -> Loaded {
     let (mut functions, mut names, mut inline_far) = (Vec::new(), Vec::new(), Vec::new());
-    let mut files = Files::default();
+    let mut files = Vec::new();
     let mut dirs: FxHashMap<String, usize> = FxHashMap::default();
     for part in parts {
         functions.extend(part.names.functions);
         names.push(part.names.entries);
-        files.merge(part.files);
+        files.push(part.files);
         inline_far.extend(part.inline_far);
         for (dir, count) in part.comp_dirs {
             *dirs.entry(dir).or_default() += count;
         }
     }
-    functions.sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.end)));
+    functions.par_sort_by_key(|range: &FunctionRange| (range.start, Reverse(range.size)));
     functions.shrink_to_fit();
     let mut dirs: Vec<(String, usize)> = dirs.into_iter().collect();
     dirs.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    let (index, files) =
+        rayon::join(|| Index::build(image, names, pool), || Files::of_parts(files));
     Loaded {
         functions,
-        index: Index::build(image, names),
         by_die: OnceLock::new(),
-        files: files.sorted(),
+        index,
+        files,
         inline_far,
         comp_dirs: dirs.into_iter().map(|(dir, _)| dir).collect(),
     }

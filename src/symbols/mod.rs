@@ -43,6 +43,10 @@ mod cache;
 
 mod load;
 
+mod split;
+
+mod roots;
+
 mod units;
 
 mod dwarf;
@@ -65,9 +69,13 @@ mod sites;
 
 pub mod location;
 
+pub mod expression;
+
 pub mod places;
 
 pub mod search;
+
+mod corpus;
 
 mod code;
 
@@ -100,6 +108,8 @@ pub mod globals;
 pub mod visible;
 
 mod cfi;
+
+mod macros;
 
 pub mod calls;
 

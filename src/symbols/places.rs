@@ -5,7 +5,8 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::{CodeFrame, FunctionMatch, LineMiss, SourceFile},
-        location::{Expression, Line, Location, Malformed, Operator},
+        expression::{Expression, Operator},
+        location::{Line, Location, Malformed},
         placed::Symbols,
     },
 };
@@ -175,7 +176,7 @@ impl Symbols {
         };
         let own: Vec<FunctionMatch> = found.iter().filter(of_file).cloned().collect();
         if own.is_empty() {
-            let files = found.iter().filter_map(|found| Some(found.file.as_ref()?.name.clone()));
+            let files = found.iter().filter_map(|found| Some(found.file.as_ref()?.short().into()));
             let mut files: Vec<String> = files.collect();
             files.sort();
             files.dedup();

@@ -1,16 +1,22 @@
 //! Names found by a few of their letters: functions, variables, types,
 //! enumerators and source files of every image, best first.
 //!
-//! Each image gets a [`Corpus`] at the first question: its names once each,
+//! Each image gets a `Corpus` at the first question: its names once each,
 //! in one piece of memory, with a mask of their letters. Most names are ruled
 //! out by the mask alone; the rest are scored by `nucleo-matcher` on every
 //! core. A [`Searcher`] also keeps which names fitted the last query: one more
 //! letter can only make them fewer.
 //!
-//! Measured in release on two busy cores, 2026-11: see [`Searcher::search`].
+//! Measured in a release build on two cores that were busy with other work
+//! (load 5 to 6), 2026-11, `cargo bench --bench symbols`, on a distribution's
+//! vmlinux of 633 MB: the first question 62 ms, which makes the corpus; then
+//! letter by letter 1 to 3 ms for `vfsread`, 9 to 0.2 ms for `task_struct`;
+//! one or two of the most common letters, which fit nearly every name, 9 to
+//! 12 ms. On a vmlinux of 220 MB two thirds of that.
 
 use crate::symbols::{
     answer::ImageId,
+    corpus::{Corpus, Name, letters},
     dwarf::Unit,
     funcs::declared,
     image::DebugImage,
@@ -25,12 +31,7 @@ use rayon::{
     iter::{IntoParallelRefIterator as _, ParallelIterator as _},
     slice::ParallelSlice as _,
 };
-use rustc_hash::FxHashSet;
-use std::{
-    cell::RefCell,
-    cmp::Reverse,
-    sync::{Arc, OnceLock},
-};
+use std::{cell::RefCell, cmp::Reverse, sync::Arc};
 
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,7 +57,7 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    fn of(kind: Kind) -> NameKind {
+    pub(super) fn of(kind: Kind) -> NameKind {
         match kind {
             Kind::Function | Kind::Inline => NameKind::Function,
             Kind::Variable => NameKind::Variable,
@@ -113,120 +114,6 @@ pub struct Found {
     pub score: u32,
 }
 
-/// The names of an image.
-pub(super) struct Corpus {
-    text: Vec<u8>,
-    names: Vec<Name>,
-    /// Bytes of text it may have. Names that share their bytes could be more
-    /// than the file, and are hostile.
-    most: u64,
-    /// Whether the debug info was there when it was made.
-    whole: bool,
-}
-
-#[derive(Clone, Copy)]
-struct Name {
-    letters: u64,
-    start: u32,
-    len: u16,
-    kind: NameKind,
-}
-
-/// How names begin that only a macro uses.
-const MADE_UP: [&str; 3] = ["__UNIQUE_ID_", "__func__", "__compiletime_assert_"];
-
-/// A corpus that is kept, once it is whole.
-#[derive(Default)]
-pub(super) struct Kept(OnceLock<Arc<Corpus>>);
-
-impl Corpus {
-    fn of(image: &DebugImage) -> Arc<Corpus> {
-        if let Some(corpus) = image.names.0.get() {
-            return corpus.clone();
-        }
-        let corpus = Arc::new(Corpus::make(image));
-        if corpus.whole {
-            return image.names.0.get_or_init(|| corpus).clone();
-        }
-        corpus
-    }
-
-    fn make(image: &DebugImage) -> Corpus {
-        let whole = image.dwarf_ready() || !image.image().has_dwarf();
-        let most = image.image().file_size();
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole };
-        // Names that macros make to have one; nobody looks for them.
-        let made_up = |name: &[u8]| MADE_UP.iter().any(|start| name.starts_with(start.as_bytes()));
-        let mut functions: FxHashSet<&[u8]> = FxHashSet::default();
-        if let Some(loaded) = image.loaded() {
-            let mut last: (&[u8], Option<NameKind>) = (b"", None);
-            for (text, entry) in loaded.index.iter(image.image()) {
-                let kind = NameKind::of(entry.kind);
-                if last != (text, Some(kind)) && !made_up(text) {
-                    corpus.add(text, kind);
-                    last = (text, Some(kind));
-                    if kind == NameKind::Function {
-                        functions.insert(text);
-                    }
-                }
-            }
-            for file in loaded.files.names() {
-                corpus.add(file.as_bytes(), NameKind::File);
-            }
-        }
-        let described = !functions.is_empty();
-        for symbol in image.image().symbols().iter() {
-            let name = symbol.name.as_bytes();
-            let kind = match symbol.function {
-                true => NameKind::Function,
-                // Where there is DWARF it has the variables.
-                false if !described && symbol.size != 0 => NameKind::Variable,
-                false => continue,
-            };
-            if !symbol.name.ends_with(".cold") && !made_up(name) && functions.insert(name) {
-                corpus.add(name, kind);
-            }
-        }
-        corpus.text.shrink_to_fit();
-        corpus.names.shrink_to_fit();
-        corpus
-    }
-
-    fn add(&mut self, text: &[u8], kind: NameKind) {
-        let (Ok(start), Ok(len)) = (u32::try_from(self.text.len()), u16::try_from(text.len()))
-        else {
-            return;
-        };
-        let fits = u64::from(start) + u64::from(len) <= self.most;
-        if len > 0 && fits && std::str::from_utf8(text).is_ok() {
-            self.text.extend_from_slice(text);
-            self.names.push(Name { letters: letters(text), start, len, kind });
-        }
-    }
-
-    fn text(&self, name: &Name) -> &str {
-        let start = name.start as usize;
-        let bytes = self.text.get(start..start + usize::from(name.len)).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
-    }
-}
-
-/// One bit for each letter that a name has, in either case.
-fn letters(text: &[u8]) -> u64 {
-    text.iter().fold(0, |mask, byte| {
-        mask | 1
-            << match byte.to_ascii_lowercase() {
-                letter @ b'a'..=b'z' => letter - b'a',
-                digit @ b'0'..=b'9' => 26 + digit - b'0',
-                b'_' => 36,
-                b'/' => 37,
-                b'.' => 38,
-                b'-' => 39,
-                _ => 40,
-            }
-    })
-}
-
 /// What is looked for.
 struct Query {
     pattern: Pattern,
@@ -280,6 +167,7 @@ pub struct Searcher {
 /// What the last query left.
 struct Last {
     query: String,
+    kind: Option<char>,
     fits: Vec<(ImageId, Arc<Corpus>, Vec<u32>)>,
 }
 
@@ -299,7 +187,8 @@ impl Searcher {
             return Vec::new();
         }
         let last = self.last.take();
-        let kept = last.filter(|last| query.narrows() && text.starts_with(&last.query));
+        let goes_on = |last: &Last| last.kind == query.kind && text.starts_with(&last.query);
+        let kept = last.filter(|last| query.narrows() && goes_on(last));
         let mut fits = Vec::new();
         let mut best: Vec<Scored> = Vec::new();
         for (image, placed) in symbols.images().enumerate() {
@@ -310,10 +199,9 @@ impl Searcher {
                 };
                 kept.fits.iter().find(same).map(|fit| fit.2.as_slice())
             });
-            let scored = score(&corpus, &query, before);
-            fits.push((placed.id, corpus.clone(), scored.iter().map(|(_, name)| *name).collect()));
-            let found = scored.into_iter().map(|(score, name)| Scored { score, image, name });
-            best.extend(found);
+            let round = score(&corpus, &query, before, limit);
+            fits.push((placed.id, corpus, round.fits));
+            best.extend(round.best.iter().map(|&(score, name)| Scored { score, image, name }));
             keep_best(&mut best, &fits, limit);
         }
         let found = best.iter().map(|scored| {
@@ -330,7 +218,7 @@ impl Searcher {
             })
             .collect();
         let query_text = text.to_owned();
-        self.last = query.narrows().then_some(Last { query: query_text, fits });
+        self.last = query.narrows().then_some(Last { query: query_text, kind: query.kind, fits });
         found
     }
 }
@@ -349,36 +237,50 @@ fn keep_best(best: &mut Vec<Scored>, fits: &[(ImageId, Arc<Corpus>, Vec<u32>)], 
     best.sort_unstable_by_key(key);
 }
 
-/// Every name of `among` (or all) that fits, with its score.
+/// What one corpus has for a query.
+struct Round {
+    /// Every name that fits.
+    fits: Vec<u32>,
+    /// The best of them, with their scores, in no order.
+    best: Vec<(u32, u32)>,
+}
+
+/// The names of `among` (or all) that fit, and at least the best `limit`.
 ///
 /// The best way to lay a few letters over a name costs much more to find than
 /// the first. So where very many names fit, all get the score of the first,
 /// and only those that do best in that get their best.
-fn score(corpus: &Corpus, query: &Query, among: Option<&[u32]>) -> Vec<(u32, u32)> {
+fn score(corpus: &Corpus, query: &Query, among: Option<&[u32]>, limit: usize) -> Round {
     /// Names whose best score is worth its time.
     const BEST: usize = 1500;
-    if !query.narrows() {
-        return scored(corpus, query, among, |name, matcher| query.pattern.score(name, matcher));
-    }
-    let mut found = scored(corpus, query, among, |name, matcher| query.quick(name, matcher));
-    let key = |&(score, index): &(u32, u32)| {
-        let name = corpus.names[index as usize];
-        (Reverse(score), name.len, name.kind, index)
+    let quick = query.narrows();
+    let mut best = match quick {
+        true => scored(corpus, query, among, |name, matcher| query.quick(name, matcher)),
+        false => scored(corpus, query, among, |name, matcher| query.pattern.score(name, matcher)),
     };
-    if found.len() > BEST {
-        found.select_nth_unstable_by_key(BEST - 1, key);
+    let fits = best.iter().map(|(_, name)| *name).collect();
+    let most = limit.max(BEST);
+    if best.len() > most {
+        let rank = |index: u32| {
+            let name = corpus.names[index as usize];
+            (name.len, name.kind, index)
+        };
+        best.select_nth_unstable_by(most - 1, |a, b| {
+            b.0.cmp(&a.0).then_with(|| rank(a.1).cmp(&rank(b.1)))
+        });
+        best.truncate(most);
     }
-    let most = found.len().min(BEST);
-    MATCHER.with_borrow_mut(|matcher| {
-        let mut buffer = Vec::new();
-        for (score, index) in &mut found[..most] {
-            let text = Utf32Str::new(corpus.text(&corpus.names[*index as usize]), &mut buffer);
-            *score = query.pattern.score(text, matcher).unwrap_or(*score);
-        }
-    });
-    // As they are in the corpus, for the next round to go through in order.
-    found.sort_unstable_by_key(|(_, index)| *index);
-    found
+    if quick {
+        MATCHER.with_borrow_mut(|matcher| {
+            let mut buffer = Vec::new();
+            for (score, index) in &mut best {
+                let name = corpus.text(&corpus.names[*index as usize]);
+                let whole = query.pattern.score(Utf32Str::new(name, &mut buffer), matcher);
+                *score = whole.unwrap_or(*score);
+            }
+        });
+    }
+    Round { fits, best }
 }
 
 /// The names that are not ruled out by their letters or kind, and have a score.
@@ -534,8 +436,7 @@ mod tests {
     }
 
     fn corpus(names: &[(&str, NameKind)]) -> Corpus {
-        let most = 1000;
-        let mut corpus = Corpus { text: Vec::new(), names: Vec::new(), most, whole: true };
+        let mut corpus = Corpus::new(1000, true);
         names.iter().for_each(|(name, kind)| corpus.add(name.as_bytes(), *kind));
         corpus
     }
@@ -549,10 +450,7 @@ mod tests {
             ("fs/read_write.c", NameKind::File),
             ("größe", NameKind::Variable),
         ]);
-        let fit = |query: &str| -> Vec<u32> {
-            let scored = score(&corpus, &Query::parse(query), None);
-            scored.into_iter().map(|(_, name)| name).collect()
-        };
+        let fit = |query: &str| -> Vec<u32> { score(&corpus, &Query::parse(query), None, 9).fits };
         assert_eq!(fit("vfsrd"), [0, 1, 2]);
         assert_eq!(fit("VFS"), [2], "capitals are meant");
         assert_eq!(fit("read$"), [0, 2]);
@@ -571,7 +469,8 @@ mod tests {
             ("vfs_read", NameKind::Function),
             ("vfs_ready", NameKind::Function),
         ]));
-        let mut best: Vec<Scored> = score(&corpus, &Query::parse("vfs_read"), None)
+        let mut best: Vec<Scored> = score(&corpus, &Query::parse("vfs_read"), None, 2)
+            .best
             .into_iter()
             .map(|(score, name)| Scored { score, image: 0, name })
             .collect();

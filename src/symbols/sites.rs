@@ -159,7 +159,7 @@ impl Symbols {
     fn hits(&self, name: &str, line: u32) -> Vec<Hit<'_>> {
         let mut hits: Vec<Hit<'_>> = Vec::new();
         for placed in self.images() {
-            for (unit, row) in rows_of_file(placed, name) {
+            for &(unit, row) in rows_of_file(placed, name).iter() {
                 if row.line >= line && row.line != 0 {
                     hits.push(Hit { placed, unit, row });
                 }
@@ -227,9 +227,11 @@ fn behind_prologue(nest: &Nest<'_>) -> Option<u64> {
     (nest.addr.0 < after).then_some(after)
 }
 
-/// Every statement row of a file in an image: (unit, row).
-fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
-    let Some(loaded) = placed.image.loaded() else { return Vec::new() };
+/// Every statement row of a file in an image: (unit, row). The rows of units
+/// that are few are kept whole; of a header, whose units may be thousands, only
+/// those of its own lines.
+fn rows_of_file(placed: &Placed, name: &str) -> Arc<Vec<(u32, Row)>> {
+    let Some(loaded) = placed.image.loaded() else { return Arc::default() };
     let mut by_unit: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for &(unit, file) in loaded.files.uses(name) {
         by_unit.entry(unit).or_default().insert(file);
@@ -248,8 +250,11 @@ fn rows_of_file(placed: &Placed, name: &str) -> Vec<(u32, Row)> {
         };
         rows.unwrap_or_default().into_iter().map(|row| (*number, row)).collect()
     };
-    let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
-    parts.into_iter().flatten().collect()
+    let read = || {
+        let parts: Vec<Vec<(u32, Row)>> = by_unit.par_iter().map(of_unit).collect();
+        Arc::new(parts.concat())
+    };
+    if keep { read() } else { placed.image.headers.get(name.to_owned(), read) }
 }
 
 /// Whether two names differ by one letter: changed, added, left out.

@@ -3,7 +3,9 @@
 //! address.
 //!
 //! Units are numbered: those of `.debug_info` in the order of the file, then
-//! those of `.debug_types` (DWARF 4). What is kept of them borrows nothing.
+//! those of `.debug_types` (DWARF 4), those of types in `.dwo` files, and those
+//! of the file that `dwz` moved common parts into. A unit whose entries are in
+//! a `.dwo` has the number of its skeleton. What is kept borrows nothing.
 
 use crate::{
     base::addr::FileAddr,
@@ -11,13 +13,15 @@ use crate::{
     symbols::{
         SymbolsError,
         answer::SourceFile,
-        dwarf::{self, Sections, Slice, Value},
+        dwarf::{self, Opened, Sections, Slice, Value},
+        index::NameRef,
+        roots::{Found, Home, Listed, Root, Rooted, bare, found_in, of_types},
         rows::Rows,
+        split::{self, Finder, Missing, Split},
     },
 };
 use gimli::{
-    Abbreviations, AttributeValue, DebugInfoOffset, DebugLineOffset, DebugTypes, LittleEndian,
-    Reader as _, Section as _, UnitHeader, UnitType,
+    Abbreviations, DebugInfoOffset, DebugLineOffset, DebugTypes, LittleEndian, Section as _,
 };
 use rayon::{
     iter::{IntoParallelRefIterator as _, ParallelIterator as _},
@@ -33,9 +37,10 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Head {
     /// Where its header starts in its section.
-    pub offset: usize,
-    /// It is in `.debug_types`.
-    in_types: bool,
+    offset: usize,
+    home: Home,
+    /// Where its entries are instead, for a skeleton.
+    body: Option<Body>,
     /// What its root says; `None` for a unit that can't be parsed, which
     /// keeps its number.
     root: Option<Root>,
@@ -53,16 +58,21 @@ pub(super) struct Head {
 
 type Files = Box<[OnceLock<Option<Box<SourceFile>>>]>;
 
-/// What the root of a unit says that every question needs: bases of its
-/// tables, and where its lines are.
-#[derive(Clone, Copy, Debug, Default)]
-struct Root {
-    low_pc: u64,
-    strings: usize,
-    addresses: usize,
-    locations: usize,
-    ranges: usize,
-    lines: Option<usize>,
+/// Where the entries of a skeleton's unit are.
+#[derive(Debug)]
+pub(super) struct Body {
+    split: u32,
+    offset: usize,
+    comp_dir: Option<String>,
+}
+
+/// DWARF that is not in the file itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Elsewhere {
+    /// In a `.dwo`, by its number.
+    Split(u32),
+    /// In the file of common parts.
+    Common,
 }
 
 /// Code that a unit has.
@@ -77,9 +87,11 @@ pub(super) struct UnitRange {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FunctionRange {
     pub start: u64,
-    pub end: u64,
+    /// Bytes.
+    pub size: u32,
     pub unit: u32,
     pub die: u32,
+    pub name: NameRef,
 }
 
 /// The range of `ranges`, which are by start and longest first, that holds
@@ -87,7 +99,7 @@ pub(super) struct FunctionRange {
 pub(super) fn range_at(ranges: &[FunctionRange], addr: FileAddr) -> Option<FunctionRange> {
     let after = ranges.partition_point(|range| range.start <= addr.0);
     let mut near = ranges[..after].iter().rev().take(8);
-    near.find(|range| addr.0 < range.end).copied()
+    near.find(|range| addr.0 - range.start < range.size.into()).copied()
 }
 
 /// The units of an image.
@@ -102,13 +114,11 @@ pub(super) struct Units {
     /// entry in it.
     signatures: FxHashMap<u64, (u32, u32)>,
     sections: Sections,
-}
-
-/// A unit as it is found before anything in it is read.
-struct Found<'a> {
-    header: UnitHeader<Slice<'a>>,
-    offset: usize,
-    in_types: bool,
+    splits: Vec<Split>,
+    common: Option<(Image, Sections)>,
+    /// Where the units of that start, by number.
+    in_common: usize,
+    missing: Missing,
 }
 
 impl Units {
@@ -117,64 +127,129 @@ impl Units {
     /// # Errors
     /// Not even the first header can be read.
     pub fn read(image: &Image) -> Result<Units, SymbolsError> {
-        let sections = Sections::of(image);
-        let dwarf = dwarf::view(image, &sections);
-        let mut found = Vec::new();
-        let mut headers = dwarf.debug_info.units();
-        loop {
-            match headers.next() {
-                Ok(Some(header)) => {
-                    let offset = header.debug_info_offset().map_or(0, |offset| offset.0);
-                    found.push(Found { header, offset, in_types: false });
-                }
-                Ok(None) => break,
-                // Units before the damage are good.
-                Err(why) if found.is_empty() => {
-                    let (path, why) = (image.path().to_owned(), why.to_string());
-                    return Err(SymbolsError::Damaged { path, why });
-                }
-                Err(_) => break,
+        let mut units = Units { sections: Sections::of(image, false), ..Units::default() };
+        match split::common(image) {
+            Some(Ok(common)) => {
+                let sections = Sections::of(&common, false);
+                units.common = Some((common, sections));
             }
+            Some(Err(path)) => units.missing.note_common(path),
+            None => {}
         }
-        let in_info = found.len();
-        let mut headers = dwarf.debug_types.units();
-        while let Ok(Some(header)) = headers.next() {
-            let offset = header.debug_types_offset().map_or(0, |offset| offset.0);
-            found.push(Found { header, offset, in_types: true });
-        }
-        let mut units = Units { in_info, sections, ..Units::default() };
-        let roots: Vec<Option<Rooted>> =
-            found.par_iter().map(|found| Rooted::read(&dwarf, &found.header)).collect();
-        for (number, (found, rooted)) in (0u32..).zip(found.into_iter().zip(roots)) {
-            let signed = match found.header.type_() {
-                UnitType::Type { type_signature, type_offset }
-                | UnitType::SplitType { type_signature, type_offset } => {
-                    u32::try_from(type_offset.0).ok().map(|die| (type_signature.0, die))
-                }
-                _ => None,
-            };
-            if let Some((signature, die)) = signed {
-                units.signatures.entry(signature).or_insert((number, die));
-            }
-            let root = rooted.map(|Rooted { root, code }| {
-                let range = |(start, end)| UnitRange { start, end, unit: number };
-                units.ranges.extend(code.into_iter().map(range));
-                root
-            });
-            let Found { offset, in_types, .. } = found;
-            units.heads.push(Head {
-                offset,
-                in_types,
-                root,
-                abbreviations: OnceLock::new(),
-                rows: OnceLock::new(),
-                files: OnceLock::new(),
-                functions: OnceLock::new(),
-            });
+        let mut listed = {
+            let dwarf = units.view(image);
+            let found = found_in(image.path(), &dwarf)?;
+            found.par_iter().map(|found| Listed::new(&dwarf, found)).collect::<Vec<Listed>>()
+        };
+        units.in_info = listed.iter().take_while(|listed| listed.home == Home::Info).count();
+        let common = units.common.as_ref().map(|(common, sections)| {
+            let dwarf = dwarf::view(common, sections);
+            let found = found_in(common.path(), &dwarf).unwrap_or_default();
+            let infos = found.into_iter().filter(|found| found.home == Home::Info);
+            let moved = infos.map(|found| Found { home: Home::Common, ..found });
+            moved.map(|found| Listed::new(&dwarf, &found)).collect::<Vec<Listed>>()
+        });
+        units.find_splits(image, &mut listed);
+        units.in_common = listed.len();
+        listed.extend(common.into_iter().flatten());
+        for (number, listed) in (0u32..).zip(listed) {
+            units.add(number, listed);
         }
         units.ranges.par_sort_by_key(|range| (range.start, Reverse(range.end)));
         units.ranges.shrink_to_fit();
         Ok(units)
+    }
+
+    /// Looks for the `.dwo` files of the skeletons, and lists the units of
+    /// types that are in them.
+    fn find_splits(&mut self, image: &Image, listed: &mut Vec<Listed>) {
+        if listed.iter().all(|listed| listed.skeleton().is_none()) {
+            return;
+        }
+        let finder = Finder::new(image);
+        let finds: Vec<Option<Split>> = (listed.par_iter())
+            .map(|listed| listed.skeleton().and_then(|skeleton| finder.find(skeleton)))
+            .collect();
+        let mut types = Vec::new();
+        for (listed, split) in listed.iter_mut().zip(finds) {
+            let Some(skeleton) = listed.skeleton().cloned() else { continue };
+            let parts = split.iter().flat_map(Split::parts);
+            let mut found = false;
+            for part in parts {
+                let number = self.splits.len() as u32;
+                let Some(dwarf) = part.dwarf(&self.view(image)) else { continue };
+                let (others, own): (Vec<_>, Vec<_>) =
+                    split::units_of(&dwarf).into_iter().partition(|unit| unit.is_type());
+                types.extend(of_types(number, &dwarf, others));
+                if let (Some(unit), None) = (own.first(), &listed.body) {
+                    let (offset, comp_dir) = (unit.offset, skeleton.comp_dir.clone());
+                    listed.body = Some(Body { split: number, offset, comp_dir });
+                    found = true;
+                }
+                drop((dwarf, own));
+                self.splits.push(part);
+            }
+            self.missing.note(&skeleton, found);
+        }
+        for split in finder.types() {
+            let number = self.splits.len() as u32;
+            let dwarf = split.dwarf(&self.view(image));
+            types.extend(
+                dwarf.iter().flat_map(|dwarf| of_types(number, dwarf, split::units_of(dwarf))),
+            );
+            drop(dwarf);
+            self.splits.push(split);
+        }
+        listed.extend(types);
+    }
+
+    fn add(&mut self, number: u32, listed: Listed) {
+        if let Some((signature, die)) = listed.signed {
+            self.signatures.entry(signature).or_insert((number, die));
+        }
+        let root = listed.rooted.map(|Rooted { root, code, .. }| {
+            let range = |(start, end)| UnitRange { start, end, unit: number };
+            self.ranges.extend(code.into_iter().map(range));
+            root
+        });
+        self.heads.push(Head {
+            offset: listed.offset,
+            home: listed.home,
+            body: listed.body,
+            root,
+            abbreviations: OnceLock::new(),
+            rows: OnceLock::new(),
+            files: OnceLock::new(),
+            functions: OnceLock::new(),
+        });
+    }
+
+    /// The DWARF of the file itself.
+    pub fn view<'a>(&'a self, image: &'a Image) -> gimli::Dwarf<Slice<'a>> {
+        let mut dwarf = dwarf::view(image, &self.sections);
+        if let Some((common, sections)) = &self.common {
+            dwarf.set_sup(dwarf::view(common, sections));
+        }
+        dwarf
+    }
+
+    /// DWARF that is not in the file itself, whose own is `main`.
+    pub fn elsewhere<'a>(
+        &'a self,
+        place: Elsewhere,
+        main: &gimli::Dwarf<Slice<'a>>,
+    ) -> Option<gimli::Dwarf<Slice<'a>>> {
+        match place {
+            Elsewhere::Split(number) => self.splits.get(number as usize)?.dwarf(main),
+            Elsewhere::Common => {
+                self.common.as_ref().map(|(common, sections)| dwarf::view(common, sections))
+            }
+        }
+    }
+
+    /// What is not there of the debug info.
+    pub fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     /// Where the sections they are in are.
@@ -206,11 +281,16 @@ impl Units {
         near.find(|range| addr.0 < range.end).map(|range| range.unit)
     }
 
-    /// The unit of `.debug_info` that has the entry at `offset` of the
-    /// section.
-    pub fn holding(&self, offset: usize) -> Option<u32> {
-        let after = self.heads[..self.in_info].partition_point(|head| head.offset <= offset);
-        after.checked_sub(1).and_then(|number| u32::try_from(number).ok())
+    /// The entry at `offset` of `.debug_info`, of the file of common parts or
+    /// the file itself: the unit and the offset in it.
+    pub fn holding(&self, offset: usize, common: bool) -> Option<(u32, usize)> {
+        let first = if common { self.in_common } else { 0 };
+        let heads = match common {
+            true => self.heads.get(first..)?,
+            false => self.heads.get(..self.in_info)?,
+        };
+        let at = heads.partition_point(|head| head.offset <= offset).checked_sub(1)?;
+        Some((u32::try_from(first + at).ok()?, offset - heads[at].offset))
     }
 
     /// The type of a signature: its unit, and the entry there.
@@ -225,6 +305,36 @@ impl Head {
         self.root?.lines
     }
 
+    /// The same, if it is in the file itself.
+    pub fn lines_here(&self) -> Option<usize> {
+        self.lines().filter(|_| matches!(self.home, Home::Info | Home::Types))
+    }
+
+    /// Where its entries are, if not in the file itself.
+    pub fn elsewhere(&self) -> Option<Elsewhere> {
+        match (&self.body, self.home) {
+            (Some(body), _) => Some(Elsewhere::Split(body.split)),
+            (None, Home::Split(number, _)) => Some(Elsewhere::Split(number)),
+            (None, Home::Common) => Some(Elsewhere::Common),
+            (None, Home::Info | Home::Types) => None,
+        }
+    }
+
+    /// Whether its entries are in a `.dwo` and its lines in the file.
+    pub fn is_split(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Whether it is in the file of common parts.
+    pub fn is_common(&self) -> bool {
+        self.home == Home::Common
+    }
+
+    /// Where the compiler ran, if only its skeleton says so.
+    pub fn comp_dir(&self) -> Option<&str> {
+        self.body.as_ref()?.comp_dir.as_deref()
+    }
+
     /// A file of its line table, if it was asked for before.
     pub fn file(&self, index: u64) -> Option<SourceFile> {
         self.files.get()?.get(usize::try_from(index).ok()?)?.get()?.as_deref().cloned()
@@ -237,138 +347,49 @@ impl Head {
         keep: bool,
     ) -> Option<gimli::Unit<Slice<'a>>> {
         let root = self.root?;
-        let header = match self.in_types {
-            false => dwarf.debug_info.header_from_offset(DebugInfoOffset(self.offset)).ok()?,
-            true => {
-                let tail = dwarf.debug_types.reader().slice().get(self.offset..)?;
+        let offset = self.body.as_ref().map_or(self.offset, |body| body.offset);
+        let header = match self.home {
+            Home::Types | Home::Split(_, true) => {
+                let tail = dwarf.debug_types.reader().slice().get(offset..)?;
                 DebugTypes::new(tail, LittleEndian).units().next().ok()??
             }
+            _ => dwarf.debug_info.header_from_offset(DebugInfoOffset(offset)).ok()?,
         };
         let parse = || dwarf.abbreviations(&header).unwrap_or_default();
         let abbreviations = match keep {
             true => self.abbreviations.get_or_init(parse).clone(),
             false => parse(),
         };
-        let mut unit = bare(header, abbreviations);
+        let mut unit = bare(dwarf, header, abbreviations);
         unit.low_pc = root.low_pc;
-        unit.str_offsets_base.0 = root.strings;
         unit.addr_base.0 = root.addresses;
-        unit.loclists_base.0 = root.locations;
-        unit.rnglists_base.0 = root.ranges;
+        // A `.dwo` has its own tables, but ranges before DWARF 5.
+        if self.body.is_none() {
+            unit.str_offsets_base.0 = root.strings;
+            unit.loclists_base.0 = root.locations;
+        }
+        if self.body.is_none() || unit.header.version() < 5 {
+            unit.rnglists_base.0 = root.ranges;
+        }
         Some(unit)
-    }
-
-    /// The unit's line table and what comes after it; empty for none.
-    pub fn line_table<'a>(&self, dwarf: &gimli::Dwarf<Slice<'a>>) -> &'a [u8] {
-        let section = dwarf.debug_line.reader().slice();
-        self.lines().and_then(|lines| section.get(lines..)).unwrap_or_default()
     }
 
     /// The header of the unit's line table.
     pub fn line_program<'a>(
-        &self,
+        &'a self,
         dwarf: &gimli::Dwarf<Slice<'a>>,
-        unit: &gimli::Unit<Slice<'a>>,
+        open: &Opened<'a>,
     ) -> Option<gimli::IncompleteLineProgram<Slice<'a>>> {
         let offset = DebugLineOffset(self.root?.lines?);
+        let unit = &open.unit;
         let root = unit.entry(unit.header.root_offset()).ok()?;
         let text = |name| {
             let value: Option<Value<'a>> = root.attr_value(name);
-            value.and_then(|value| dwarf.attr_string(unit, value).ok())
+            value.and_then(|value| open.dwarf.attr_string(unit, value).ok())
         };
-        let (dir, name) = (text(gimli::DW_AT_comp_dir), text(gimli::DW_AT_name));
+        let said = || self.comp_dir().map(|dir| Slice::new(dir.as_bytes(), LittleEndian));
+        let dir = text(gimli::DW_AT_comp_dir).or_else(said);
+        let name = text(gimli::DW_AT_name);
         dwarf.debug_line.program(offset, unit.header.address_size(), dir, name).ok()
-    }
-}
-
-/// A unit before its root is read.
-fn bare<'a>(
-    header: UnitHeader<Slice<'a>>,
-    abbreviations: Arc<Abbreviations>,
-) -> gimli::Unit<Slice<'a>> {
-    gimli::Unit {
-        header,
-        abbreviations,
-        name: None,
-        comp_dir: None,
-        low_pc: 0,
-        str_offsets_base: gimli::DebugStrOffsetsBase(0),
-        addr_base: gimli::DebugAddrBase(0),
-        loclists_base: gimli::DebugLocListsBase(0),
-        rnglists_base: gimli::DebugRngListsBase(0),
-        line_program: None,
-        dwo_id: None,
-    }
-}
-
-/// The root of a unit and the unit's code.
-struct Rooted {
-    root: Root,
-    code: Vec<(u64, u64)>,
-}
-
-impl Rooted {
-    fn read<'a>(dwarf: &gimli::Dwarf<Slice<'a>>, header: &UnitHeader<Slice<'a>>) -> Option<Rooted> {
-        let mut unit = bare(*header, Arc::new(root_abbreviation(dwarf, header)?));
-        let entry = unit.entry(header.root_offset()).ok().filter(|entry| !entry.is_null())?;
-        let mut lines = None;
-        for attribute in entry.attrs() {
-            match (attribute.name(), attribute.value()) {
-                (gimli::DW_AT_stmt_list, AttributeValue::DebugLineRef(at)) => lines = Some(at.0),
-                (_, AttributeValue::DebugStrOffsetsBase(base)) => unit.str_offsets_base = base,
-                (_, AttributeValue::DebugAddrBase(base)) => unit.addr_base = base,
-                (_, AttributeValue::DebugLocListsBase(base)) => unit.loclists_base = base,
-                (_, AttributeValue::DebugRngListsBase(base)) => unit.rnglists_base = base,
-                _ => {}
-            }
-        }
-        let attr = |name| entry.attr_value(name);
-        let low = attr(gimli::DW_AT_low_pc);
-        let address = |value| dwarf.attr_address(&unit, value).ok().flatten();
-        unit.low_pc = low.and_then(address).unwrap_or(0);
-        let (high, ranges) = (attr(gimli::DW_AT_high_pc), attr(gimli::DW_AT_ranges));
-        let code = dwarf::code(dwarf, &unit, low, high, ranges);
-        let root = Root {
-            low_pc: unit.low_pc,
-            strings: unit.str_offsets_base.0,
-            addresses: unit.addr_base.0,
-            locations: unit.loclists_base.0,
-            ranges: unit.rnglists_base.0,
-            lines,
-        };
-        Some(Rooted { root, code })
-    }
-}
-
-/// The one abbreviation that the root of a unit has. Parsing all of them takes
-/// most of the time that reading the roots of all units would.
-fn root_abbreviation(
-    dwarf: &gimli::Dwarf<Slice<'_>>,
-    header: &UnitHeader<Slice<'_>>,
-) -> Option<Abbreviations> {
-    let root = header.range_from(header.root_offset()..).ok()?.read_uleb128().ok()?;
-    let mut all = *dwarf.debug_abbrev.reader();
-    all.skip(header.debug_abbrev_offset().0).ok()?;
-    loop {
-        let start = all;
-        let code = all.read_uleb128().ok().filter(|&code| code != 0)?;
-        all.skip_leb128().ok()?;
-        all.skip(1).ok()?;
-        loop {
-            let (name, form) = (all.read_uleb128().ok()?, all.read_uleb128().ok()?);
-            if form == u64::from(gimli::DW_FORM_implicit_const.0) {
-                all.skip_leb128().ok()?;
-            }
-            if (name, form) == (0, 0) {
-                break;
-            }
-        }
-        if code == root {
-            let mut one = start.slice()[..start.len() - all.len()].to_vec();
-            // The end of the table.
-            one.push(0);
-            let one = gimli::DebugAbbrev::new(&one, LittleEndian);
-            return one.abbreviations(gimli::DebugAbbrevOffset(0)).ok();
-        }
     }
 }

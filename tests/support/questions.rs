@@ -36,6 +36,7 @@ pub fn ask_everything(path: &Path) {
         })
         .collect();
     symbols.place("mod", image.clone(), Placement::Sections(placement));
+    let missing = image.missing();
     symbols.place(VMLINUX, image, Placement::Slide(0));
     let mut addrs: Vec<Addr> = (0..0x180).step_by(5).map(|i| Addr(TEXT + i)).collect();
     addrs.extend([Addr(0), Addr(1), Addr(u64::MAX), Addr(TEXT - 1), Addr(0x1_0004)]);
@@ -44,6 +45,7 @@ pub fn ask_everything(path: &Path) {
         black_box((symbols.row_at(at), symbols.rows_of(at, at.offset(64)), symbols.frame_base(at)));
         black_box(symbols.inline_ranges_at(at));
         black_box((symbols.place_at(at, None), symbols.describe_reference(at)));
+        black_box(symbols.function_and_line(at));
         black_box((symbols.file_code(at, 40).map(|code| code.len()), symbols.function_at(at)));
         if let Some(row) = symbols.row_at(at) {
             black_box(symbols.first_line(at, at.offset(64), &row.file));
@@ -80,6 +82,10 @@ pub fn ask_everything(path: &Path) {
         symbols.files(),
         symbols.enumerator("STATE_GONE"),
     ));
+    for name in ["__x86_64__", "INT_MAX", ""] {
+        black_box((symbols.macro_named(name, None), symbols.macro_named(name, Some(addrs[0]))));
+    }
+    black_box((symbols.has_macros(), missing));
     let any = |_: &[u8]| true;
     black_box((symbols.list_functions(&any, 99), symbols.list_variables(&any, 99)));
     black_box((symbols.list_types(&any, 99), symbols.complete_type("s", 9)));

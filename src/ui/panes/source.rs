@@ -387,7 +387,11 @@ impl Source {
             (Some(text), Mode::Mixed) if code > 0 => self.mixed(text, book),
             (text, _) => {
                 let note = (text.is_none() && !self.note.is_empty()).then(|| self.note.clone());
-                let waiting = (code == 0).then(|| "reading the instructions …".to_string());
+                let words = match self.followed {
+                    Some(_) => "reading the instructions …",
+                    None => "at a stop the instructions are here; now type :disassemble NAME",
+                };
+                let waiting = (code == 0).then(|| words.to_string());
                 let words = note.iter().chain(&waiting).flat_map(|words| words.lines());
                 words.map(|line| Row::Note(line.into())).chain((0..code).map(Row::Code)).collect()
             }

@@ -79,6 +79,15 @@ fn breakpoints_go_where_the_cursor_is() {
 }
 
 #[test]
+fn before_a_stop_instructions_have_a_command() {
+    let mut bench = Bench::new(160, 48);
+    bench.view(fixture::view(State::Offline, None));
+    bench.keys("a");
+    assert!(bench.text().contains(":disassemble NAME"), "{}", bench.text());
+    assert!(!bench.text().contains("reading the instructions"));
+}
+
+#[test]
 fn instructions_are_asked_for_only_when_shown() {
     let mut bench = Bench::new(160, 48);
     let mut stop = fixture::stop(1, 35);
