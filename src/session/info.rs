@@ -122,7 +122,13 @@ impl Session {
         let symbols = self.usable_symbols();
         let address = match self.address(text) {
             Ok(address) => address,
-            Err(why) => variable_address(&symbols, text).ok_or(why)?,
+            Err(why) => {
+                variable_address(&symbols, text).ok_or_else(|| match text.contains("::") {
+                    // No location, so what is wrong with it as one says nothing.
+                    true => Failure::Other(format!("no variable {text}")),
+                    false => why,
+                })?
+            }
         };
         let found = symbols.symbols_at(address).filter(|(names, _)| !names.is_empty());
         let Some((names, section)) = found else {

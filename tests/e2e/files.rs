@@ -268,7 +268,7 @@ fn offline() {
     let by_line = ended.ok(commands[1]);
     assert_eq!(by_line["line"], 613);
     let symbol = ended.ok(commands[2])["text"].as_str().unwrap();
-    assert_eq!(symbol, "vfs_read+0x10");
+    assert_eq!(symbol, "vfs_read + 16 in section .text");
     let names = ended.ok(commands[3]);
     assert!(names["names"].as_array().unwrap().contains(&"ksys_read".into()), "{names}");
     assert!(ended.ok(commands[4])["names"].as_array().unwrap().len() > 500);
