@@ -362,8 +362,8 @@ fn addresses_have_answers_before_names() {
     for at in (text.addr.0..text.addr.0 + text.size).map(Addr) {
         assert_eq!(early.frames_at(at), whole.frames_at(at), "{at}");
         assert_eq!(early.row_at(at), whole.row_at(at), "{at}");
-        assert_eq!(early.place_at(at), whole.place_at(at), "{at}");
-        let Some(place) = whole.place_at(at) else { continue };
+        assert_eq!(early.function_and_line(at), whole.function_and_line(at), "{at}");
+        let Some(place) = whole.function_and_line(at) else { continue };
         assert_eq!(place.function, whole.frames_at(at).pop().unwrap().function, "{at}");
         let row = whole.row_at(at);
         assert_eq!(place.line, row.as_ref().map(|row| row.line), "{at}");
