@@ -13,6 +13,7 @@ use kgdb_tui::{
     base::addr::Addr,
     image::file::Image,
     symbols::{
+        answer::{Location, VariableDef},
         image::{ADDRESSES_AT, DebugImage},
         placed::{Placement, Symbols, VMLINUX},
     },
@@ -85,7 +86,7 @@ fn agrees(path: &Path, plain: &Path, what: &str) {
     let text = image.section(".text").unwrap();
     let addrs: Vec<u64> = (text.addr.0..text.addr.0 + text.size).collect();
     let (answers, lines) = (addr2line(plain, &addrs), gdb_lines(plain, &addrs));
-    let (mut compared, mut inlined) = (0, 0);
+    let (mut compared, mut inlined, mut located) = (0, 0, 0);
     for ((&addr, mut want), line) in addrs.iter().zip(answers).zip(lines) {
         // addr2line gives the padding between functions to the one before.
         if want[0].1.starts_with("??") || symbols.symbol_at(Addr(addr)).is_none() {
@@ -111,8 +112,13 @@ fn agrees(path: &Path, plain: &Path, what: &str) {
         assert_eq!(symbols.row_at(Addr(addr)).map_or(0, |row| row.line), line, "{addr:#x} {what}");
         compared += 1;
         inlined += usize::from(frames.len() > 1);
+        let arguments = symbols.arguments_at(Addr(addr), frames.len() - 1);
+        let has_place = |argument: &&VariableDef| argument.location != Location::None;
+        located += arguments.iter().filter(has_place).count();
     }
     assert!(compared > 150 && inlined > 10, "{compared} {inlined} {what}");
+    // Strict DWARF 2 has no words for most values.
+    assert!(located > 60, "{located} {what}");
 
     let members = ["list.next", "grid", "low", "inner.refs", "handle", "next_request", "state"];
     let mut commands: Vec<String> = Vec::new();
