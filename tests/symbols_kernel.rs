@@ -269,6 +269,12 @@ fn a_kernel_says_what_the_kernel_layer_asks() {
         let table = |symbols: &Symbols| symbols.symbol_addr("__per_cpu_offset").unwrap();
         assert_eq!(table(&slid).since(table(symbols)), 0x1400_0000);
     }
+    // The linker makes it; C only declares it.
+    let jiffies = symbols.find_variable("jiffies").unwrap();
+    assert_eq!(symbols.type_name(jiffies.ty), "volatile unsigned long");
+    assert!(symbols.search("v:jiffies", 9).iter().any(|found| found.name == "jiffies"));
+    // Declared in a header, and nowhere in this kernel.
+    assert!(symbols.find_variable("no_such_variable").is_none());
     // Assembly has a symbol and no DWARF function; nothing is invented.
     let entry = symbols.symbol_addr("entry_SYSCALL_64").unwrap();
     assert_eq!(symbols.describe(entry).as_deref(), Some("entry_SYSCALL_64"));

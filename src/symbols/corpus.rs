@@ -1,6 +1,6 @@
 //! The names of one image in one piece of memory, for searches.
 
-use crate::symbols::{image::DebugImage, search::NameKind};
+use crate::symbols::{image::DebugImage, index::Kind, search::NameKind};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, OnceLock};
 
@@ -62,6 +62,14 @@ impl Corpus {
             let mut last: (&[u8], Option<NameKind>) = (b"", None);
             for (text, entry) in loaded.index.iter(image.image()) {
                 let kind = NameKind::of(entry.kind);
+                // Much is declared that this kernel does not have.
+                let absent = || {
+                    let name = std::str::from_utf8(text).unwrap_or_default();
+                    image.image().symbols().named(name).next().is_none()
+                };
+                if entry.kind == Kind::Declared && (last == (text, Some(kind)) || absent()) {
+                    continue;
+                }
                 if last != (text, Some(kind)) && !made_up(text) {
                     corpus.add(text, kind);
                     last = (text, Some(kind));

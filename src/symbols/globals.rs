@@ -71,10 +71,18 @@ impl Symbols {
         out
     }
 
-    /// A variable that only the symbol table has, with its type from BTF
-    /// where that names it (per-CPU variables, mostly).
+    /// A variable that only the symbol table has. Its type is where C declares
+    /// it, or in BTF where that names it (per-CPU variables, mostly).
     fn by_symbol(&self, placed: &Placed, symbol: &Symbol<'_>) -> Option<Global> {
-        let ty = self.btf_declared(placed, symbol.name, Kind::Variable);
+        let declared = placed.image.loaded().and_then(|loaded| {
+            let named = loaded.index.named(placed.image.image(), symbol.name);
+            let entry = named.iter().find(|entry| entry.kind == Kind::Declared)?;
+            global(placed, entry)
+        });
+        let (ty, file, line) = match declared {
+            Some(declared) => (Some(declared.variable.ty), declared.file, declared.line),
+            None => (self.btf_declared(placed, symbol.name, Kind::Variable), None, None),
+        };
         let mut bytes = vec![gimli::DW_OP_addr.0];
         bytes.extend(symbol.addr.0.to_le_bytes());
         let encoding =
@@ -87,8 +95,8 @@ impl Symbols {
                 line: None,
                 image: placed.id,
             },
-            file: None,
-            line: None,
+            file,
+            line,
             module: placed.module(),
             external: symbol.global,
         })

@@ -32,6 +32,9 @@ pub(super) enum Kind {
     Inline,
     /// A variable that has a place or a value.
     Variable,
+    /// A variable that is only declared: one that assembly or the linker
+    /// makes, such as `jiffies`, or one that another unit defines.
+    Declared,
     /// A struct with members.
     Struct,
     /// A union with members.
@@ -169,6 +172,7 @@ impl Names {
         let kind = match tag {
             gimli::DW_TAG_subprogram => return self.note_function(unit, die, facts),
             gimli::DW_TAG_variable if facts.placed => Kind::Variable,
+            gimli::DW_TAG_variable if facts.declaration => Kind::Declared,
             _ if facts.declaration => return,
             gimli::DW_TAG_structure_type => Kind::Struct,
             gimli::DW_TAG_union_type => Kind::Union,

@@ -60,7 +60,7 @@ impl NameKind {
     pub(super) fn of(kind: Kind) -> NameKind {
         match kind {
             Kind::Function | Kind::Inline => NameKind::Function,
-            Kind::Variable => NameKind::Variable,
+            Kind::Variable | Kind::Declared => NameKind::Variable,
             Kind::Struct => NameKind::Struct,
             Kind::Union => NameKind::Union,
             Kind::Enum => NameKind::Enum,
