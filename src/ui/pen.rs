@@ -6,7 +6,7 @@ use ratatui::{
     layout::Rect,
     style::{Color, Style},
 };
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 /// Writes one row from left to right.
 pub struct Pen<'a> {
@@ -76,14 +76,15 @@ pub fn clip(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
     }
-    let mut used = 0;
+    // The width of a text is not the sum of its letters': a sign behind one can
+    // make it wider (U+FE0F).
     let mut out = String::new();
     for c in text.chars() {
-        used += c.width().unwrap_or(0);
-        if used + 1 > width {
+        out.push(c);
+        if out.width() + 1 > width {
+            out.pop();
             break;
         }
-        out.push(c);
     }
     if width > 0 {
         out.push('…');
@@ -97,17 +98,12 @@ pub fn clip_start(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_string();
     }
-    let mut used = 1;
-    let tail: Vec<char> = (text.chars().rev())
-        .take_while(|c| {
-            used += c.width().unwrap_or(0);
-            used <= width
-        })
-        .collect();
     if width == 0 {
         return String::new();
     }
-    std::iter::once('…').chain(tail.into_iter().rev()).collect()
+    let starts = text.char_indices().map(|(at, _)| &text[at..]).rev();
+    let tail = starts.take_while(|tail| tail.width() < width).last().unwrap_or("");
+    format!("…{tail}")
 }
 
 /// Breaks text into rows of at most `width` columns, at spaces where there
@@ -127,10 +123,10 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
                 row.push(' ');
             }
             for c in word.chars() {
-                if row.width() + c.width().unwrap_or(0) > width {
-                    rows.push(std::mem::take(&mut row));
-                }
                 row.push(c);
+                if row.width() > width && row.pop().is_some() {
+                    rows.push(std::mem::replace(&mut row, c.to_string()));
+                }
             }
         }
         rows.push(row);
@@ -148,6 +144,7 @@ mod tests {
         assert_eq!(clip_start("drivers/net/dummy.c", 10), "…t/dummy.c");
         assert_eq!(clip("HgfsSendRequest", 8), "HgfsSen…");
         assert_eq!(clip("宽字符", 4), "宽…");
+        assert_eq!(clip("a*\u{fe0f}bcd", 3), "a*…", "the sign makes two columns of one");
         assert_eq!((clip("ab", 0), clip_start("ab", 0)), (String::new(), String::new()));
     }
 
