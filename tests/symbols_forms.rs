@@ -13,7 +13,7 @@ use kgdb_tui::{
     base::addr::Addr,
     image::file::Image,
     symbols::{
-        answer::{Location, VariableDef},
+        answer::{ValuePlace, VariableDef},
         image::{ADDRESSES_AT, DebugImage},
         placed::{Placement, Symbols, VMLINUX},
     },
@@ -113,7 +113,7 @@ fn agrees(path: &Path, plain: &Path, what: &str) {
         compared += 1;
         inlined += usize::from(frames.len() > 1);
         let arguments = symbols.arguments_at(Addr(addr), frames.len() - 1);
-        let has_place = |argument: &&VariableDef| argument.location != Location::None;
+        let has_place = |argument: &&VariableDef| argument.location != ValuePlace::None;
         located += arguments.iter().filter(has_place).count();
     }
     assert!(compared > 150 && inlined > 10, "{compared} {inlined} {what}");

@@ -4,7 +4,7 @@ use super::{
     answer::{Answer, Failure, HoleAnswer, MemberAnswer, TypeAnswer},
     run::Session,
 };
-use crate::symbols::{answer::MemberView, describe::Named, placed::Symbols};
+use crate::symbols::{answer::MemberView, placed::Symbols, types::describe::Named};
 
 impl Session {
     /// `ptype`, with offsets `ptype /o`.

@@ -7,7 +7,7 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::ImageId,
-        dwarf::{Below, Entry, Unit, Value, die},
+        dwarf::reader::{Below, Entry, Unit, Value, die},
         funcs::Nest,
         placed::Symbols,
     },

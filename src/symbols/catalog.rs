@@ -10,14 +10,18 @@ use crate::{
     image::symtab::{Place, Symbol},
     symbols::{
         answer::{SourceFile, TypeRef},
-        btf::BtfKind,
-        dwarf::{Unit, die},
+        dwarf::{
+            index::{Kind, NameEntry},
+            reader::{Unit, die},
+        },
         funcs::declared,
         globals::{global, is_data},
-        index::{Kind, NameEntry},
-        node::{BTF_UNIT, Node, Types},
         placed::{Placed, Symbols},
-        written,
+        types::{
+            btf::BtfKind,
+            node::{BTF_UNIT, Node, Types},
+            written,
+        },
     },
 };
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};

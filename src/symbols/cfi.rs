@@ -6,7 +6,7 @@ use crate::{
     image::file::Image,
     symbols::{
         answer::{CfaRule, CfiRow, RegRule},
-        dwarf::Slice,
+        dwarf::reader::Slice,
         placed::Symbols,
     },
 };

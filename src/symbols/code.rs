@@ -5,7 +5,7 @@ use crate::{
     image::symtab::Place,
     symbols::{
         answer::SourceFile,
-        dwarf::Unit,
+        dwarf::reader::Unit,
         lines::source_file,
         placed::{Placed, Placement, Symbols},
     },

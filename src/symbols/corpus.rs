@@ -1,6 +1,6 @@
 //! The names of one image in one piece of memory, for searches.
 
-use crate::symbols::{image::DebugImage, index::Kind, search::NameKind};
+use crate::symbols::{dwarf::index::Kind, image::DebugImage, search::NameKind};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, OnceLock};
 

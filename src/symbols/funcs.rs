@@ -4,10 +4,10 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{CodeFrame, Function, FunctionLine, InlineInstance, SourceFile},
-        dwarf::{Below, Entry, Unit, number},
+        dwarf::reader::{Below, Entry, Unit, number},
         lines::{row_in, source_file},
         placed::{Placed, Symbols},
-        types::type_ref,
+        types::named::type_ref,
     },
 };
 

@@ -6,9 +6,11 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{SourceFile, TypeRef, ValuePlace, VariableDef},
-        dwarf::{Entry, Unit},
+        dwarf::{
+            index::{Kind, NameEntry},
+            reader::{Entry, Unit},
+        },
         funcs::declared,
-        index::{Kind, NameEntry},
         placed::{Placed, Symbols},
         places::ends_in,
         scope::variable,

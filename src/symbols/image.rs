@@ -6,16 +6,18 @@ use crate::{
     symbols::{
         SymbolsError,
         answer::{CodeLines, Layout},
-        btf::Btf,
         cache::Cache,
         cfi::Frames,
         corpus::Kept,
-        dwarf::Unit,
-        index::Names,
+        dwarf::{
+            index::Names,
+            reader::Unit,
+            rows::Row,
+            units::{FunctionRange, Units, range_at},
+        },
         load::{self, Loaded},
         names::Inlined,
-        rows::Row,
-        units::{FunctionRange, Units, range_at},
+        types::btf::Btf,
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};

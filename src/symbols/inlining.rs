@@ -2,7 +2,10 @@
 //! entry of each has the four bytes of the offset of the abstract function in
 //! it, so only functions with these bytes inside need to be walked.
 
-use crate::symbols::{dwarf::Unit, image::DebugImage, units::FunctionRange};
+use crate::symbols::{
+    dwarf::{reader::Unit, units::FunctionRange},
+    image::DebugImage,
+};
 use gimli::{DW_AT_abstract_origin, DW_FORM_ref4, DW_TAG_inlined_subroutine};
 use std::collections::BTreeSet;
 

@@ -6,10 +6,12 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{LineRow, SourceFile},
-        dwarf::{Slice, Unit},
+        dwarf::{
+            reader::{Slice, Unit},
+            rows::{Row, Rows},
+        },
         image::DebugImage,
         placed::{Placed, Symbols},
-        rows::{Row, Rows},
     },
 };
 use gimli::LineProgramHeader;

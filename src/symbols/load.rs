@@ -9,12 +9,14 @@ use crate::{
     image::file::Image,
     symbols::{
         SymbolsError,
-        dwarf::{Desk, Unit},
+        dwarf::{
+            index::{Index, Names, SharedPool},
+            reader::{Desk, Unit},
+            units::{FunctionRange, Units},
+        },
         image::ADDRESSES_AT,
-        index::{Index, Names, SharedPool},
         inlining,
         lines::Files,
-        units::{FunctionRange, Units},
     },
 };
 use rayon::{

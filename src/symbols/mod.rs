@@ -48,17 +48,7 @@ mod cache;
 
 mod load;
 
-mod split;
-
-mod roots;
-
-mod units;
-
 mod dwarf;
-
-mod index;
-
-mod rows;
 
 mod lines;
 
@@ -86,25 +76,7 @@ mod code;
 
 pub mod types;
 
-mod node;
-
-mod from_dwarf;
-
-mod btf;
-
-mod btf_source;
-
-mod from_btf;
-
-mod written;
-
-mod offsets;
-
-pub mod describe;
-
 pub mod catalog;
-
-mod layout;
 
 mod scope;
 
@@ -113,8 +85,6 @@ pub mod globals;
 pub mod visible;
 
 mod cfi;
-
-mod macros;
 
 pub mod calls;
 

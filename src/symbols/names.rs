@@ -5,10 +5,12 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{FunctionMatch, SourceFile},
-        dwarf::{Below, Desk, Unit},
+        dwarf::{
+            index::{Kind, NameEntry},
+            reader::{Below, Desk, Unit},
+        },
         funcs::declared,
         image::DebugImage,
-        index::{Kind, NameEntry},
         inlining,
         lines::unit_rows,
         placed::{Placed, Symbols},

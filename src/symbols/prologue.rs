@@ -10,7 +10,7 @@
 
 use crate::{
     base::addr::FileAddr,
-    symbols::{dwarf::Unit, image::DebugImage},
+    symbols::{dwarf::reader::Unit, image::DebugImage},
 };
 
 const ENDBR64: [u8; 4] = [0xf3, 0x0f, 0x1e, 0xfa];

@@ -4,10 +4,10 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{FrameBase, TypeRef, ValuePlace, VariableDef},
-        dwarf::{Entry, Slice, Unit, die},
+        dwarf::reader::{Entry, Slice, Unit, die},
         funcs::{Nest, small},
         placed::{Placed, Symbols},
-        types::type_ref,
+        types::named::type_ref,
     },
 };
 use gimli::{AttributeValue, DwTag};

@@ -17,10 +17,9 @@
 use crate::symbols::{
     answer::ImageId,
     corpus::{Corpus, Name, letters},
-    dwarf::Unit,
+    dwarf::{index::Kind, reader::Unit},
     funcs::declared,
     image::DebugImage,
-    index::Kind,
     placed::{Placed, Symbols},
 };
 use nucleo_matcher::{

@@ -5,12 +5,14 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{CodeLines, LineMatch, LineMiss, SourceFile},
-        dwarf::{Unit, die},
+        dwarf::{
+            reader::{Unit, die},
+            rows::{Row, some_rows},
+        },
         funcs::Nest,
         lines::{source_file, tidy},
         placed::{Placed, Symbols},
         prologue,
-        rows::{Row, some_rows},
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -208,7 +210,7 @@ struct Hit<'a> {
 /// The innermost block that gdb counts as one: a function, an inlined call,
 /// or a block with variables of its own.
 fn block_of(nest: &Nest<'_>) -> u32 {
-    let counts = |entry: &&super::dwarf::Entry<'_>| {
+    let counts = |entry: &&crate::symbols::dwarf::reader::Entry<'_>| {
         entry.tag() != gimli::DW_TAG_lexical_block
             || !nest.unit.children(die(entry), &[gimli::DW_TAG_variable]).is_empty()
     };

@@ -6,11 +6,11 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{ImageId, TypeRef, ValuePlace},
-        dwarf::{At, Entry, Unit},
+        dwarf::reader::{At, Entry, Unit},
         funcs::Nest,
         placed::{Placed, Symbols},
         scope::{const_value, with_addresses},
-        types::type_ref,
+        types::named::type_ref,
     },
 };
 use gimli::{AttributeValue, EndianSlice, LittleEndian, Operation};

@@ -1,13 +1,13 @@
 //! Units of DWARF as queries see them: opened for one question, thrown away
 //! after it, nothing borrowed across. What is worth keeping between questions
 //! (abbreviations, line rows) holds no reference and lives in
-//! [`Head`](super::units::Head).
+//! [`Head`](crate::symbols::dwarf::units::Head).
 
 use crate::{
     image::file::Image,
     symbols::{
+        dwarf::units::{Elsewhere, Head, Units},
         image::DebugImage,
-        units::{Elsewhere, Head, Units},
     },
 };
 use gimli::{
@@ -22,16 +22,16 @@ use std::{
 };
 
 /// Bytes of a section, as the DWARF reader wants them.
-pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(in crate::symbols) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 /// One entry (DIE).
-pub(super) type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
+pub(in crate::symbols) type Entry<'a> = DebuggingInformationEntry<Slice<'a>>;
 /// The value of one attribute.
-pub(super) type Value<'a> = AttributeValue<Slice<'a>>;
+pub(in crate::symbols) type Value<'a> = AttributeValue<Slice<'a>>;
 
 /// How many references (`DW_AT_abstract_origin`, `DW_AT_specification`,
 /// `DW_AT_type`) are followed in a row; real chains have two or three, a
 /// hostile file may have a loop.
-pub(super) const MAX_HOPS: usize = 16;
+pub(in crate::symbols) const MAX_HOPS: usize = 16;
 
 /// Units that one question has open at a time.
 const MAX_OPEN: usize = 256;
@@ -40,7 +40,7 @@ const MAX_OPEN: usize = 256;
 /// by [`gimli::SectionId`]. Looking for the names takes longer than the rest
 /// of most questions.
 #[derive(Debug, Default)]
-pub(super) struct Sections(Vec<Option<usize>>);
+pub(in crate::symbols) struct Sections(Vec<Option<usize>>);
 
 impl Sections {
     /// Looks for them; for those of a `.dwo` with `split`.
@@ -89,7 +89,10 @@ impl Sections {
 }
 
 /// All DWARF sections of a file. Cheap to make.
-pub(super) fn view<'a>(image: &'a Image, sections: &Sections) -> gimli::Dwarf<Slice<'a>> {
+pub(in crate::symbols) fn view<'a>(
+    image: &'a Image,
+    sections: &Sections,
+) -> gimli::Dwarf<Slice<'a>> {
     let section = |id| Ok::<_, std::convert::Infallible>(sections.data(image, id));
     match gimli::Dwarf::load(section) {
         Ok(dwarf) => dwarf,
@@ -99,13 +102,13 @@ pub(super) fn view<'a>(image: &'a Image, sections: &Sections) -> gimli::Dwarf<Sl
 
 /// A unit opened for a question. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Unit<'a> {
+pub(in crate::symbols) struct Unit<'a> {
     open: Rc<Opened<'a>>,
     desk: Rc<Desk<'a>>,
 }
 
 /// What is shared by everybody who has the unit open.
-pub(super) struct Opened<'a> {
+pub(in crate::symbols) struct Opened<'a> {
     pub dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     pub unit: gimli::Unit<Slice<'a>>,
     /// Its number among the units of the image.
@@ -126,7 +129,7 @@ impl<'a> Deref for Unit<'a> {
 }
 
 /// The units that one question has open: references lead from one to another.
-pub(super) struct Desk<'a> {
+pub(in crate::symbols) struct Desk<'a> {
     units: &'a Units,
     dwarf: Rc<gimli::Dwarf<Slice<'a>>>,
     /// DWARF that is not in the file itself.
@@ -178,7 +181,7 @@ impl<'a> Desk<'a> {
 
 /// An entry and the unit it is in.
 #[derive(Clone)]
-pub(super) struct At<'a> {
+pub(in crate::symbols) struct At<'a> {
     pub unit: Unit<'a>,
     pub entry: Entry<'a>,
 }
@@ -449,7 +452,7 @@ impl<'a> Unit<'a> {
 
 /// The code that attributes give an entry. Not gimli's `die_ranges`, which adds
 /// without a check and panics on a hostile size in a debug build.
-pub(super) fn code<'a>(
+pub(in crate::symbols) fn code<'a>(
     dwarf: &gimli::Dwarf<Slice<'a>>,
     unit: &gimli::Unit<Slice<'a>>,
     low: Option<Value<'a>>,
@@ -476,7 +479,7 @@ pub(super) fn code<'a>(
 
 /// Whether a walk goes on below an entry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Below {
+pub(in crate::symbols) enum Below {
     /// Visit its children.
     Look,
     /// Pass over its children.
@@ -494,12 +497,12 @@ impl Below {
 }
 
 /// The offset of an entry in its unit.
-pub(super) fn die(entry: &Entry<'_>) -> u32 {
+pub(in crate::symbols) fn die(entry: &Entry<'_>) -> u32 {
     u32::try_from(entry.offset().0).unwrap_or(u32::MAX)
 }
 
 /// A small unsigned attribute: a line, a column, a count.
-pub(super) fn number(value: Option<Value<'_>>) -> Option<u64> {
+pub(in crate::symbols) fn number(value: Option<Value<'_>>) -> Option<u64> {
     match value? {
         // `udata_value` refuses signed forms, in which lines never come but
         // counts and sizes may.

@@ -9,8 +9,10 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    node::{Field, Node, Types},
-    offsets::Offsets,
+    types::{
+        node::{Field, Node, Types},
+        offsets::Offsets,
+    },
 };
 use std::rc::Rc;
 
@@ -72,7 +74,7 @@ impl Words {
 }
 
 /// Writes one type.
-pub(super) struct Writer<'t, 'a> {
+pub(in crate::symbols) struct Writer<'t, 'a> {
     types: &'t Types<'a>,
     out: String,
     depth: usize,
@@ -84,7 +86,12 @@ pub(super) struct Writer<'t, 'a> {
 
 /// A declaration of `name` (empty for none) with a type, in one line unless
 /// members are shown.
-pub(super) fn declared(types: &Types<'_>, ty: TypeRef, name: &str, show: i32) -> String {
+pub(in crate::symbols) fn declared(
+    types: &Types<'_>,
+    ty: TypeRef,
+    name: &str,
+    show: i32,
+) -> String {
     let mut writer =
         Writer { types, out: String::new(), depth: 0, most: MOST_NAME, offsets: false };
     writer.declare(ty, name, show, 0, &mut Offsets::default());
@@ -92,7 +99,7 @@ pub(super) fn declared(types: &Types<'_>, ty: TypeRef, name: &str, show: i32) ->
 }
 
 /// A type with its members, and with their offsets if asked for.
-pub(super) fn described(types: &Types<'_>, ty: TypeRef, offsets: bool) -> String {
+pub(in crate::symbols) fn described(types: &Types<'_>, ty: TypeRef, offsets: bool) -> String {
     let mut writer = Writer { types, out: String::new(), depth: 0, most: MOST_TEXT, offsets };
     writer.declare(ty, "", 1, 0, &mut Offsets::default());
     writer.out
@@ -294,7 +301,7 @@ impl Writer<'_, '_> {
         typedef && show <= 0 || self.full()
     }
 
-    fn parameters(&mut self, function: &crate::symbols::node::Function) {
+    fn parameters(&mut self, function: &crate::symbols::types::node::Function) {
         self.out.push('(');
         for (i, &parameter) in function.parameters.iter().enumerate() {
             if self.full() {

@@ -8,10 +8,12 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    dwarf::{At, MAX_HOPS, Unit},
-    from_btf, from_dwarf,
-    index::Kind,
+    dwarf::{
+        index::Kind,
+        reader::{At, MAX_HOPS, Unit},
+    },
     placed::{Placed, Symbols},
+    types::{from_btf, from_dwarf},
 };
 use rustc_hash::FxHashMap;
 use std::{cell::RefCell, rc::Rc};
@@ -20,11 +22,11 @@ use std::{cell::RefCell, rc::Rc};
 const MAX_NAMES: usize = MAX_HOPS * 4;
 
 /// The unit of a [`TypeRef`] whose type is in BTF; its entry is the number.
-pub(super) const BTF_UNIT: u32 = u32::MAX;
+pub(in crate::symbols) const BTF_UNIT: u32 = u32::MAX;
 
 /// What a type is right here; names and qualifiers are steps of their own.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Node {
+pub(in crate::symbols) enum Node {
     Void,
     /// An integer or the like, by the name its description gives it.
     Base {
@@ -67,7 +69,7 @@ pub(super) enum Node {
 
 /// What the bits of a base type mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub(in crate::symbols) enum Encoding {
     Signed,
     Unsigned,
     SignedChar,
@@ -79,7 +81,7 @@ pub(super) enum Encoding {
 
 /// The type of a function.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Function {
+pub(in crate::symbols) struct Function {
     pub result: TypeRef,
     pub parameters: Vec<TypeRef>,
     /// It ends in `...`.
@@ -90,7 +92,7 @@ pub(super) struct Function {
 
 /// A member of a struct or union.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Field {
+pub(in crate::symbols) struct Field {
     /// Empty for an anonymous struct or union.
     pub name: String,
     pub ty: TypeRef,
@@ -101,13 +103,13 @@ pub(super) struct Field {
 }
 
 /// An entry that describes a type, and the image it is in.
-pub(super) struct Described<'a> {
+pub(in crate::symbols) struct Described<'a> {
     pub placed: &'a Placed,
     pub at: At<'a>,
 }
 
 /// Types as one question sees them.
-pub(super) struct Types<'a> {
+pub(in crate::symbols) struct Types<'a> {
     pub symbols: &'a Symbols,
     /// A unit of each image, from which its others are reached.
     units: RefCell<FxHashMap<u32, (&'a Placed, Unit<'a>)>>,

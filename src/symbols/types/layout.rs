@@ -2,9 +2,11 @@
 
 use crate::symbols::{
     answer::{Layout, Member, TypeRef},
-    node::{Field, Node, Types},
     placed::Symbols,
-    written,
+    types::{
+        node::{Field, Node, Types},
+        written,
+    },
 };
 use std::sync::Arc;
 

@@ -11,11 +11,11 @@
 //!                              }
 //! ```
 
-use crate::symbols::node::Field;
+use crate::symbols::types::node::Field;
 
 /// What is known while the members of one struct are printed, in bits.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Offsets {
+pub(in crate::symbols) struct Offsets {
     /// Where the struct is in the one that was asked about.
     start: u64,
     /// Where the member before ended, or in a union the longest; 0 before the

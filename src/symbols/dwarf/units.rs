@@ -13,11 +13,13 @@ use crate::{
     symbols::{
         SymbolsError,
         answer::SourceFile,
-        dwarf::{self, Opened, Sections, Slice, Value},
-        index::NameRef,
-        roots::{Found, Home, Listed, Root, Rooted, bare, found_in, of_types},
-        rows::Rows,
-        split::{self, Finder, Missing, Split},
+        dwarf::{
+            index::NameRef,
+            reader::{self, Opened, Sections, Slice, Value},
+            roots::{Found, Home, Listed, Root, Rooted, bare, found_in, of_types},
+            rows::Rows,
+            split::{self, Finder, Missing, Split},
+        },
     },
 };
 use gimli::{
@@ -35,7 +37,7 @@ use std::{
 
 /// What is kept of a unit.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(in crate::symbols) struct Head {
     /// Where its header starts in its section.
     offset: usize,
     home: Home,
@@ -60,7 +62,7 @@ type Files = Box<[OnceLock<Option<Box<SourceFile>>>]>;
 
 /// Where the entries of a skeleton's unit are.
 #[derive(Debug)]
-pub(super) struct Body {
+pub(in crate::symbols) struct Body {
     split: u32,
     offset: usize,
     comp_dir: Option<String>,
@@ -68,7 +70,7 @@ pub(super) struct Body {
 
 /// DWARF that is not in the file itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Elsewhere {
+pub(in crate::symbols) enum Elsewhere {
     /// In a `.dwo`, by its number.
     Split(u32),
     /// In the file of common parts.
@@ -77,7 +79,7 @@ pub(super) enum Elsewhere {
 
 /// Code that a unit has.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UnitRange {
+pub(in crate::symbols) struct UnitRange {
     pub start: u64,
     pub end: u64,
     pub unit: u32,
@@ -85,7 +87,7 @@ pub(super) struct UnitRange {
 
 /// One range of a function out of line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct FunctionRange {
+pub(in crate::symbols) struct FunctionRange {
     pub start: u64,
     /// Bytes.
     pub size: u32,
@@ -96,7 +98,10 @@ pub(super) struct FunctionRange {
 
 /// The range of `ranges`, which are by start and longest first, that holds
 /// `addr`.
-pub(super) fn range_at(ranges: &[FunctionRange], addr: FileAddr) -> Option<FunctionRange> {
+pub(in crate::symbols) fn range_at(
+    ranges: &[FunctionRange],
+    addr: FileAddr,
+) -> Option<FunctionRange> {
     let after = ranges.partition_point(|range| range.start <= addr.0);
     let mut near = ranges[..after].iter().rev().take(8);
     near.find(|range| addr.0 - range.start < range.size.into()).copied()
@@ -104,7 +109,7 @@ pub(super) fn range_at(ranges: &[FunctionRange], addr: FileAddr) -> Option<Funct
 
 /// The units of an image.
 #[derive(Debug, Default)]
-pub(super) struct Units {
+pub(in crate::symbols) struct Units {
     heads: Vec<Head>,
     /// How many of them are in `.debug_info`.
     in_info: usize,
@@ -143,7 +148,7 @@ impl Units {
         };
         units.in_info = listed.iter().take_while(|listed| listed.home == Home::Info).count();
         let common = units.common.as_ref().map(|(common, sections)| {
-            let dwarf = dwarf::view(common, sections);
+            let dwarf = reader::view(common, sections);
             let found = found_in(common.path(), &dwarf).unwrap_or_default();
             let infos = found.into_iter().filter(|found| found.home == Home::Info);
             let moved = infos.map(|found| Found { home: Home::Common, ..found });
@@ -226,9 +231,9 @@ impl Units {
 
     /// The DWARF of the file itself.
     pub fn view<'a>(&'a self, image: &'a Image) -> gimli::Dwarf<Slice<'a>> {
-        let mut dwarf = dwarf::view(image, &self.sections);
+        let mut dwarf = reader::view(image, &self.sections);
         if let Some((common, sections)) = &self.common {
-            dwarf.set_sup(dwarf::view(common, sections));
+            dwarf.set_sup(reader::view(common, sections));
         }
         dwarf
     }
@@ -242,7 +247,7 @@ impl Units {
         match place {
             Elsewhere::Split(number) => self.splits.get(number as usize)?.dwarf(main),
             Elsewhere::Common => {
-                self.common.as_ref().map(|(common, sections)| dwarf::view(common, sections))
+                self.common.as_ref().map(|(common, sections)| reader::view(common, sections))
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::MacroDef,
-        dwarf::{Slice, Unit, Value},
+        dwarf::reader::{Slice, Unit, Value},
         image::DebugImage,
         lines::source_file,
         placed::Symbols,

@@ -2,11 +2,13 @@
 
 use crate::symbols::{
     answer::{ImageId, TypeRef},
-    btf::{self, Btf, BtfKind, Raw, View},
+    dwarf::index::Kind,
     image::DebugImage,
-    index::Kind,
-    node::BTF_UNIT,
     placed::{Placed, Symbols},
+    types::{
+        btf::{self, Btf, BtfKind, Raw, View},
+        node::BTF_UNIT,
+    },
 };
 
 impl DebugImage {
@@ -19,7 +21,7 @@ impl DebugImage {
 
 impl Symbols {
     /// Asks the BTF of an image; `None` when it has none that can be used.
-    pub(super) fn with_btf<T>(
+    pub(in crate::symbols) fn with_btf<T>(
         &self,
         image: ImageId,
         ask: impl FnOnce(&View<'_>) -> Option<T>,
@@ -50,7 +52,12 @@ impl Symbols {
 
     /// The first type of a name in the BTF of an image, the kinds in their
     /// order.
-    pub(super) fn btf_named(&self, placed: &Placed, name: &str, kinds: &[Kind]) -> Option<TypeRef> {
+    pub(in crate::symbols) fn btf_named(
+        &self,
+        placed: &Placed,
+        name: &str,
+        kinds: &[Kind],
+    ) -> Option<TypeRef> {
         let found = self.with_btf(placed.id, |view| {
             let of = |kind: &Kind| view.named(name, |raw| is_a(view, raw, *kind));
             Some(kinds.iter().find_map(of)?.0)
@@ -59,7 +66,12 @@ impl Symbols {
     }
 
     /// The type of a function or a variable of an image by its BTF.
-    pub(super) fn btf_declared(&self, placed: &Placed, name: &str, kind: Kind) -> Option<TypeRef> {
+    pub(in crate::symbols) fn btf_declared(
+        &self,
+        placed: &Placed,
+        name: &str,
+        kind: Kind,
+    ) -> Option<TypeRef> {
         let wanted = if kind == Kind::Variable { BtfKind::Var } else { BtfKind::Func };
         let id = self.with_btf(placed.id, |view| {
             let (id, raw) = view.named(name, |raw| raw.kind == wanted)?;

@@ -8,8 +8,8 @@
 
 use crate::{
     image::file::Image,
-    symbols::{
-        dwarf::{Slice, Unit, Value},
+    symbols::dwarf::{
+        reader::{Slice, Unit, Value},
         split::Pool,
         units::FunctionRange,
     },
@@ -25,7 +25,7 @@ use std::{
 /// What a name is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub(super) enum Kind {
+pub(in crate::symbols) enum Kind {
     /// A function with code of its own.
     Function,
     /// The abstract description of a function that was inlined somewhere.
@@ -58,7 +58,7 @@ impl Kind {
 
 /// One name.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct NameEntry {
+pub(in crate::symbols) struct NameEntry {
     name: NameRef,
     pub unit: u32,
     pub die: u32,
@@ -68,7 +68,7 @@ pub(super) struct NameEntry {
 /// Where text is: an offset into `.debug_str`, `.debug_info`, or a pool of what
 /// is in other files, by the two top bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct NameRef(u32);
+pub(in crate::symbols) struct NameRef(u32);
 
 /// No name: past the end of every text.
 const NAMELESS: NameRef = NameRef(u32::MAX);
@@ -78,11 +78,11 @@ const IN_POOL: u32 = 1 << 30;
 const OFFSET: u32 = IN_POOL - 1;
 
 /// Names that are in other files, while several threads read.
-pub(super) type SharedPool = Mutex<Pool>;
+pub(in crate::symbols) type SharedPool = Mutex<Pool>;
 
 /// The names that some units have.
 #[derive(Default)]
-pub(super) struct Names {
+pub(in crate::symbols) struct Names {
     pub entries: Vec<NameEntry>,
     pub functions: Vec<FunctionRange>,
     seen: FxHashSet<(Kind, NameRef)>,
@@ -307,7 +307,7 @@ fn skip_children(raw: &mut EntriesRaw<'_, Slice<'_>>) -> gimli::Result<()> {
 }
 
 /// The names of an image, sorted.
-pub(super) struct Index {
+pub(in crate::symbols) struct Index {
     entries: Vec<NameEntry>,
     /// Text of names that is in other files.
     pool: Vec<u8>,

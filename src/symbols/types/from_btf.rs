@@ -2,9 +2,11 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    btf::{BtfKind, Raw, View},
-    node::{BTF_UNIT, Encoding, Field, Function, Node},
     placed::Symbols,
+    types::{
+        btf::{BtfKind, Raw, View},
+        node::{BTF_UNIT, Encoding, Field, Function, Node},
+    },
 };
 
 /// A pointer's bytes: only 64-bit files are opened.
@@ -16,7 +18,7 @@ const INT_CHAR: u32 = 2;
 const INT_BOOL: u32 = 4;
 
 /// What a type is; `None` where the number is of none.
-pub(super) fn node(symbols: &Symbols, ty: TypeRef) -> Option<Node> {
+pub(in crate::symbols) fn node(symbols: &Symbols, ty: TypeRef) -> Option<Node> {
     symbols.with_btf(ty.image, |view| {
         let raw = view.raw(ty.die)?;
         let target = at(ty, raw.size_or_type);
@@ -116,7 +118,7 @@ fn function(ty: TypeRef, proto: &Raw<'_>) -> Node {
 }
 
 /// The members of a struct or union in their order.
-pub(super) fn members(symbols: &Symbols, ty: TypeRef) -> Option<Vec<Field>> {
+pub(in crate::symbols) fn members(symbols: &Symbols, ty: TypeRef) -> Option<Vec<Field>> {
     symbols.with_btf(ty.image, |view| {
         let raw = view.raw(ty.die)?;
         if !matches!(raw.kind, BtfKind::Struct | BtfKind::Union) {
@@ -148,7 +150,10 @@ fn old_bit_field(view: &View<'_>, id: u32, offset: u32) -> (u32, Option<u32>) {
 }
 
 /// The enumerators of an enumeration in their order.
-pub(super) fn enumerators(symbols: &Symbols, ty: TypeRef) -> Option<Vec<(String, i64)>> {
+pub(in crate::symbols) fn enumerators(
+    symbols: &Symbols,
+    ty: TypeRef,
+) -> Option<Vec<(String, i64)>> {
     symbols.with_btf(ty.image, |view| {
         let raw = view.raw(ty.die)?;
         if !matches!(raw.kind, BtfKind::Enum | BtfKind::Enum64) {

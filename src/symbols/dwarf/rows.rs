@@ -7,7 +7,7 @@
 
 /// One row.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Row {
+pub(in crate::symbols) struct Row {
     pub addr: u64,
     pub file: u32,
     pub line: u32,
@@ -40,7 +40,7 @@ const LINE: u32 = GOES_ON - 1;
 
 /// The rows of one unit: sequences of ascending addresses.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(in crate::symbols) struct Rows {
     rows: Vec<Packed>,
     /// By start.
     sequences: Vec<Sequence>,
@@ -169,7 +169,7 @@ impl Rows {
 }
 
 /// The rows of a table that one question wants; nothing is kept.
-pub(super) fn some_rows(table: &[u8], wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
+pub(in crate::symbols) fn some_rows(table: &[u8], wanted: impl Fn(&Row) -> bool) -> Vec<Row> {
     let mut out = Vec::new();
     each_sequence(table, wanted, |rows, end| {
         let start = rows.iter().map(|row| row.addr).min().unwrap_or(0);

@@ -24,7 +24,7 @@ const HEADER: usize = 24;
 
 /// What a type is (`BTF_KIND_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum BtfKind {
+pub(in crate::symbols) enum BtfKind {
     Int,
     Ptr,
     Array,
@@ -86,7 +86,7 @@ impl BtfKind {
 
 /// One type as it is in the section.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Raw<'a> {
+pub(in crate::symbols) struct Raw<'a> {
     /// Offset of its name; 0 for none.
     pub name: u32,
     pub kind: BtfKind,
@@ -152,7 +152,7 @@ fn le32(bytes: &[u8]) -> u32 {
 
 /// Where everything is in one section.
 #[derive(Debug)]
-pub(super) struct Btf {
+pub(in crate::symbols) struct Btf {
     /// The number of its first type.
     first: u32,
     /// The offset that its first string has.
@@ -189,7 +189,7 @@ fn parts(data: &[u8]) -> Option<Parts> {
 
 /// Whether a section goes on from a base: the strings of one that stands by
 /// itself start with the empty one (`btf_parse_str_sec` in tools/lib/bpf).
-pub(super) fn is_split(data: &[u8]) -> bool {
+pub(in crate::symbols) fn is_split(data: &[u8]) -> bool {
     parts(data).is_some_and(|parts| {
         let (start, end) = parts.strings;
         start == end || data[start] != 0
@@ -242,7 +242,7 @@ fn raw(data: &[u8], at: usize) -> Option<Raw<'_>> {
 
 /// A section, read, with its bytes and what it goes on from.
 #[derive(Clone, Copy)]
-pub(super) struct View<'a> {
+pub(in crate::symbols) struct View<'a> {
     pub own: &'a Btf,
     pub data: &'a [u8],
     pub base: Option<&'a View<'a>>,

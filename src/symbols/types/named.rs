@@ -2,13 +2,17 @@
 
 use crate::symbols::{
     answer::{TypeRef, TypeShape},
-    btf::BtfKind,
-    dwarf::{Unit, Value},
-    from_dwarf::constant,
-    index::{Kind, NameEntry},
-    node::{Encoding, Node, Types},
+    dwarf::{
+        index::{Kind, NameEntry},
+        reader::{Unit, Value},
+    },
     placed::{Placed, Symbols},
-    written,
+    types::{
+        btf::BtfKind,
+        from_dwarf::constant,
+        node::{Encoding, Node, Types},
+        written,
+    },
 };
 use std::collections::BTreeSet;
 
@@ -17,7 +21,7 @@ const TYPE_KINDS: [Kind; 5] = [Kind::Struct, Kind::Union, Kind::Enum, Kind::Type
 
 impl TypeRef {
     /// `void` of an image.
-    pub(super) fn void_of(placed: &Placed) -> TypeRef {
+    pub(in crate::symbols) fn void_of(placed: &Placed) -> TypeRef {
         TypeRef { image: placed.id, unit: 0, die: 0 }
     }
 
@@ -28,7 +32,11 @@ impl TypeRef {
 }
 
 /// The type a `DW_AT_type` refers to.
-pub(super) fn type_ref(placed: &Placed, unit: &Unit<'_>, value: Value<'_>) -> Option<TypeRef> {
+pub(in crate::symbols) fn type_ref(
+    placed: &Placed,
+    unit: &Unit<'_>,
+    value: Value<'_>,
+) -> Option<TypeRef> {
     let (unit, die) = unit.target(value)?;
     Some(TypeRef { image: placed.id, unit, die })
 }
@@ -133,13 +141,13 @@ impl Symbols {
 
     /// The first entry of one of these kinds, vmlinux first, the kinds in
     /// their order.
-    pub(super) fn type_named(&self, name: &str, kinds: &[Kind]) -> Option<TypeRef> {
+    pub(in crate::symbols) fn type_named(&self, name: &str, kinds: &[Kind]) -> Option<TypeRef> {
         self.images().find_map(|placed| self.type_named_in(placed, name, kinds))
     }
 
     /// The same in one image: by its DWARF, and until that is loaded, or when
     /// there is none, by its BTF.
-    pub(super) fn type_named_in(
+    pub(in crate::symbols) fn type_named_in(
         &self,
         placed: &Placed,
         name: &str,

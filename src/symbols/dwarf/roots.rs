@@ -2,9 +2,11 @@
 
 use crate::symbols::{
     SymbolsError,
-    dwarf::{self, Slice, Value},
-    split::Skeleton,
-    units::Body,
+    dwarf::{
+        reader::{self, Slice, Value},
+        split::Skeleton,
+        units::Body,
+    },
 };
 use gimli::{
     Abbreviations, AttributeValue, DebugLocListsBase, DebugRngListsBase, DebugStrOffsetsBase,
@@ -14,7 +16,7 @@ use std::{path::Path, sync::Arc};
 
 /// Where a unit is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Home {
+pub(in crate::symbols) enum Home {
     /// In `.debug_info`.
     Info,
     /// In `.debug_types`.
@@ -29,7 +31,7 @@ pub(super) enum Home {
 /// What the root of a unit says that every question needs: bases of its
 /// tables, and where its lines are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Root {
+pub(in crate::symbols) struct Root {
     pub low_pc: u64,
     pub strings: usize,
     pub addresses: usize,
@@ -39,7 +41,7 @@ pub(super) struct Root {
 }
 
 /// A unit as it is found before anything in it is read.
-pub(super) struct Found<'a> {
+pub(in crate::symbols) struct Found<'a> {
     pub header: UnitHeader<Slice<'a>>,
     pub offset: usize,
     pub home: Home,
@@ -53,7 +55,7 @@ impl Found<'_> {
 }
 
 /// The units of a file, those of `.debug_info` first.
-pub(super) fn found_in<'a>(
+pub(in crate::symbols) fn found_in<'a>(
     path: &Path,
     dwarf: &gimli::Dwarf<Slice<'a>>,
 ) -> Result<Vec<Found<'a>>, SymbolsError> {
@@ -83,7 +85,7 @@ pub(super) fn found_in<'a>(
 }
 
 /// The units of types in a `.dwo`.
-pub(super) fn of_types<'a>(
+pub(in crate::symbols) fn of_types<'a>(
     split: u32,
     dwarf: &gimli::Dwarf<Slice<'a>>,
     units: Vec<Found<'a>>,
@@ -96,7 +98,7 @@ pub(super) fn of_types<'a>(
 }
 
 /// A unit before it has a number.
-pub(super) struct Listed {
+pub(in crate::symbols) struct Listed {
     pub offset: usize,
     pub home: Home,
     pub body: Option<Body>,
@@ -126,7 +128,7 @@ impl Listed {
 }
 
 /// A unit before its root is read.
-pub(super) fn bare<'a>(
+pub(in crate::symbols) fn bare<'a>(
     dwarf: &gimli::Dwarf<Slice<'a>>,
     header: UnitHeader<Slice<'a>>,
     abbreviations: Arc<Abbreviations>,
@@ -148,7 +150,7 @@ pub(super) fn bare<'a>(
 }
 
 /// The root of a unit and the unit's code.
-pub(super) struct Rooted {
+pub(in crate::symbols) struct Rooted {
     pub root: Root,
     pub code: Vec<(u64, u64)>,
     /// Its entries are elsewhere.
@@ -175,7 +177,7 @@ impl Rooted {
         let address = |value| dwarf.attr_address(&unit, value).ok().flatten();
         unit.low_pc = low.and_then(address).unwrap_or(0);
         let (high, ranges) = (attr(gimli::DW_AT_high_pc), attr(gimli::DW_AT_ranges));
-        let code = dwarf::code(dwarf, &unit, low, high, ranges);
+        let code = reader::code(dwarf, &unit, low, high, ranges);
         let text = |value: Value<'a>| {
             let text = dwarf.attr_string(&unit, value).ok()?;
             Some(text.to_string_lossy().into_owned())

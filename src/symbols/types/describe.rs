@@ -2,10 +2,12 @@
 
 use crate::symbols::{
     answer::{Gap, MemberView, TypeDescription, TypeRef},
-    index::Kind,
-    node::{Node, Types},
+    dwarf::index::Kind,
     placed::Symbols,
-    written,
+    types::{
+        node::{Node, Types},
+        written,
+    },
 };
 
 /// Something with a type that a user has named.
@@ -115,7 +117,7 @@ fn members(types: &Types<'_>, at: TypeRef, node: &Node) -> Vec<MemberView> {
     let fields = types.members(at);
     let total = size.unwrap_or(0).saturating_mul(8);
     let ends = fields.iter().skip(1).map(|next| next.bit).chain([total]);
-    let view = |(field, next): (&crate::symbols::node::Field, u64)| {
+    let view = |(field, next): (&crate::symbols::types::node::Field, u64)| {
         let size = types.size(field.ty).unwrap_or(0);
         let bits = field.bits.map_or(size.saturating_mul(8), u64::from);
         let hole = match union {

@@ -2,9 +2,11 @@
 
 use crate::symbols::{
     answer::TypeRef,
-    dwarf::{At, Entry, Value, number},
-    node::{Described, Encoding, Field, Function, Node, Types},
-    types::type_ref,
+    dwarf::reader::{At, Entry, Value, number},
+    types::{
+        named::type_ref,
+        node::{Described, Encoding, Field, Function, Node, Types},
+    },
 };
 use gimli::{AttributeValue, DwTag, Operation};
 
@@ -59,7 +61,7 @@ fn counts(array: &At<'_>) -> Vec<Option<u64>> {
 
 /// What a type is; `None` where its entry is none. A function that is defined
 /// counts as its type.
-pub(super) fn node(of: &Described<'_>) -> Option<Node> {
+pub(in crate::symbols) fn node(of: &Described<'_>) -> Option<Node> {
     let Described { placed, at } = of;
     // An instance of a function may have lost parameters to the optimizer.
     if let Some(origin) = at.attr(gimli::DW_AT_abstract_origin) {
@@ -124,7 +126,7 @@ fn encoding(entry: &Entry<'_>, size: u64) -> Encoding {
 }
 
 /// The members of a struct or union in their order.
-pub(super) fn members<'a>(types: &Types<'_>, of: &Described<'a>) -> Vec<Field> {
+pub(in crate::symbols) fn members<'a>(types: &Types<'_>, of: &Described<'a>) -> Vec<Field> {
     let field = |child: &At<'a>| {
         let ty = of.type_of(child);
         // A member of a union has no location: it is at the start.
@@ -177,14 +179,14 @@ fn bit_field(child: &Entry<'_>, offset: u64, size: impl Fn() -> u64) -> (u64, Op
 }
 
 /// The enumerators of an enumeration in their order.
-pub(super) fn enumerators(of: &Described<'_>) -> Vec<(String, i64)> {
+pub(in crate::symbols) fn enumerators(of: &Described<'_>) -> Vec<(String, i64)> {
     let value = |at: &At<'_>| Some((own_name(at)?, constant(at.attr(gimli::DW_AT_const_value)?)?));
     let children = of.at.children(&[gimli::DW_TAG_enumerator]);
     children.iter().take(MAX_CHILDREN).filter_map(value).collect()
 }
 
 /// A constant, with its sign where the form has one.
-pub(super) fn constant(value: Value<'_>) -> Option<i64> {
+pub(in crate::symbols) fn constant(value: Value<'_>) -> Option<i64> {
     match value {
         AttributeValue::Sdata(value) => Some(value),
         value => value.udata_value().map(|value| value as i64),

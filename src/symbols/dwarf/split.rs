@@ -7,8 +7,8 @@
 
 use crate::{
     image::file::Image,
-    symbols::{
-        dwarf::{Sections, Slice, view},
+    symbols::dwarf::{
+        reader::{Sections, Slice, view},
         roots::{Found, found_in},
     },
 };
@@ -21,7 +21,7 @@ use std::{
 
 /// One `.dwo`, or the part of a package that stands for one.
 #[derive(Clone, Debug)]
-pub(super) struct Split {
+pub(in crate::symbols) struct Split {
     image: Arc<Image>,
     sections: Arc<Sections>,
     row: Row,
@@ -85,20 +85,20 @@ fn package<'a>(image: &'a Image, sections: &Sections) -> Option<DwarfPackage<Sli
 }
 
 /// The units of a `.dwo`'s DWARF.
-pub(super) fn units_of<'a>(dwarf: &gimli::Dwarf<Slice<'a>>) -> Vec<Found<'a>> {
+pub(in crate::symbols) fn units_of<'a>(dwarf: &gimli::Dwarf<Slice<'a>>) -> Vec<Found<'a>> {
     found_in(Path::new(""), dwarf).unwrap_or_default()
 }
 
 /// What a skeleton says of its unit.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Skeleton {
+pub(in crate::symbols) struct Skeleton {
     pub id: Option<u64>,
     pub name: String,
     pub comp_dir: Option<String>,
 }
 
 /// Where the parts of a file are looked for.
-pub(super) struct Finder {
+pub(in crate::symbols) struct Finder {
     beside: PathBuf,
     package: Option<(Arc<Image>, Arc<Sections>)>,
 }
@@ -146,7 +146,7 @@ impl Finder {
 
 /// What is not there, and how it is told.
 #[derive(Debug, Default)]
-pub(super) struct Missing {
+pub(in crate::symbols) struct Missing {
     /// Units whose part was not found, and one of their files.
     split: Option<(usize, PathBuf)>,
     /// How many units have a part elsewhere.
@@ -197,7 +197,7 @@ impl Missing {
 /// The file of common parts that `.gnu_debugaltlink` names (a path and a
 /// build-id): `None` without the section, `Err` with the path when it is not
 /// there or of another build.
-pub(super) fn common(image: &Image) -> Option<Result<Image, PathBuf>> {
+pub(in crate::symbols) fn common(image: &Image) -> Option<Result<Image, PathBuf>> {
     let link = image.section_data(".gnu_debugaltlink")?;
     let end = link.iter().position(|&byte| byte == 0)?;
     let (name, id) = (String::from_utf8_lossy(&link[..end]).into_owned(), &link[end + 1..]);
@@ -210,7 +210,7 @@ pub(super) fn common(image: &Image) -> Option<Result<Image, PathBuf>> {
 
 /// Text of names that are in no section of the file itself, each once.
 #[derive(Default)]
-pub(super) struct Pool {
+pub(in crate::symbols) struct Pool {
     text: Vec<u8>,
     places: FxHashMap<Box<[u8]>, u32>,
 }
