@@ -10,8 +10,8 @@ use kgdb_tui::{
     base::addr::{Addr, FileAddr},
     symbols::{
         image::DebugImage,
+        lookup::search::Searcher,
         placed::{Placement, Symbols, VMLINUX},
-        search::Searcher,
     },
 };
 use std::{

@@ -14,10 +14,12 @@ use kgdb_tui::{
     demo::build::COMPILED_IN,
     symbols::{
         image::DebugImage,
-        location::Location,
+        lookup::{
+            location::Location,
+            places::Here,
+            search::{NameKind, Searcher},
+        },
         placed::{Placement, Symbols, VMLINUX},
-        places::Here,
-        search::{NameKind, Searcher},
     },
 };
 use std::{

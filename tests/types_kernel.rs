@@ -14,8 +14,8 @@ use kgdb_tui::{
     base::addr::Addr,
     symbols::{
         answer::SymbolAt,
-        catalog::{CatalogEntry, Category},
         image::DebugImage,
+        lookup::catalog::{CatalogEntry, Category},
         placed::{Placement, Symbols, VMLINUX},
     },
 };

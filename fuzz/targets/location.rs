@@ -3,9 +3,8 @@
 
 use kgdb_tui::symbols::{
     image::DebugImage,
-    location::Location,
+    lookup::{location::Location, places::Here},
     placed::{Placement, Symbols, VMLINUX},
-    places::Here,
 };
 use libfuzzer_sys::fuzz_target;
 use std::{

@@ -4,7 +4,7 @@
 use super::request::BreakKind;
 use super::view::{BreakpointView, PlaceView};
 use crate::base::addr::Addr;
-use crate::symbols::places::CodePlace;
+use crate::symbols::lookup::places::CodePlace;
 use crate::target::limits;
 use std::collections::BTreeSet;
 

@@ -12,8 +12,8 @@ use crate::source::{
 };
 use crate::symbols::{
     answer::SourceFile,
+    lookup::search::{Found, Searcher},
     placed::Symbols,
-    search::{Found, Searcher},
 };
 use std::{
     collections::BTreeSet,

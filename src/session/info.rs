@@ -12,10 +12,12 @@ use super::{
 use crate::base::addr::Addr;
 use crate::symbols::{
     answer::{SourceFile, ValuePlace},
-    catalog::{CatalogEntry, Category},
-    location::Location,
+    code::visible::Visible,
+    lookup::{
+        catalog::{CatalogEntry, Category},
+        location::Location,
+    },
     placed::Symbols,
-    visible::Visible,
 };
 use regex::bytes::{Regex, RegexBuilder};
 use std::collections::BTreeSet;

@@ -9,7 +9,7 @@ use super::{
 use crate::arch::insn::{Insn, MAX_LEN};
 use crate::base::{addr::Addr, text};
 use crate::rsp::command::Command;
-use crate::symbols::search::Found;
+use crate::symbols::lookup::search::Found;
 
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;

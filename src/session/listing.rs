@@ -9,9 +9,8 @@ use super::{
 use crate::base::addr::Addr;
 use crate::symbols::{
     answer::{LineMiss, LineRow, SourceFile},
-    location::Location,
+    lookup::{location::Location, places::line_of},
     placed::Symbols,
-    places::line_of,
 };
 use std::collections::BTreeSet;
 
@@ -216,7 +215,7 @@ impl Session {
         let symbols = self.usable_symbols();
         let from = self.standpoint();
         let location = Location::parse(text).map_err(|why| other(why.to_string()))?;
-        let none = |why: crate::symbols::places::NoPlace| other(why.to_string());
+        let none = |why: crate::symbols::lookup::places::NoPlace| other(why.to_string());
         let (mut asked, mut moved) = (None, None);
         let starts: Vec<(Addr, Option<SourceFile>)> = match &location {
             Location::Function { module, file, name } => {

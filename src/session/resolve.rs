@@ -10,10 +10,12 @@ use super::{
 use crate::arch::Registers;
 use crate::base::addr::Addr;
 use crate::symbols::{
-    expression::Expression,
-    location::{Line, Location},
+    lookup::{
+        expression::Expression,
+        location::{Line, Location},
+        places::{Here, line_of},
+    },
     placed::Symbols,
-    places::{Here, line_of},
 };
 
 /// What a location is understood from.

@@ -7,8 +7,7 @@ use crate::{
         SymbolsError,
         answer::{CodeLines, Layout},
         cache::Cache,
-        cfi::Frames,
-        corpus::Kept,
+        code::cfi::Frames,
         dwarf::{
             index::Names,
             reader::Unit,
@@ -16,7 +15,7 @@ use crate::{
             units::{FunctionRange, Units, range_at},
         },
         load::{self, Loaded},
-        names::Inlined,
+        lookup::{corpus::Kept, functions::Inlined},
         types::btf::Btf,
     },
 };

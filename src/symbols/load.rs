@@ -9,14 +9,13 @@ use crate::{
     image::file::Image,
     symbols::{
         SymbolsError,
+        code::{inlining, lines::Files},
         dwarf::{
             index::{Index, Names, SharedPool},
             reader::{Desk, Unit},
             units::{FunctionRange, Units},
         },
         image::ADDRESSES_AT,
-        inlining,
-        lines::Files,
     },
 };
 use rayon::{

@@ -15,14 +15,14 @@
 //! line tables that were asked for. Nothing borrows from the map across calls,
 //! so there is no self-reference and no lock on the way to an answer.
 //!
+//! The rooms: `dwarf` reads what the files say; [`code`] tells what is at an
+//! address and where lines are; [`types`] finds, writes and lays out types;
+//! [`lookup`] finds what people name.
+//!
 //! A reference may lead into another unit (link-time optimization, `dwz`),
 //! into the unit of a type, or into another file (`.dwo`, `.dwp`, `dwz -m`):
-//! see `dwarf` and `split`. What is said elsewhere comes with the unit it is
+//! see `dwarf::split`. What is said elsewhere comes with the unit it is
 //! said in.
-//!
-//! Types are told one step at a time (`node`), and a step comes from DWARF
-//! or, where a file has none, from BTF (`btf`): names, sizes, layouts and
-//! `ptype` are the same code for both.
 //!
 //! Measured on a vmlinux of 632 MB (174 MB of `.debug_info`, 2,350 units, two
 //! cores that four others used as well, 2026-11, so CPU time is what counts):
@@ -50,43 +50,11 @@ mod load;
 
 mod dwarf;
 
-mod lines;
+pub mod code;
 
-mod funcs;
-
-mod prologue;
-
-mod inlining;
-
-mod names;
-
-mod sites;
-
-pub mod location;
-
-pub mod expression;
-
-pub mod places;
-
-pub mod search;
-
-mod corpus;
-
-mod code;
+pub mod lookup;
 
 pub mod types;
-
-pub mod catalog;
-
-mod scope;
-
-pub mod globals;
-
-pub mod visible;
-
-mod cfi;
-
-pub mod calls;
 
 use crate::image::ImageError;
 use std::path::PathBuf;

@@ -6,9 +6,8 @@ use kgdb_tui::{
     base::addr::Addr,
     symbols::{
         image::DebugImage,
-        location::Location,
+        lookup::{location::Location, places::Here},
         placed::{Placement, Symbols, VMLINUX},
-        places::Here,
     },
 };
 use std::{hint::black_box, path::Path, sync::atomic::AtomicBool};

@@ -8,9 +8,9 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::MacroDef,
+        code::lines::source_file,
         dwarf::reader::{Slice, Unit, Value},
         image::DebugImage,
-        lines::source_file,
         placed::Symbols,
     },
 };

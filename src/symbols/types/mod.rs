@@ -1,6 +1,6 @@
 //! Types: found by name, written as C, laid out, shown as `ptype` does.
 //!
-//! A type is told one step at a time ([`node`]), and a step comes from DWARF
+//! A type is told one step at a time (`node`), and a step comes from DWARF
 //! or, where a file has none, from BTF; everything else works on steps and is
 //! the same code for both.
 

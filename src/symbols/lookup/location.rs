@@ -3,11 +3,11 @@
 //! module's name before a `!`.
 //!
 //! Pure text: what a location means is asked of
-//! [`Symbols::addresses_of`](super::placed::Symbols::addresses_of). Any text is
+//! [`Symbols::addresses_of`](crate::symbols::placed::Symbols::addresses_of). Any text is
 //! accepted or refused with a reason; nothing here panics or recurses without
 //! a bound.
 
-use crate::symbols::expression::{Expression, Quoted, closing, is_digits};
+use crate::symbols::lookup::expression::{Expression, Quoted, closing, is_digits};
 use std::fmt;
 use thiserror::Error;
 

@@ -4,8 +4,8 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{CodeFrame, Function, FunctionLine, InlineInstance, SourceFile},
+        code::lines::{row_in, source_file},
         dwarf::reader::{Below, Entry, Unit, number},
-        lines::{row_in, source_file},
         placed::{Placed, Symbols},
         types::named::type_ref,
     },
@@ -15,7 +15,7 @@ use crate::{
 const MAX_INLINE: usize = 256;
 
 /// What is at an address: the function out of line and the blocks inside it.
-pub(super) struct Nest<'a> {
+pub(in crate::symbols) struct Nest<'a> {
     pub placed: &'a Placed,
     pub unit: Unit<'a>,
     /// The address in the file.
@@ -91,12 +91,12 @@ impl<'a> Nest<'a> {
 }
 
 /// A small attribute as a line or column; 0 means it is not known.
-pub(super) fn small(entry: &Entry<'_>, name: gimli::DwAt) -> Option<u32> {
+pub(in crate::symbols) fn small(entry: &Entry<'_>, name: gimli::DwAt) -> Option<u32> {
     number(entry.attr_value(name)).and_then(|n| u32::try_from(n).ok()).filter(|&n| n != 0)
 }
 
 /// The file and line a function is declared at.
-pub(super) fn declared<'a>(
+pub(in crate::symbols) fn declared<'a>(
     unit: &Unit<'a>,
     entry: &Entry<'a>,
 ) -> (Option<SourceFile>, Option<u32>) {

@@ -1,11 +1,11 @@
 //! The names of one image in one piece of memory, for searches.
 
-use crate::symbols::{dwarf::index::Kind, image::DebugImage, search::NameKind};
+use crate::symbols::{dwarf::index::Kind, image::DebugImage, lookup::search::NameKind};
 use rustc_hash::FxHashSet;
 use std::sync::{Arc, OnceLock};
 
 /// The names of an image.
-pub(super) struct Corpus {
+pub(in crate::symbols) struct Corpus {
     text: Vec<u8>,
     pub names: Vec<Name>,
     /// Bytes of text it may have. Names that share their bytes could be more
@@ -17,7 +17,7 @@ pub(super) struct Corpus {
 
 /// One name.
 #[derive(Clone, Copy)]
-pub(super) struct Name {
+pub(in crate::symbols) struct Name {
     /// See [`letters`].
     pub letters: u64,
     start: u32,
@@ -32,7 +32,7 @@ const MADE_UP: [&str; 3] = ["__UNIQUE_ID_", "__func__", "__compiletime_assert_"]
 
 /// A corpus that is kept, once it is whole.
 #[derive(Default)]
-pub(super) struct Kept(OnceLock<Arc<Corpus>>);
+pub(in crate::symbols) struct Kept(OnceLock<Arc<Corpus>>);
 
 impl Corpus {
     /// Nothing yet; at most so many bytes of text.
@@ -122,7 +122,7 @@ impl Corpus {
 }
 
 /// One bit for each letter that a name has, in either case.
-pub(super) fn letters(text: &[u8]) -> u64 {
+pub(in crate::symbols) fn letters(text: &[u8]) -> u64 {
     text.iter().fold(0, |mask, byte| {
         mask | 1
             << match byte.to_ascii_lowercase() {

@@ -5,14 +5,16 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{CodeLines, LineMatch, LineMiss, SourceFile},
+        code::{
+            funcs::Nest,
+            lines::{source_file, tidy},
+            prologue,
+        },
         dwarf::{
             reader::{Unit, die},
             rows::{Row, some_rows},
         },
-        funcs::Nest,
-        lines::{source_file, tidy},
         placed::{Placed, Symbols},
-        prologue,
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};

@@ -1,7 +1,7 @@
 //! The address part of a location: numbers, `$registers` and symbols put
 //! together. Text alone, like [`super::location`], and as bounded.
 
-use crate::{base::addr::parse_number, symbols::location::Malformed};
+use crate::{base::addr::parse_number, symbols::lookup::location::Malformed};
 use std::fmt;
 
 /// How deep parentheses and signs may be nested.
@@ -193,19 +193,19 @@ impl fmt::Display for Expression {
 }
 
 /// Where the quote that `text` begins with is closed.
-pub(super) fn closing(text: &str, quote: char) -> Result<usize, Malformed> {
+pub(in crate::symbols) fn closing(text: &str, quote: char) -> Result<usize, Malformed> {
     let inside = &text[quote.len_utf8()..];
     let unclosed = || Malformed::Quote { quote, rest: inside.to_owned() };
     inside.find(quote).map(|at| at + quote.len_utf8()).ok_or_else(unclosed)
 }
 
 /// Whether a text is made of digits alone.
-pub(super) fn is_digits(text: &str) -> bool {
+pub(in crate::symbols) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// A name, in quotes where it would not be read as one otherwise.
-pub(super) struct Quoted<'a>(pub &'a str);
+pub(in crate::symbols) struct Quoted<'a>(pub &'a str);
 
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -23,14 +23,14 @@ use std::{
 
 impl DebugImage {
     /// The rows of a unit, kept from the first question on.
-    pub(super) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
+    pub(in crate::symbols) fn rows(&self, unit: &Unit<'_>) -> Arc<Rows> {
         let read = || Arc::new(Rows::read(unit.line_table()));
         unit.head.rows.get_or_init(read).clone()
     }
 }
 
 /// The file of an index of a unit's line table. Kept: many rows have it.
-pub(super) fn source_file(unit: &Unit<'_>, index: u64) -> Option<SourceFile> {
+pub(in crate::symbols) fn source_file(unit: &Unit<'_>, index: u64) -> Option<SourceFile> {
     let table = unit.head.files.get_or_init(|| {
         let count = unit.line_program().map_or(0, |p| p.header().file_names().len());
         (0..=count).map(|_| OnceLock::new()).collect()
@@ -108,7 +108,7 @@ impl<'u, 'a> Directories<'u, 'a> {
 
 /// A path without `.` and without `x/..`, which compilers leave in paths of
 /// included headers, so that one file has one name.
-pub(super) fn tidy(path: &str) -> String {
+pub(in crate::symbols) fn tidy(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {
@@ -125,7 +125,7 @@ pub(super) fn tidy(path: &str) -> String {
 
 /// Every source file of an image, and which units name it.
 #[derive(Default)]
-pub(super) struct Files {
+pub(in crate::symbols) struct Files {
     /// While reading.
     by_name: FxHashMap<String, Vec<Use>>,
     /// Sorted, once everything is read.
@@ -227,7 +227,7 @@ impl Symbols {
 
 impl DebugImage {
     /// The line table of a unit, and what comes after it.
-    pub(super) fn line_table(&self, number: u32) -> Option<&[u8]> {
+    pub(in crate::symbols) fn line_table(&self, number: u32) -> Option<&[u8]> {
         let units = self.units()?;
         let place = units.sections().place(gimli::SectionId::DebugLine)?;
         self.image().section_data_at(place)?.get(units.head(number)?.lines_here()?..)
@@ -242,7 +242,7 @@ impl DebugImage {
 }
 
 /// The rows of the unit at `start`, up to `end`, as answers.
-pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
+pub(in crate::symbols) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineRow> {
     let open = || Unit::open(&placed.image, placed.image.unit_at(start)?);
     let Some(unit) = open() else { return Vec::new() };
     let rows = placed.image.rows(&unit);
@@ -259,7 +259,7 @@ pub(super) fn unit_rows(placed: &Placed, start: FileAddr, end: u64) -> Vec<LineR
 
 /// The row of unit `number` whose code holds `addr`. Opens the unit only for a
 /// table or file that was not asked for before.
-pub(super) fn row_in(placed: &Placed, addr: FileAddr, number: u32) -> Option<LineRow> {
+pub(in crate::symbols) fn row_in(placed: &Placed, addr: FileAddr, number: u32) -> Option<LineRow> {
     let image = &placed.image;
     let head = image.units()?.head(number)?;
     let unit = OnceCell::new();

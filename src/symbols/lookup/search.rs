@@ -16,10 +16,10 @@
 
 use crate::symbols::{
     answer::ImageId,
-    corpus::{Corpus, Name, letters},
+    code::funcs::declared,
     dwarf::{index::Kind, reader::Unit},
-    funcs::declared,
     image::DebugImage,
+    lookup::corpus::{Corpus, Name, letters},
     placed::{Placed, Symbols},
 };
 use nucleo_matcher::{
@@ -56,7 +56,7 @@ pub enum NameKind {
 }
 
 impl NameKind {
-    pub(super) fn of(kind: Kind) -> NameKind {
+    pub(in crate::symbols) fn of(kind: Kind) -> NameKind {
         match kind {
             Kind::Function | Kind::Inline => NameKind::Function,
             Kind::Variable | Kind::Declared => NameKind::Variable,

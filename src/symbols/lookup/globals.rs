@@ -6,14 +6,13 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{SourceFile, TypeRef, ValuePlace, VariableDef},
+        code::{funcs::declared, scope::variable},
         dwarf::{
             index::{Kind, NameEntry},
             reader::{Entry, Unit},
         },
-        funcs::declared,
+        lookup::places::ends_in,
         placed::{Placed, Symbols},
-        places::ends_in,
-        scope::variable,
     },
 };
 
@@ -114,7 +113,7 @@ fn in_file(name: &str) -> (Option<&str>, &str) {
 }
 
 /// Whether a symbol is of data in this image.
-pub(super) fn is_data(placed: &Placed, symbol: &Symbol<'_>) -> bool {
+pub(in crate::symbols) fn is_data(placed: &Placed, symbol: &Symbol<'_>) -> bool {
     use crate::image::symtab::Place;
     let sections = placed.image.image().sections();
     match symbol.place {
@@ -127,7 +126,7 @@ pub(super) fn is_data(placed: &Placed, symbol: &Symbol<'_>) -> bool {
 }
 
 /// The variable an entry of the index is of.
-pub(super) fn global(placed: &Placed, entry: &NameEntry) -> Option<Global> {
+pub(in crate::symbols) fn global(placed: &Placed, entry: &NameEntry) -> Option<Global> {
     let unit = Unit::open(&placed.image, entry.unit)?;
     let die: Entry<'_> = unit.entry(entry.die)?;
     let (file, line) = declared(&unit, &die);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// Entries of a unit to look below for inlined calls of the functions
 /// `described` (unit, entry): functions of the unit, or its root when the
 /// shape of its references does not let them be searched for.
-pub(super) fn candidates(
+pub(in crate::symbols) fn candidates(
     image: &DebugImage,
     unit: &Unit<'_>,
     described: &BTreeSet<(u32, u32)>,
@@ -79,7 +79,7 @@ fn find(bytes: &[u8], want: [u8; 4]) -> Option<usize> {
 
 /// Ranges of functions in the order of their entries in the file, each entry
 /// once.
-pub(super) fn by_die(functions: &[FunctionRange]) -> Vec<FunctionRange> {
+pub(in crate::symbols) fn by_die(functions: &[FunctionRange]) -> Vec<FunctionRange> {
     let mut out = functions.to_vec();
     out.sort_unstable_by_key(|function| (function.unit, function.die));
     out.dedup_by_key(|function| (function.unit, function.die));

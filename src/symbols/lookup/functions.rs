@@ -5,17 +5,14 @@ use crate::{
     image::symtab::Symbol,
     symbols::{
         answer::{FunctionMatch, SourceFile},
+        code::{funcs::declared, inlining, lines::unit_rows, prologue},
         dwarf::{
             index::{Kind, NameEntry},
             reader::{Below, Desk, Unit},
         },
-        funcs::declared,
         image::DebugImage,
-        inlining,
-        lines::unit_rows,
+        lookup::places::ends_in,
         placed::{Placed, Symbols},
-        places::ends_in,
-        prologue,
     },
 };
 use rayon::iter::{IntoParallelRefIterator as _, ParallelIterator as _};
@@ -145,7 +142,7 @@ fn is_function(entry: &NameEntry) -> bool {
 }
 
 /// An inlined instance, wherever its image is placed.
-pub(super) struct Inlined {
+pub(in crate::symbols) struct Inlined {
     entry: FileAddr,
     file: Option<SourceFile>,
     line: Option<u32>,

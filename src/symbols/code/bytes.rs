@@ -5,8 +5,8 @@ use crate::{
     image::symtab::Place,
     symbols::{
         answer::SourceFile,
+        code::lines::source_file,
         dwarf::reader::Unit,
-        lines::source_file,
         placed::{Placed, Placement, Symbols},
     },
 };

@@ -5,8 +5,10 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::{CodeFrame, FunctionMatch, LineMiss, SourceFile},
-        expression::{Expression, Operator},
-        location::{Line, Location, Malformed},
+        lookup::{
+            expression::{Expression, Operator},
+            location::{Line, Location, Malformed},
+        },
         placed::Symbols,
     },
 };

@@ -19,7 +19,7 @@ const MOV_RSP_RBP: [[u8; 3]; 2] = [[0x48, 0x89, 0xe5], [0x48, 0x8b, 0xec]];
 
 /// The address to stop at for a function that is entered at `entry` and ends
 /// at `end`, as file addresses.
-pub(super) fn after(image: &DebugImage, unit: &Unit<'_>, entry: u64, end: u64) -> u64 {
+pub(in crate::symbols) fn after(image: &DebugImage, unit: &Unit<'_>, entry: u64, end: u64) -> u64 {
     let producer = producer(unit);
     if producer.contains("clang") {
         return line_end(image, unit, entry).filter(|&at| at < end).unwrap_or(entry);

@@ -10,12 +10,12 @@ use crate::{
     image::symtab::{Place, Symbol},
     symbols::{
         answer::{SourceFile, TypeRef},
+        code::funcs::declared,
         dwarf::{
             index::{Kind, NameEntry},
             reader::{Unit, die},
         },
-        funcs::declared,
-        globals::{global, is_data},
+        lookup::globals::{global, is_data},
         placed::{Placed, Symbols},
         types::{
             btf::BtfKind,

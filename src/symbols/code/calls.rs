@@ -7,8 +7,8 @@ use crate::{
     base::addr::Addr,
     symbols::{
         answer::ImageId,
+        code::funcs::Nest,
         dwarf::reader::{Below, Entry, Unit, Value, die},
-        funcs::Nest,
         placed::Symbols,
     },
 };

@@ -18,7 +18,7 @@ use gimli::{
 
 /// The descriptions of an image, by address. gimli's own search goes through
 /// the section from the start (up to 9 ms in a large kernel); this takes 5 µs.
-pub(super) struct Frames {
+pub(in crate::symbols) struct Frames {
     /// (start, end, offset of the description), by start.
     entries: Vec<(u64, u64, u32)>,
     eh: bool,

@@ -4,8 +4,8 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{FrameBase, TypeRef, ValuePlace, VariableDef},
+        code::funcs::{Nest, small},
         dwarf::reader::{Entry, Slice, Unit, die},
-        funcs::{Nest, small},
         placed::{Placed, Symbols},
         types::named::type_ref,
     },
@@ -93,7 +93,7 @@ fn variables<'a>(nest: &Nest<'a>, block: &Entry<'a>, tag: DwTag) -> Vec<Variable
     out.into_iter().filter_map(|(_, variable)| variable).collect()
 }
 
-pub(super) fn variable<'a>(
+pub(in crate::symbols) fn variable<'a>(
     placed: &Placed,
     unit: &Unit<'a>,
     entry: &Entry<'a>,
@@ -152,7 +152,7 @@ fn location(
 /// An expression whose first operation is an index into `.debug_addr`, with
 /// the address instead: the evaluator has no unit to look it up in. Compilers
 /// put it nowhere else but first.
-pub(super) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
+pub(in crate::symbols) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     if !matches!(bytes.first(), Some(&(OP_ADDRX | OP_GNU_ADDR_INDEX))) {
         return bytes.to_vec();
     }
@@ -172,7 +172,7 @@ pub(super) fn with_addresses(unit: &Unit<'_>, bytes: &[u8]) -> Vec<u8> {
     bytes.to_vec()
 }
 
-pub(super) fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
+pub(in crate::symbols) fn const_value(value: AttributeValue<Slice<'_>>) -> ValuePlace {
     match value {
         AttributeValue::Block(block) => ValuePlace::Constant(block.slice().to_vec()),
         AttributeValue::Sdata(value) => ValuePlace::Constant(value.to_le_bytes().to_vec()),

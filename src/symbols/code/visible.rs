@@ -6,10 +6,12 @@ use crate::{
     base::addr::{Addr, FileAddr},
     symbols::{
         answer::{ImageId, TypeRef, ValuePlace},
+        code::{
+            funcs::Nest,
+            scope::{const_value, with_addresses},
+        },
         dwarf::reader::{At, Entry, Unit},
-        funcs::Nest,
         placed::{Placed, Symbols},
-        scope::{const_value, with_addresses},
         types::named::type_ref,
     },
 };
