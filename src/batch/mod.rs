@@ -307,6 +307,7 @@ fn is_of_address(command: &str) -> bool {
 fn print_message(update: &Update) {
     match update {
         Update::Message(Level::Warning | Level::Error, text) => eprintln!("kgdb-tui: {text}"),
+        Update::Message(Level::Hint, text) => eprintln!("  {text}"),
         Update::Message(Level::Info, text) => tracing::info!("{text}"),
         Update::Console(text) => {
             tracing::info!(target: "console", "{}", String::from_utf8_lossy(text).trim_end());

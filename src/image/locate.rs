@@ -243,6 +243,11 @@ pub fn module_trees(
     if let Some(dir) = beside {
         add(dir.to_owned(), module_tree::DEEP);
     }
+    // Where the vmlinux really is, when it is given by a link.
+    let real = vmlinux.filter(|path| path.is_symlink()).and_then(|path| path.canonicalize().ok());
+    if let Some(dir) = real.as_deref().and_then(Path::parent) {
+        add(dir.to_owned(), module_tree::DEEP);
+    }
     add(PathBuf::from("."), module_tree::SHALLOW);
     trees
 }
@@ -361,6 +366,10 @@ mod tests {
                 here.clone(),
             ]
         );
-        assert_eq!(trees(None), [deep("mine"), deep("debug"), deep("debug/boot"), here]);
+        assert_eq!(trees(None), [deep("mine"), deep("debug"), deep("debug/boot"), here.clone()]);
+        fs::write(&vmlinux, b"x").unwrap();
+        std::os::unix::fs::symlink(&vmlinux, at("mine/vmlinux")).unwrap();
+        let linked = module_trees(&[], &[], Some(&at("mine/vmlinux")), None);
+        assert_eq!(linked, [deep("mine"), deep("debug/boot"), here]);
     }
 }

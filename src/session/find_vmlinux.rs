@@ -338,9 +338,9 @@ impl Session {
                 self.whose_vmlinux()
             ),
         );
-        self.say(Level::Info, format!("it was looked for in {}", places.join(", ")));
+        self.say(Level::Hint, format!("it was looked for in {}", places.join(", ")));
         for source in wanted::sources(release, self.target.build_id.as_deref()) {
-            self.say(Level::Info, source);
+            self.say(Level::Hint, source);
         }
     }
 

@@ -185,7 +185,11 @@ fn load_dwarf(
     };
     let progress = |part| tell(Loaded::Progress(path.to_path_buf(), part));
     match image.load_dwarf(&progress, cancel) {
-        Ok(()) => tell(Loaded::Done(path.to_path_buf())),
+        Ok(()) => {
+            tell(Loaded::Done(path.to_path_buf()));
+            // Nobody waits for this; the first letter of a search would.
+            image.prepare_search();
+        }
         Err(error) => tell(Loaded::Failed(path.to_path_buf(), error.to_string(), Vec::new())),
     }
 }
@@ -229,7 +233,7 @@ impl Session {
             let path = path.display();
             self.say(Level::Warning, format!("{path} has no debug info: {what}"));
             for source in whole_of(elf) {
-                self.say(Level::Info, source);
+                self.say(Level::Hint, source);
             }
         }
         self.code.update(|symbols| {
@@ -280,7 +284,7 @@ impl Session {
             Loaded::Failed(path, why, advice) if is_vmlinux(&path) => {
                 self.say(Level::Error, why.clone());
                 for source in advice {
-                    self.say(Level::Info, source);
+                    self.say(Level::Hint, source);
                 }
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;

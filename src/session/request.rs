@@ -213,6 +213,8 @@ pub enum Update {
 pub enum Level {
     /// Good to know.
     Info,
+    /// What helps with what was said last.
+    Hint,
     /// Something is not as it should be.
     Warning,
     /// Something failed.

@@ -15,7 +15,10 @@ use crate::{
             units::{FunctionRange, Units, range_at},
         },
         load::{self, Loaded},
-        lookup::{corpus::Kept, functions::Inlined},
+        lookup::{
+            corpus::{Corpus, Kept},
+            functions::Inlined,
+        },
         types::btf::Btf,
     },
 };
@@ -128,6 +131,12 @@ impl DebugImage {
     /// The ELF file.
     pub fn image(&self) -> &Image {
         &self.image
+    }
+
+    /// Makes the list of names that searches go through (40 ms for a large
+    /// kernel), which the first search would do.
+    pub fn prepare_search(&self) {
+        Corpus::of(self);
     }
 
     /// Every directory the compiler ran in (`DW_AT_comp_dir`), most used

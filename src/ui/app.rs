@@ -143,7 +143,10 @@ impl App {
     pub fn say(&mut self, level: Level, text: &str) {
         let at = self.now.duration_since(self.started);
         self.log.push(at, Kind::Message(level), text);
-        self.message = Some((level, text.lines().collect::<Vec<_>>().join(" ")));
+        // What it helps with is to be read first; the log has both.
+        if level != Level::Hint {
+            self.message = Some((level, text.lines().collect::<Vec<_>>().join(" ")));
+        }
     }
 
     /// Keeps text in the log.

@@ -204,7 +204,7 @@ pub fn draw_line(app: &App, buffer: &mut Buffer, area: Rect) -> (Option<(u16, u1
         (None, None) => return (None, false),
     };
     let (sign, role) = match level {
-        Level::Info => ("", Role::Strong),
+        Level::Info | Level::Hint => ("", Role::Strong),
         Level::Warning => ("! ", Role::Warning),
         Level::Error => ("✗ ", Role::Error),
     };

@@ -60,7 +60,7 @@ impl Log {
             let (sign, role) = match kind {
                 Kind::Command => (":", Role::Strong),
                 Kind::Answer => (" ", Role::Text),
-                Kind::Message(Level::Info) => ("·", Role::Text),
+                Kind::Message(Level::Info | Level::Hint) => ("·", Role::Text),
                 Kind::Message(Level::Warning) => ("!", Role::Warning),
                 Kind::Message(Level::Error) => ("✗", Role::Error),
             };
