@@ -22,7 +22,7 @@ use kgdb_tui::{
 use oracle::{gdb_outputs, run};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{OnceLock, atomic::AtomicBool},
 };
 use support::guest::built;
@@ -36,13 +36,15 @@ fn vmlinux() -> PathBuf {
 
 fn kernel() -> &'static Symbols {
     static KERNEL: OnceLock<Symbols> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        let image = DebugImage::open(&vmlinux()).unwrap();
-        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
-        let mut symbols = Symbols::new();
-        symbols.place(VMLINUX, image, Placement::Slide(0));
-        symbols
-    })
+    KERNEL.get_or_init(|| loaded(&vmlinux()))
+}
+
+fn loaded(path: &Path) -> Symbols {
+    let image = DebugImage::open(path).unwrap();
+    image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
+    let mut symbols = Symbols::new();
+    symbols.place(VMLINUX, image, Placement::Slide(0));
+    symbols
 }
 
 /// Every struct and union of pahole's output, `struct page` and the like.
@@ -87,12 +89,12 @@ fn without_union_padding(text: &str) -> String {
 }
 
 /// The places where types of one tag are described, each otherwise.
-fn places(name: &str) -> usize {
+fn places(symbols: &Symbols, name: &str) -> usize {
     let (keyword, tag) = name.split_once(' ').unwrap();
     let of = |listed: &&CatalogEntry| {
         listed.declaration.as_deref() == Some(&format!("{keyword} {tag};"))
     };
-    let found = kernel().list_types(&|name| name == tag.as_bytes(), 1000);
+    let found = symbols.list_types(&|name| name == tag.as_bytes(), 1000);
     found.listed.iter().filter(of).count()
 }
 
@@ -118,7 +120,7 @@ fn ptype_prints_what_gdb_prints() {
             continue;
         }
         // Of several structs of one tag gdb takes another one.
-        match places(name) > 1 {
+        match places(symbols, name) > 1 {
             true => ambiguous += 1,
             false => differ.push(format!("{command}\nhere:\n{have}\ngdb:\n{want}\n")),
         }
@@ -130,8 +132,16 @@ fn ptype_prints_what_gdb_prints() {
 
 #[test]
 fn sizes_and_offsets_are_paholes() {
+    compare_with_pahole(&vmlinux(), kernel(), 3000);
+    for name in ["hgfs", "fuse", "dummy"] {
+        let path = built().dir.join(format!("modules/{name}.ko"));
+        compare_with_pahole(&path, &loaded(&path), 200);
+    }
+}
+
+fn compare_with_pahole(path: &Path, symbols: &Symbols, at_least: usize) {
     // `MEMBER; /* OFFSET SIZE */`, for a bit field `OFFSET:BIT`.
-    let out = run("pahole", &["-F", "dwarf", vmlinux().to_str().unwrap()]);
+    let out = run("pahole", &["-F", "dwarf", path.to_str().unwrap()]);
     let (mut compared, mut differ) = (0, Vec::new());
     let mut name = String::new();
     let mut want: Vec<(u64, u64)> = Vec::new();
@@ -141,7 +151,7 @@ fn sizes_and_offsets_are_paholes() {
             want.clear();
         } else if line.starts_with('}') && (name.starts_with("struct") || name.starts_with("union"))
         {
-            let Some(layout) = kernel().struct_layout(&name) else {
+            let Some(layout) = symbols.struct_layout(&name) else {
                 differ.push(format!("{name} is not there"));
                 continue;
             };
@@ -153,15 +163,15 @@ fn sizes_and_offsets_are_paholes() {
                     (m.bits.map_or(m.offset, |(bit, _)| m.offset + u64::from(bit) / 8), m.size)
                 })
                 .collect();
-            if have != want && places(&name) == 1 {
+            if have != want && places(symbols, &name) == 1 {
                 differ.push(format!("{name}: here {have:?}, pahole {want:?}"));
             }
         } else if line.starts_with('\t') && !line.starts_with("\t\t") {
             want.extend(member(line));
         }
     }
-    println!("{compared} structs and unions compared");
-    assert!(compared > 3000, "{compared}");
+    println!("{}: {compared} structs and unions compared", path.display());
+    assert!(compared > at_least, "{compared}");
     assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
 }
 
