@@ -150,7 +150,7 @@ fn a_module_that_does_not_fit() {
     let mut guest = boot(&Boot { hgfs: Hgfs::Loaded, link: Link::Unix, ..Boot::default() });
     // Modules are looked for beside vmlinux as well, so that is elsewhere.
     let vmlinux = dir.path().join("vmlinux");
-    std::os::unix::fs::symlink(built().vmlinux, &vmlinux).unwrap();
+    std::fs::copy(built().vmlinux, &vmlinux).unwrap();
     let setup = |module_path: &Path| {
         Setup::bare()
             .arg("--vmlinux")
@@ -164,7 +164,7 @@ fn a_module_that_does_not_fit() {
     let right = setup(&built().modules);
     let absent = tempfile::tempdir().unwrap();
     let nowhere = Setup::bare().arg("--vmlinux").arg(absent.path().join("vmlinux"));
-    std::os::unix::fs::symlink(built().vmlinux, absent.path().join("vmlinux")).unwrap();
+    std::fs::copy(&vmlinux, absent.path().join("vmlinux")).unwrap();
     let nowhere = nowhere.arg("--connect").arg(guest.address());
     let commands = ["info modules", "break HgfsSendRequest", "detach"];
     let mut batch = start_stopped(&mut guest, wrong, &commands);
