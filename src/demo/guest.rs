@@ -156,12 +156,12 @@ pub struct Guest {
 impl Guest {
     /// Boots a guest.
     ///
-    /// In [`Mode::Running`] returns when its shell is ready. In [`Mode::Wait`]
-    /// and [`Mode::Shared`] returns at once, because only the debugger may read
-    /// ttyS0.
+    /// In [`Mode::Running`] returns when its shell is ready, in [`Mode::Wait`]
+    /// when the kernel waits for a debugger. In [`Mode::Shared`] returns at once,
+    /// because only the debugger may read ttyS0.
     ///
     /// # Errors
-    /// QEMU or socat cannot be started, or the shell is not ready in three
+    /// QEMU or socat cannot be started, or the guest is not ready in three
     /// boots of a minute each.
     pub fn boot(built: &Built, boot: &Boot) -> Result<Guest, DemoError> {
         for _ in 1..BOOTS {
@@ -205,8 +205,14 @@ impl Guest {
             guest.address = format!("127.0.0.1:{}", relay.port());
             guest.relay = Some(relay);
         }
-        if let (Mode::Running, Some(shell)) = (boot.mode, &mut guest.shell) {
-            match shell.expect("guest ready", BOOT_PATIENCE) {
+        let sign = match boot.mode {
+            Mode::Running => "guest ready",
+            // What the kernel says at `kgdbwait` (kgdb_initial_breakpoint in
+            // kernel/debug/debug_core.c).
+            Mode::Wait | Mode::Shared => "Waiting for connection",
+        };
+        if let Some(shell) = &mut guest.shell {
+            match shell.expect(sign, BOOT_PATIENCE) {
                 Ok(_) => {}
                 Err(DemoError::Shell(_)) => return Err(guest.ended()),
                 Err(error) => return Err(error),

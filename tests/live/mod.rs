@@ -57,11 +57,11 @@ impl Guest {
         let append = words.replace("kgdbwait", "");
         let mut guest = boot(&Boot { mode, link: Link::Unix, append, ..Boot::default() });
         let stream = connect(&guest);
-        let said = if wait { "KGDB: Waiting for connection" } else { "# " };
-        guest.shell().unwrap().expect(said, BOOT_PATIENCE).unwrap();
         if wait {
             // Until the stub reads.
             sleep(Duration::from_millis(300));
+        } else {
+            guest.shell().unwrap().expect("# ", BOOT_PATIENCE).unwrap();
         }
         let wire =
             Wire { stream, known: Sparse::new(), console: String::new(), packets: 0, bytes: 0 };
