@@ -6,6 +6,7 @@
 
 mod support {
     pub mod guest;
+    pub mod kernel;
     pub mod tools;
 }
 
@@ -13,22 +14,25 @@ use kgdb_tui::{
     base::addr::Addr,
     demo::build::COMPILED_IN,
     symbols::{
-        image::DebugImage,
         lookup::{
             location::Location,
             places::Here,
             search::{NameKind, Searcher},
         },
-        placed::{Placement, Symbols, VMLINUX},
+        placed::Symbols,
     },
 };
 use std::{
     path::Path,
     process::Command,
-    sync::{OnceLock, atomic::AtomicBool},
+    sync::OnceLock,
     time::{Duration, Instant},
 };
-use support::{guest::built, tools::tool};
+use support::{
+    guest::built,
+    kernel::{loaded, some},
+    tools::tool,
+};
 
 /// Runs a tool and gives what it printed.
 fn run(program: &'static str, args: &[&str]) -> String {
@@ -54,18 +58,7 @@ fn gdb_lines(file: &Path, addrs: &[u64]) -> Vec<u32> {
 
 fn kernel() -> &'static Symbols {
     static KERNEL: OnceLock<Symbols> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        let image = DebugImage::open(&built().vmlinux).unwrap();
-        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
-        let mut symbols = Symbols::new();
-        symbols.place(VMLINUX, image, Placement::Slide(0));
-        symbols
-    })
-}
-
-/// About `count` of a list, evenly.
-fn some<T: Clone>(all: &[T], count: usize) -> Vec<T> {
-    all.iter().step_by((all.len() / count).max(1)).cloned().collect()
+    KERNEL.get_or_init(|| loaded(&built().vmlinux))
 }
 
 /// Entries of functions all over the kernel.

@@ -6,6 +6,7 @@
 mod oracle;
 mod support {
     pub mod guest;
+    pub mod kernel;
     pub mod tools;
 }
 
@@ -26,7 +27,10 @@ use std::{
     path::PathBuf,
     sync::{OnceLock, atomic::AtomicBool},
 };
-use support::guest::built;
+use support::{
+    guest::built,
+    kernel::{loaded, some},
+};
 
 fn vmlinux() -> PathBuf {
     if let Some(path) = std::env::var_os("KGDB_TUI_VMLINUX") {
@@ -37,18 +41,7 @@ fn vmlinux() -> PathBuf {
 
 fn kernel() -> &'static Symbols {
     static KERNEL: OnceLock<Symbols> = OnceLock::new();
-    KERNEL.get_or_init(|| {
-        let image = DebugImage::open(&vmlinux()).unwrap();
-        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
-        let mut symbols = Symbols::new();
-        symbols.place(VMLINUX, image, Placement::Slide(0));
-        symbols
-    })
-}
-
-/// About `count` of a list, evenly.
-fn some<T: Clone>(all: &[T], count: usize) -> Vec<T> {
-    all.iter().step_by((all.len() / count).max(1)).cloned().collect()
+    KERNEL.get_or_init(|| loaded(&vmlinux()))
 }
 
 #[test]

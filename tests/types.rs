@@ -7,6 +7,7 @@
 mod oracle;
 mod support {
     pub mod guest;
+    pub mod kernel;
     pub mod tools;
 }
 
@@ -15,13 +16,13 @@ use kgdb_tui::symbols::{
     image::DebugImage,
     placed::{Placement, Symbols, VMLINUX},
 };
-use oracle::{gdb_outputs, run};
+use oracle::gdb_outputs;
 use std::{
     fs,
     path::{Path, PathBuf},
     sync::{OnceLock, atomic::AtomicBool},
 };
-use support::{guest::built, tools::tool};
+use support::{guest::built, kernel::struct_names, tools::tool};
 
 fn open(path: &Path) -> Symbols {
     let image = DebugImage::open(path).unwrap();
@@ -57,18 +58,6 @@ fn strip_to_btf(path: &Path, flags: &[&str]) {
     let file = path.to_str().unwrap();
     assert!(tool("pahole").args(flags).arg(file).status().unwrap().success());
     assert!(tool("strip").args(["--strip-debug", file]).status().unwrap().success());
-}
-
-/// Every struct and union of pahole's output, `struct page` and the like, that
-/// has one description only.
-fn names(path: &Path) -> Vec<String> {
-    let out = run("pahole", &["-F", "dwarf", path.to_str().unwrap()]);
-    let heads = out.lines().filter_map(|line| line.strip_suffix(" {"));
-    let tagged = heads.filter(|h| h.starts_with("struct ") || h.starts_with("union "));
-    let mut names: Vec<String> = tagged.map(str::to_owned).collect();
-    names.sort();
-    names.dedup();
-    names
 }
 
 /// What differs between two layouts, as text; members by their path.
@@ -111,7 +100,7 @@ fn every_layout_of_the_kernel_is_the_same_from_btf() {
     let vmlinux = built().vmlinux;
     let (dwarf, btf) = (open(&vmlinux), open(&stripped_kernel()));
     let (mut compared, mut differ) = (0, Vec::new());
-    for name in names(&vmlinux) {
+    for name in struct_names(&vmlinux) {
         let (Some(a), Some(b)) = (dwarf.struct_layout(&name), btf.struct_layout(&name)) else {
             differ.push(format!("{name}: not in both"));
             continue;

@@ -6,6 +6,7 @@
 mod oracle;
 mod support {
     pub mod guest;
+    pub mod kernel;
     pub mod tools;
 }
 
@@ -14,18 +15,20 @@ use kgdb_tui::{
     base::addr::Addr,
     symbols::{
         answer::SymbolAt,
-        image::DebugImage,
         lookup::catalog::{CatalogEntry, Category},
-        placed::{Placement, Symbols, VMLINUX},
+        placed::Symbols,
     },
 };
 use oracle::{gdb_outputs, run};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
-    sync::{OnceLock, atomic::AtomicBool},
+    sync::OnceLock,
 };
-use support::guest::built;
+use support::{
+    guest::built,
+    kernel::{loaded, struct_names},
+};
 
 fn vmlinux() -> PathBuf {
     match std::env::var_os("KGDB_TUI_VMLINUX") {
@@ -39,26 +42,10 @@ fn kernel() -> &'static Symbols {
     KERNEL.get_or_init(|| loaded(&vmlinux()))
 }
 
-fn loaded(path: &Path) -> Symbols {
-    let image = DebugImage::open(path).unwrap();
-    image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
-    let mut symbols = Symbols::new();
-    symbols.place(VMLINUX, image, Placement::Slide(0));
-    symbols
-}
-
 /// Every struct and union of pahole's output, `struct page` and the like.
 fn names() -> &'static [String] {
     static NAMES: OnceLock<Vec<String>> = OnceLock::new();
-    NAMES.get_or_init(|| {
-        let out = run("pahole", &["-F", "dwarf", vmlinux().to_str().unwrap()]);
-        let heads = out.lines().filter_map(|line| line.strip_suffix(" {"));
-        let tagged = heads.filter(|h| h.starts_with("struct ") || h.starts_with("union "));
-        let mut names: Vec<String> = tagged.map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        names
-    })
+    NAMES.get_or_init(|| struct_names(&vmlinux()))
 }
 
 /// About `count` of a list, evenly from a start that differs by `seed`.

@@ -30,12 +30,12 @@ fail() { printf '@error %s\n' "$1"; exit 1; }
 : >"$log"
 
 step 1 0 'compiling the demo module'
-mkdir -p "$out/src" "$out/modules" "$out/work"
-cp -r "$here/hgfs" "$out/work/hgfs"
-maps="-ffile-prefix-map=$kernel/linux-6.1=$seen/linux-6.1 -ffile-prefix-map=$out/work/hgfs=$seen/hgfs"
-make -C "$kernel/linux-6.1" M="$out/work/hgfs" KCFLAGS="$maps" modules >>"$log" 2>&1 ||
+mkdir -p "$out/src" "$out/modules" "$out/scratch"
+cp -r "$here/hgfs" "$out/scratch/hgfs"
+maps="-ffile-prefix-map=$kernel/linux-6.1=$seen/linux-6.1 -ffile-prefix-map=$out/scratch/hgfs=$seen/hgfs"
+make -C "$kernel/linux-6.1" M="$out/scratch/hgfs" KCFLAGS="$maps" modules >>"$log" 2>&1 ||
     fail 'the demo module does not compile'
-cp "$out/work/hgfs/hgfs.ko" "$out/modules/"
+cp "$out/scratch/hgfs/hgfs.ko" "$out/modules/"
 cp -r "$here/hgfs" "$out/src/hgfs"
 for file in modules/fuse.ko modules/dummy.ko vmlinux bzImage; do
     ln -f "$kernel/$file" "$out/$file" 2>>"$log" || cp "$kernel/$file" "$out/$file"
@@ -44,26 +44,26 @@ ln -sfn "../../$(basename "$kernel")/linux-6.1" "$out/src/linux-6.1"
 
 step 2 0 'packing the initial RAM disk'
 # gen_init_cpio writes the time of each file, so each gets the same.
-cp "$here/init" "$busybox" "$out/work/"
+cp "$here/init" "$busybox" "$out/scratch/"
 for module in "$out"/modules/*.ko; do
-    strip --strip-debug -o "$out/work/$(basename "$module")" "$module"
+    strip --strip-debug -o "$out/scratch/$(basename "$module")" "$module"
 done
-touch -d @0 "$out"/work/{init,busybox,*.ko}
+touch -d @0 "$out"/scratch/{init,busybox,*.ko}
 {
     for dir in bin dev etc lib lib/modules proc root sbin sys tmp; do
         echo "dir /$dir 755 0 0"
     done
     echo 'nod /dev/console 600 0 0 c 5 1'
-    echo "file /init $out/work/init 755 0 0"
-    echo "file /bin/busybox $out/work/busybox 755 0 0"
+    echo "file /init $out/scratch/init 755 0 0"
+    echo "file /bin/busybox $out/scratch/busybox 755 0 0"
     "$busybox" --list | grep -v '^busybox$' | sed 's|.*|slink /bin/& busybox 777 0 0|'
     for module in "$out"/modules/*.ko; do
         name=$(basename "$module")
-        echo "file /lib/modules/$name $out/work/$name 644 0 0"
+        echo "file /lib/modules/$name $out/scratch/$name 644 0 0"
     done
-} >"$out/work/list"
-gcc -O1 -o "$out/work/gen_init_cpio" "$kernel/linux-6.1/usr/gen_init_cpio.c" >>"$log" 2>&1 ||
+} >"$out/scratch/list"
+gcc -O1 -o "$out/scratch/gen_init_cpio" "$kernel/linux-6.1/usr/gen_init_cpio.c" >>"$log" 2>&1 ||
     fail 'gen_init_cpio does not compile'
-"$out/work/gen_init_cpio" -t 0 "$out/work/list" 2>>"$log" | gzip -9n >"$out/initrd.gz"
-rm -rf "$out/work"
+"$out/scratch/gen_init_cpio" -t 0 "$out/scratch/list" 2>>"$log" | gzip -9n >"$out/initrd.gz"
+rm -rf "$out/scratch"
 step 2 1 'the guest is built'

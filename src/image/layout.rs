@@ -68,18 +68,30 @@ pub(super) fn relocate(
         };
         let target = base.wrapping_add(symbol.address()).wrapping_add(relocation.addend() as u64);
         let object::RelocationFlags::Elf { r_type } = relocation.flags() else { continue };
-        let (value, size) = match r_type {
-            elf::R_X86_64_64 => (target, 8),
-            elf::R_X86_64_32 | elf::R_X86_64_32S => (target, 4),
-            elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
-                (target.wrapping_sub(place.wrapping_add(offset)), 4)
-            }
-            _ => continue,
-        };
-        let Ok(start) = usize::try_from(offset) else { continue };
-        let slot = start.checked_add(size).and_then(|end| data.get_mut(start..end));
-        if let Some(slot) = slot {
-            slot.copy_from_slice(&value.to_le_bytes()[..size]);
+        patch(data, r_type, offset, place, target);
+    }
+}
+
+/// Writes what a relocation at `offset` of a section that starts at `place`
+/// wants for `target`.
+pub(super) fn patch(
+    data: &mut [u8],
+    r_type: elf::RelocationType,
+    offset: u64,
+    place: u64,
+    target: u64,
+) {
+    let (value, size) = match r_type {
+        elf::R_X86_64_64 => (target, 8),
+        elf::R_X86_64_32 | elf::R_X86_64_32S => (target, 4),
+        elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
+            (target.wrapping_sub(place.wrapping_add(offset)), 4)
         }
+        _ => return,
+    };
+    let Ok(start) = usize::try_from(offset) else { return };
+    let slot = start.checked_add(size).and_then(|end| data.get_mut(start..end));
+    if let Some(slot) = slot {
+        slot.copy_from_slice(&value.to_le_bytes()[..size]);
     }
 }

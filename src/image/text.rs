@@ -8,9 +8,12 @@
 
 use crate::{
     base::addr::FileAddr,
-    image::file::{Image, Kind},
+    image::{
+        file::{Image, Kind},
+        layout,
+    },
 };
-use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget, elf};
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, RelocationTarget};
 use rustc_hash::FxHashMap;
 use std::borrow::Cow;
 
@@ -107,19 +110,7 @@ impl Outside {
             });
             let object::RelocationFlags::Elf { r_type } = relocation.flags() else { continue };
             let target = at.wrapping_add(relocation.addend() as u64);
-            let (value, size) = match r_type {
-                elf::R_X86_64_64 => (target, 8),
-                elf::R_X86_64_32 | elf::R_X86_64_32S => (target, 4),
-                elf::R_X86_64_PC32 | elf::R_X86_64_PLT32 => {
-                    (target.wrapping_sub(place.wrapping_add(offset)), 4)
-                }
-                _ => continue,
-            };
-            let Ok(start) = usize::try_from(offset) else { continue };
-            let slot = start.checked_add(size).and_then(|end| data.get_mut(start..end));
-            if let Some(slot) = slot {
-                slot.copy_from_slice(&value.to_le_bytes()[..size]);
-            }
+            layout::patch(&mut data, r_type, offset, place, target);
         }
         self.code.insert(index, data);
     }
