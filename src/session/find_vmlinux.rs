@@ -347,7 +347,7 @@ impl Session {
     /// The build-id of a kernel of which nothing is known: kdb finds the notes
     /// by name (`kdbgetaddrarg` in kernel/debug/kdb/kdb_main.c takes kallsyms,
     /// where data is in with CONFIG_KALLSYMS_ALL), and tells their address.
-    async fn build_id_by_kdb(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) async fn build_id_by_kdb(&mut self) -> Result<Option<Vec<u8>>, Failure> {
         let output = match self.monitor("md8c1 __start_notes").await {
             Ok(Answer::Output { output }) => output,
             Err(failure) if !self.wire.is_open() => return Err(failure),

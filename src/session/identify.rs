@@ -9,7 +9,7 @@ use super::{
     run::Session,
     view::{CpuView, Match, StopReason},
 };
-use crate::base::{addr::Addr, memory::Memory};
+use crate::base::{addr::Addr, memory::Memory, text};
 use crate::kernel::{KernelError, cpus, proof, proof::Proof, slide, version};
 use crate::rsp::{command::Command, reply::Reply, thread::ThreadId};
 use crate::symbols::placed::Symbols;
@@ -28,9 +28,14 @@ impl Session {
         }
         self.find_slide().await?;
         let proof = self.compute_unproven(proof::prove).await?;
-        let proof = proof.unwrap_or_else(|gap| Proof::Unknown { why: gap.to_string() });
+        let mut proof = proof.unwrap_or_else(|gap| Proof::Unknown { why: gap.to_string() });
         if matches!(proof, Proof::Differs { .. } | Proof::Unknown { .. }) {
             self.release_by_kdb().await?;
+        }
+        if let Proof::Unknown { .. } = proof
+            && let Some(differs) = self.other_build_by_kdb().await?
+        {
+            proof = differs;
         }
         if let Proof::Differs { guest, .. } = &proof
             && matches!(self.finder, Finder::Used)
@@ -61,6 +66,17 @@ impl Session {
         }
         self.touch();
         Ok(())
+    }
+
+    /// A vmlinux of a wholly different kernel has its notes elsewhere, so they
+    /// prove nothing; kdb finds the guest's own. Equal ids are no proof here:
+    /// something else is wrong then, and the slide is not known.
+    async fn other_build_by_kdb(&mut self) -> Result<Option<Proof>, Failure> {
+        let symbols = self.code.symbols();
+        let file = symbols.vmlinux().and_then(|placed| placed.image.image().build_id());
+        let Some(file) = file.map(text::hex) else { return Ok(None) };
+        let guest = self.build_id_by_kdb().await?.map(|id| text::hex(&id));
+        Ok(guest.filter(|guest| *guest != file).map(|guest| Proof::Differs { file, guest }))
     }
 
     /// Asks kdb which kernel this is, where no vmlinux can tell: its `summary`

@@ -102,6 +102,24 @@ fn a_vmlinux_that_does_not_fit() {
     alive(&mut guest);
     drop(wrong);
 
+    // Of another kernel altogether: its notes are not where the guest's are.
+    let other = dir.path().join("vmlinux-other");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/symbols/main.c");
+    let mut gcc = tool("gcc");
+    gcc.args(["-g", "-O2", "-ffreestanding", "-fno-pic", "-no-pie", "-mcmodel=kernel"])
+        .args(["-static", "-nostdlib", "-Wl,-e,entry", "-Wl,-Ttext=0xffffffff81000000"])
+        .args(["-Wl,--unresolved-symbols=ignore-all", "-Wl,--build-id=sha1"])
+        .arg(source)
+        .arg("-o")
+        .arg(&other);
+    assert!(gcc.status().unwrap().success());
+    guest.shell().unwrap().break_in().unwrap();
+    let ended = with_vmlinux(&guest, &other).exs(&["wait 60", "info target"]).run().all_good();
+    assert_eq!(ended.ok("info target")["matches"], "mismatch", "{}", ended.said);
+    let other_id = build_id(&other);
+    assert!(ended.said.contains(&right_id) && ended.said.contains(&other_id), "{}", ended.said);
+    alive(&mut guest);
+
     let bare = dir.path().join("vmlinux-bare");
     let mut objcopy = tool("objcopy");
     objcopy.arg("--strip-debug").arg(&built().vmlinux).arg(&bare);
