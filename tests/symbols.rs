@@ -595,5 +595,7 @@ fn lines_that_have_no_code_say_why() {
     );
     assert!(symbols.files().iter().any(|file| file.ends_with("/list.h")));
     assert_eq!(symbols.complete_file("mai", 5), ["main.c"]);
-    assert_eq!(symbols.functions_matching("REQUEST", 5), ["send_request"]);
+    let found: Vec<String> =
+        symbols.search("f:request", 5).into_iter().map(|found| found.name).collect();
+    assert_eq!(found, ["send_request"]);
 }

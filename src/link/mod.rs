@@ -165,11 +165,6 @@ impl Link {
         Ok(())
     }
 
-    /// Whether [`Link::send_break`] can do something.
-    pub fn has_break(&self) -> bool {
-        matches!(self.stream, Stream::Telnet(..) | Stream::Serial(..))
-    }
-
     /// The rate of a tty. `None` when the rate of the line behind the link is
     /// not known.
     pub fn baud(&self) -> Option<u32> {

@@ -118,11 +118,6 @@ impl Decoder {
         self.buffer.len()
     }
 
-    /// The bytes of the unfinished packet that are held back.
-    pub fn held_bytes(&self) -> &[u8] {
-        &self.buffer
-    }
-
     /// The next item, or `None` when more bytes are needed.
     pub fn next(&mut self, expect: Expect) -> Option<Item> {
         let first = *self.buffer.first()?;

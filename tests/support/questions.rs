@@ -88,7 +88,7 @@ pub fn ask_everything(path: &Path) {
     let any = |_: &[u8]| true;
     black_box((symbols.list_functions(&any, 99), symbols.list_variables(&any, 99)));
     black_box((symbols.list_types(&any, 99), symbols.complete_type("s", 9)));
-    black_box((symbols.complete_function("s", 9), symbols.functions_matching("e", 9)));
+    black_box(symbols.complete_function("s", 9));
     black_box((symbols.complete_file("m", 9), symbols.complete_function_of("main.c", "s", 9)));
     black_box((symbols.search("se", 9), symbols.similar_names("send_reqeust", 3)));
     for text in ["send_request", "main.c:twin", "mod!main.c:46", "*half+4", "list.h:20", "twim"] {

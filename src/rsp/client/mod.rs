@@ -237,11 +237,6 @@ impl Client {
         self.timing = timing;
     }
 
-    /// Whether [`Client::send`] would take a request as far as order goes.
-    pub fn is_idle(&self) -> bool {
-        self.flight.is_none()
-    }
-
     /// Starts a request.
     ///
     /// # Errors

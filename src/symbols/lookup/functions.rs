@@ -103,32 +103,6 @@ impl Symbols {
         }
         names.into_iter().take(limit).collect()
     }
-
-    /// Names of functions that contain `needle`, in any case of letters;
-    /// those that start with it first.
-    pub fn functions_matching(&self, needle: &str, limit: usize) -> Vec<String> {
-        let needle = needle.to_lowercase();
-        let mut names = BTreeSet::new();
-        let mut note = |name: &str| {
-            if let Some(at) = name.to_lowercase().find(&needle) {
-                names.insert((at != 0, name.to_owned()));
-            }
-        };
-        for placed in self.images() {
-            let image = placed.image.image();
-            if let Some(loaded) = placed.image.loaded() {
-                let mut last: &[u8] = b"";
-                for (text, entry) in loaded.index.iter(image) {
-                    if is_function(entry) && text != last {
-                        note(&String::from_utf8_lossy(text));
-                        last = text;
-                    }
-                }
-            }
-            image.symbols().iter().filter(is_entered).for_each(|symbol| note(symbol.name));
-        }
-        names.into_iter().take(limit).map(|(_, name)| name).collect()
-    }
 }
 
 /// Whether a symbol is of a function that can be called; `.cold` parts are
