@@ -9,6 +9,7 @@ use super::{
     snapshot::Snapshot,
     step::{Journey, Leg, MOST_CRAWLED, Next, Plan, thread_of},
     view::{FramesEnd, State, StopReason, StopView},
+    wants::Supplied,
     wire::WireEvent,
 };
 use crate::arch::Registers;
@@ -461,6 +462,8 @@ impl Session {
             code_symbols: Vec::new(),
             returned: None,
             cost: Default::default(),
+            subject: None,
+            supplied: Supplied::default(),
         });
         self.state = State::Stopped;
         let first = !self.identified;

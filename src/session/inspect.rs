@@ -79,6 +79,10 @@ impl Session {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })
             }
+            Request::Want(wants) => {
+                self.want(wants);
+                Ok(Answer::Done {})
+            }
             Request::Target => Ok(Answer::Target(Box::new(self.target.clone()))),
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,

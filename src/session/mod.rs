@@ -12,6 +12,7 @@ pub mod options;
 pub mod request;
 pub mod run;
 pub mod view;
+pub mod wants;
 
 mod breakpoints;
 mod code;
@@ -37,6 +38,7 @@ mod snapshot;
 mod step;
 mod types;
 mod unload;
+mod wanted;
 mod way_out;
 mod wire;
 mod wishes;

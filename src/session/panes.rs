@@ -8,6 +8,8 @@ use super::{
     request::Level,
     run::Session,
     view::{FrameView, FramesEnd, StopReason, VariableView},
+    wanted::Due,
+    wants::Wants,
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -44,30 +46,37 @@ pub struct Panes {
     frames: bool,
     variables: bool,
     code: bool,
+    /// What the panes beside the stack have on screen.
+    pub wants: Wants,
+    /// What of that is still to be read.
+    pub(super) due: Due,
 }
 
 impl Panes {
-    /// Nothing is known, nothing is wanted.
+    /// Nothing is known, nothing is to be read.
     pub fn clear(&mut self) {
-        *self = Panes::default();
+        *self = Panes { wants: std::mem::take(&mut self.wants), ..Panes::default() };
     }
 
     /// A new stop, whose first frame is known; everything that is on screen is
     /// wanted when `eager`.
     pub fn restart(&mut self, eager: bool) {
+        let wants = std::mem::take(&mut self.wants);
+        let due = Due::all(&wants);
         let stack = self.stack.take();
-        *self = Panes { stack, frames: eager, variables: eager, code: eager };
+        *self = Panes { stack, frames: eager, variables: eager, code: eager, wants, due };
     }
 
     /// Another frame was selected.
     pub fn reselect(&mut self, eager: bool) {
         self.variables = eager;
         self.code = eager;
+        self.due.add(Due::of_frame(&self.wants));
     }
 
     /// Whether something is still to be computed.
     pub fn has_work(&self) -> bool {
-        self.frames || self.variables || self.code
+        self.frames || self.variables || self.code || self.due.any()
     }
 }
 
@@ -78,10 +87,13 @@ impl Session {
             self.frames_round().await
         } else if self.panes.variables {
             self.variables_round().await
-        } else {
+        } else if self.panes.code {
             self.code_round().await
+        } else {
+            self.wanted_round().await
         };
         if let Err(failure) = result {
+            self.panes.due = Due::default();
             self.panes.frames = false;
             self.panes.variables = false;
             self.panes.code = false;

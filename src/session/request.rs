@@ -2,6 +2,7 @@
 
 use super::answer::{Answer, Failure};
 use super::view::View;
+use super::wants::Wants;
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -172,6 +173,8 @@ pub enum Request {
     Modules,
     /// CPUs and what runs on them.
     Cpus,
+    /// What the panes have on screen: it is read, now and at later stops.
+    Want(Wants),
     /// Release, identity, slide.
     Target,
     /// Bytes, packets, rate.

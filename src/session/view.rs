@@ -1,6 +1,7 @@
 //! What can be shown at one moment: plain data, made by the session, drawn by
 //! faces. A pane draws what is there and a placeholder for what is coming.
 
+use super::wants::{SubjectView, Supplied};
 use crate::arch::{
     Registers,
     insn::{Flavor, Insn},
@@ -179,6 +180,10 @@ pub struct StopView {
     pub returned: Option<String>,
     /// What this stop has cost on the wire so far.
     pub cost: Cost,
+    /// Whose stack this is; `None` until read.
+    pub subject: Option<SubjectView>,
+    /// What panes wanted besides.
+    pub supplied: Supplied,
 }
 
 /// How a stack ends.

@@ -174,6 +174,8 @@ pub fn stop(generation: u64, line: u32) -> StopView {
         code_symbols,
         returned: None,
         cost: Cost { tx: 61, rx: 351, packets: 3, time: Duration::from_millis(41) },
+        subject: None,
+        supplied: Default::default(),
     }
 }
 

@@ -1,0 +1,187 @@
+//! What the panes beside the stack want of a stop, and what they get. A pane
+//! says what is on screen ([`Wants`]), the session reads that and no more, and
+//! the [`View`](super::view::View) has the rows as far as they are known.
+
+use super::view::CpuView;
+use crate::base::addr::Addr;
+use serde::Serialize;
+use std::collections::BTreeSet;
+
+/// What the panes want. Replaces what was wanted before; nothing is read for
+/// what is not in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// The CPUs and what they run.
+    pub cpus: bool,
+    /// Tasks.
+    pub tasks: Option<TaskWant>,
+    /// Whether the tree of variables is on screen.
+    pub variables: bool,
+    /// The nodes of both trees that are open, by [`RowView::id`].
+    pub open: BTreeSet<String>,
+    /// The expressions of the watch tree.
+    pub watches: Vec<String>,
+    /// Memory.
+    pub memory: Option<MemoryWant>,
+}
+
+/// Which tasks are on screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskWant {
+    /// Only tasks that have this text in pid, name, state or wait; empty for all.
+    pub filter: String,
+    /// The order.
+    pub sort: TaskSort,
+    /// The first row on screen, counted in filtered and sorted rows.
+    pub first: usize,
+    /// Rows on screen.
+    pub rows: usize,
+}
+
+/// An order of tasks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TaskSort {
+    /// As the kernel lists them: by age, threads under their group.
+    #[default]
+    List,
+    /// By pid.
+    Pid,
+    /// By name.
+    Name,
+    /// Running first, then by state.
+    State,
+}
+
+/// Which memory is on screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryWant {
+    /// Where it starts: an expression.
+    pub expression: String,
+    /// Bytes from there to the first byte on screen; may be negative.
+    pub offset: i64,
+    /// Bytes on screen.
+    pub len: u64,
+}
+
+/// What the panes get.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Supplied {
+    /// CPUs; `None` until read.
+    pub cpus: Option<Vec<CpuView>>,
+    /// Tasks, as far as read.
+    pub tasks: Option<TasksView>,
+    /// The rows of the tree of variables.
+    pub variables: Option<Vec<RowView>>,
+    /// The rows of the tree of watches.
+    pub watches: Option<Vec<RowView>>,
+    /// Memory.
+    pub memory: Option<MemoryView>,
+}
+
+/// Tasks, as far as they are read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TasksView {
+    /// How many the guest says there are, idle ones apart.
+    pub total: Option<u32>,
+    /// Those that were read, filtered and sorted. A row that was not on
+    /// screen yet may lack what only rows on screen are worth.
+    pub rows: Vec<TaskView>,
+    /// Whether `rows` are all there are.
+    pub complete: bool,
+    /// What is wrong with the list, when something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// A task.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct TaskView {
+    /// Its `struct task_struct`.
+    pub address: Addr,
+    /// The thread's number in the first pid namespace.
+    pub pid: i64,
+    /// The process's number.
+    pub tgid: i64,
+    /// Its name.
+    pub comm: String,
+    /// In words: `running`, `sleeping`, `disk sleep`, `stopped`, `zombie`, …
+    pub state: String,
+    /// The CPU it runs on, or ran on last.
+    pub cpu: Option<u32>,
+    /// Whether it is on that CPU now.
+    pub on_cpu: bool,
+    /// Whether it is a kernel thread.
+    pub kernel: bool,
+    /// Its parent's pid.
+    pub parent: Option<i64>,
+    /// Whether it is another thread's child thread, shown under it.
+    pub thread: bool,
+    /// Its command line, where it was readable.
+    pub cmdline: Option<String>,
+    /// The function it waits in: its top frame that is not the scheduler's.
+    pub wait: Option<String>,
+}
+
+/// One row of a tree of values.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RowView {
+    /// What names the node, at this stop and at the next.
+    pub id: String,
+    /// How deep it is; 0 for a variable.
+    pub depth: usize,
+    /// The variable's, member's or element's name.
+    pub name: String,
+    /// Its C type.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its value in one line; `None` when there is none to show.
+    pub value: Option<String>,
+    /// Whether the compiler left no value here.
+    pub optimized_out: bool,
+    /// Why there is no value, when it is not optimized out.
+    pub unavailable: Option<String>,
+    /// Whether there is something below it.
+    pub can_open: bool,
+    /// Whether that is shown.
+    pub open: bool,
+    /// Whether its value is another than at the stop before.
+    pub changed: bool,
+    /// A C expression for it in the selected frame.
+    pub expression: Option<String>,
+    /// Where it is in memory.
+    pub address: Option<Addr>,
+    /// Whether it is an argument.
+    pub argument: bool,
+}
+
+/// A piece of memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MemoryView {
+    /// What was asked for.
+    pub want: MemoryWant,
+    /// The first byte's address.
+    pub start: Addr,
+    /// The bytes; `None` where the guest can't read.
+    pub bytes: Vec<Option<u8>>,
+    /// Names of addresses in it: of the whole word there, and of what a word
+    /// that is a pointer points at.
+    pub names: Vec<(Addr, String)>,
+    /// Why there is nothing.
+    pub error: Option<String>,
+}
+
+/// Whose stack, registers and variables are shown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct SubjectView {
+    /// The CPU it is on, or was on last.
+    pub cpu: Option<u32>,
+    /// Its pid; 0 for an idle task.
+    pub pid: Option<i64>,
+    /// Its name.
+    pub comm: Option<String>,
+    /// Whether it is what the stub stopped in: only that can be stepped, and
+    /// only its registers can be written.
+    pub stopped_here: bool,
+    /// In words: `runs on CPU 1`, `sleeps`, `in user mode`.
+    pub doing: String,
+}
