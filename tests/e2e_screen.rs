@@ -174,7 +174,7 @@ fn a_stop_is_shown_stepped_through_and_left() {
     wait_stopped(&screen, "breakpoint 1");
     let entry = line_of("hgfs/request.c", "noinline int HgfsSendRequest(") + 1;
     wait_pc(&screen, entry);
-    screen.wait_for("›req 0xffff", SOON);
+    screen.wait_for("› req 0xffff", SOON);
     screen.wait_for("#0  HgfsSendRequest(req=0xffff", SOON);
     screen.wait_for("struct HgfsReq *", SOON);
     screen.wait_for("└ system call from user space", SOON);
