@@ -291,7 +291,7 @@ fn toggle_at_cursor(screen: &mut Screen, line: u32) {
 #[track_caller]
 fn follow_sizes(screen: &mut Screen, line: u32) {
     screen.resize(80, 24);
-    screen.wait_for("4 Stack │ 5 Variables │ 6 Registers", SOON);
+    screen.wait_for("4 Stack│5 Vars│6 Regs", SOON);
     wait_pc(screen, line);
     screen.resize(20, 5);
     screen.wait_for("20x5: needs 80x24", SOON);
