@@ -298,7 +298,7 @@ fn follow_sizes(screen: &mut Screen, line: u32) {
     screen.find("HgfsSendOpenRequest");
     screen.find(" STOPPED ");
     screen.resize(160, 48);
-    screen.wait_for("─ 7 Breakpoints │ 8 Tasks", SOON);
+    screen.wait_for("─ 7 Breakpoints │ 9 CPUs", SOON);
     screen.wait_for("●  1 HgfsSendRequest", SOON);
     wait_pc(screen, line);
 }

@@ -233,6 +233,7 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             vec![slot(&[Source], source, &wanted), slot(&WANTED[1..], lower, &wanted)]
         }
         Size::Wide => {
+            // Rows of tasks and of memory are long: they go under the source.
             let (left, gap, right) = columns(area);
             divider = Some(gap);
             let (source, lower) = cut_bottom(left, (left.height / 4).clamp(7, 14));
@@ -241,11 +242,11 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             let (stack, variables) = cut_bottom(upper, upper.height * 9 / 20);
             vec![
                 slot(&[Source], source, &wanted),
-                slot(&[Console, Log], lower, &wanted),
+                slot(&[Console, Log, Tasks, Memory], lower, &wanted),
                 slot(&[Stack], stack, &wanted),
                 slot(&[Variables, Watches], variables, &wanted),
                 slot(&[Registers], registers, &wanted),
-                slot(&[Breakpoints, Tasks, Cpus, Memory], breakpoints, &wanted),
+                slot(&[Breakpoints, Cpus], breakpoints, &wanted),
             ]
         }
     };

@@ -79,8 +79,8 @@ impl Memory {
     fn row_bytes(&self) -> usize {
         match self.unit {
             Unit::Words => WORD,
-            // Address, two spaces, three columns a byte, a gap, a letter a byte.
-            _ if self.width >= 17 + 1 + 16 * 3 + 1 + 16 => 16,
+            // A space, the address, three columns a byte, a letter a byte.
+            _ if self.width >= 1 + 17 + 16 * 3 + 16 => 16,
             _ => 8,
         }
     }
@@ -169,7 +169,7 @@ impl Memory {
             let at = ahead.saturating_add((usize::from(row) * self.row_bytes()) as i64);
             let addr = start.offset((usize::from(row) * self.row_bytes()) as u64);
             let mut pen = Pen::new(buffer, area, row);
-            pen.put(&format!("{:016x} ", addr.0), look.style(Role::Dim));
+            pen.put(&format!(" {:016x} ", addr.0), look.style(Role::Dim));
             self.draw_cells(&mut pen, memory, at, usize::from(row), look);
         }
     }
