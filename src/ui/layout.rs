@@ -49,9 +49,10 @@ const KEYS: [(PaneId, char); 11] = [
     (Memory, '0'),
 ];
 
-/// The order in which panes are wanted when there is no room for all.
+/// The order in which panes are wanted when there is no room for all: those
+/// that cost reads of their own come last.
 pub const WANTED: [PaneId; 11] =
-    [Source, Stack, Variables, Registers, Breakpoints, Watches, Tasks, Cpus, Memory, Console, Log];
+    [Source, Stack, Variables, Registers, Breakpoints, Console, Log, Watches, Tasks, Cpus, Memory];
 
 /// Panes that share a place beside the stack, where there is no room for all.
 const BESIDE: [PaneId; 9] =
