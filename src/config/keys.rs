@@ -230,8 +230,8 @@ pub enum Scope {
     Source,
     /// In the stack pane.
     Stack,
-    /// In the variables pane.
-    Variables,
+    /// In panes of values: variables and watches.
+    Values,
     /// In the watch pane.
     Watches,
     /// In the breakpoints pane.
@@ -277,7 +277,7 @@ use Action::{
     TemporaryBreakpoint, ToggleBreakpoint, ToggleFlavor, Unfold, Unwatch, Up, Watch, Zoom,
 };
 use Scope::{
-    Breakpoints, Cpus, Everywhere, Memory, Searching, Source, Stack, Tasks, Variables, Watches,
+    Breakpoints, Cpus, Everywhere, Memory, Searching, Source, Stack, Tasks, Values, Watches,
 };
 
 /// The default keys. Every function key has a letter twin, because terminals
@@ -374,15 +374,11 @@ pub const DEFAULT: &[Binding] = &[
         "open",
         "show what is in it, or hide it; else the whole value",
     ),
-    bind(Variables, &["Right", "l"], Unfold, "open", "show what is in it"),
-    bind(Variables, &["Left", "h"], Fold, "close", "hide what is in it, or go to what it is in"),
-    bind(Variables, &["K"], ShowWhole, "whole", "show the whole value"),
-    bind(Variables, &["e"], Edit, "edit", "give it another value"),
+    bind(Values, &["Right", "l"], Unfold, "open", "show what is in it"),
+    bind(Values, &["Left", "h"], Fold, "close", "hide what is in it, or go to what it is in"),
+    bind(Values, &["K"], ShowWhole, "whole", "show the whole value"),
+    bind(Values, &["e"], Edit, "edit", "give it another value"),
     bind(Watches, &["Enter"], Open, "open", "show what is in it, or hide it; else the whole value"),
-    bind(Watches, &["Right", "l"], Unfold, "open", "show what is in it"),
-    bind(Watches, &["Left", "h"], Fold, "close", "hide what is in it, or go to what it is in"),
-    bind(Watches, &["K"], ShowWhole, "whole", "show the whole value"),
-    bind(Watches, &["e"], Edit, "edit", "give it another value"),
     bind(Watches, &["d", "Del"], Unwatch, "delete", "watch it no longer"),
     bind(Tasks, &["Enter"], Open, "its stack", "show this task's stack"),
     bind(Tasks, &["/"], Filter, "filter", "only tasks with this text in pid, name, state or wait"),
