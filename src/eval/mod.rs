@@ -7,7 +7,13 @@
 //! out, or unavailable with the reason.
 
 mod entry;
-mod format;
+
 pub mod location;
+
+pub mod ctype;
+pub mod typed;
+
+pub mod format;
+
 pub mod value;
 pub mod variables;
