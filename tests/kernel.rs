@@ -135,7 +135,7 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
     for frame in &shown[..5] {
         let frames = frames_of(&stack);
         let frames = &frames[frame.physical..];
-        let context = Context { symbols: &symbols, memory: &guest, frames };
+        let context = Context { symbols: &symbols, memory: &guest, frames, cpu: None };
         let mut variables = arguments(&context, frame.depth);
         if (1..3).contains(&frame.level) {
             variables.extend(locals(&context, frame.depth));
@@ -308,7 +308,7 @@ fn misses_are_few_and_the_result_is_the_same() {
         let shown = expand(&symbols, &stack);
         let of = |frame: &ShownFrame| {
             let frames = &frames[frame.physical..];
-            arguments(&Context { symbols: &symbols, memory, frames }, frame.depth)
+            arguments(&Context { symbols: &symbols, memory, frames, cpu: None }, frame.depth)
         };
         shown.iter().map(of).collect::<Vec<_>>()
     };
@@ -399,7 +399,7 @@ proptest! {
         prop_assert!(stack.frames.iter().all(|f| symbols.symbol_at(f.lookup).is_some() || f.level == 0 || f.pc.0 >= 0xffff_ffff_8000_0000));
         let frames = frames_of(&stack);
         for shown in expand(symbols, &stack) {
-            let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..] };
+            let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..], cpu: None };
             let _ = (arguments(&context, shown.depth), locals(&context, shown.depth));
         }
     }
@@ -531,7 +531,7 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
         ["HgfsSendRequest", "HgfsSendOpenRequest", "HgfsOpenFile", "HgfsProcShow", "seq_read_iter"];
     assert_eq!(names[..5], start);
     let frames = frames_of(&stack);
-    let context = Context { symbols: &symbols, memory: &guest, frames: &frames };
+    let context = Context { symbols: &symbols, memory: &guest, frames: &frames, cpu: None };
     let args = arguments(&context, 0);
     args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.name, a.value));
     assert!(matches!(&args[0].value, Value::Known { raw, .. } if raw[7] == 0xff));

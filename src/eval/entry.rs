@@ -8,7 +8,7 @@
 use crate::{
     arch::insn::{Flow, decode_one},
     base::addr::Addr,
-    eval::location::{Absent, Context, evaluation, value_bytes},
+    eval::location::{Absent, Context, Expression, value_bytes},
     symbols::placed::Placement,
 };
 
@@ -38,9 +38,9 @@ pub(super) fn value(context: &Context<'_>, expression: &[u8]) -> Result<u64, Abs
         .ok_or(Absent::OptimizedOut)?;
     let rest = &context.frames[1..];
     let below = Context { frames: &rest[..rest.len().min(MAX_FRAMES)], ..*context };
-    let mut evaluation = evaluation(bytes, site.encoding);
-    below.run(&mut evaluation, site.image, true)?;
-    match evaluation.as_result() {
+    let expression =
+        Expression { bytes, encoding: site.encoding, image: site.image, unit: Some(site.unit) };
+    match below.run(&expression, true)?.as_slice() {
         [piece] => match piece.location {
             // The note is of a value, so an "address" is the value itself.
             gimli::Location::Address { address } => Ok(address),

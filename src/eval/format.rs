@@ -5,7 +5,7 @@ use crate::{
         addr::Addr,
         memory::{Gap, Memory, PAGE},
     },
-    eval::location::Found,
+    eval::location::Place,
     symbols::{
         answer::{TypeRef, TypeShape},
         placed::Symbols,
@@ -72,7 +72,7 @@ impl Formatter<'_> {
     /// An array of characters as a string; `None` for any other array.
     pub(super) fn char_array(
         &self,
-        found: &Found,
+        found: &Place,
         element: TypeRef,
         counts: &[Option<u64>],
     ) -> Result<Option<String>, Gap> {
@@ -81,8 +81,9 @@ impl Formatter<'_> {
             return Ok(None);
         }
         match found {
-            Found::At(addr) => self.string(*addr, count.min(STRING_BYTES)).map(Some),
-            Found::Bytes(bytes) => Ok(Some(quoted(bytes, bytes.contains(&0)))),
+            Place::Memory(addr) => self.string(*addr, count.min(STRING_BYTES)).map(Some),
+            Place::Bytes(bytes) => Ok(Some(quoted(bytes, bytes.contains(&0)))),
+            _ => Ok(None),
         }
     }
 

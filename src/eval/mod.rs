@@ -9,5 +9,9 @@
 mod entry;
 mod format;
 pub mod location;
+
+pub mod ctype;
+pub mod typed;
+
 pub mod value;
 pub mod variables;

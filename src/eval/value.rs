@@ -3,10 +3,12 @@
 use crate::{
     base::memory::Gap,
     eval::{
+        ctype::CType,
         format::Formatter,
-        location::{Absent, Context, Found},
+        location::{Absent, Context},
+        typed::Typed,
     },
-    symbols::answer::{ImageId, TypeRef, TypeShape, ValuePlace},
+    symbols::answer::TypeShape,
 };
 use std::fmt;
 
@@ -44,36 +46,25 @@ impl From<Absent> for Value {
         match absent {
             Absent::Gap(gap @ Gap::Missing(_)) => Value::Missing(gap),
             Absent::Gap(gap @ Gap::Fault(_)) => Value::Unavailable(gap.to_string()),
-            Absent::OptimizedOut | Absent::PartlyOptimizedOut => Value::OptimizedOut,
+            Absent::OptimizedOut => Value::OptimizedOut,
+            Absent::Synthetic => Value::Unavailable("synthetic pointer".to_string()),
             Absent::Unavailable(why) => Value::Unavailable(why.to_string()),
         }
     }
 }
 
 impl Context<'_> {
-    /// The value of type `ty` at `location`.
-    pub fn value(&self, ty: TypeRef, location: &ValuePlace, image: ImageId) -> Value {
-        match self.find(location, image) {
-            Ok(found) => self.value_at(ty, &found),
-            // Its members tell which of them are there.
-            Err(Absent::PartlyOptimizedOut)
-                if matches!(self.symbols.type_shape(ty), TypeShape::Struct { .. }) =>
-            {
-                known("{...}".to_string(), Vec::new())
-            }
-            Err(absent) => absent.into(),
-        }
-    }
-
-    /// The value of type `ty` found there. Structs and arrays are not read:
-    /// in one line they are `{...}`.
-    pub fn value_at(&self, ty: TypeRef, found: &Found) -> Value {
-        let shape = self.symbols.type_shape(ty);
+    /// A value in one line. Structs and arrays are not read: they are `{...}`.
+    pub fn value(&self, value: &Typed) -> Value {
         let formatter = Formatter { symbols: self.symbols, memory: self.memory };
+        let shape = match &value.ty {
+            CType::Known(ty) => self.symbols.type_shape(*ty),
+            _ => return known("{...}".to_string(), Vec::new()),
+        };
         let size = match &shape {
             TypeShape::Struct { .. } => return known("{...}".to_string(), Vec::new()),
             TypeShape::Array { element, counts } => {
-                return match formatter.char_array(found, *element, counts) {
+                return match formatter.char_array(&value.place, *element, counts) {
                     Ok(Some(text)) => known(text, Vec::new()),
                     Ok(None) => known("{...}".to_string(), Vec::new()),
                     Err(gap) => Absent::Gap(gap).into(),
@@ -90,7 +81,7 @@ impl Context<'_> {
             | TypeShape::Enum { size, .. }
             | TypeShape::Pointer { size, .. } => *size,
         };
-        match self.fetch(found, size) {
+        match self.bytes(&value.place, size) {
             Ok(raw) => known(formatter.scalar(&shape, &raw), raw),
             Err(absent) => absent.into(),
         }

@@ -3,10 +3,7 @@
 use crate::{
     arch::Registers,
     base::memory::Memory,
-    eval::{
-        location::{Context, Found},
-        value::Value,
-    },
+    eval::{location::Context, typed::Typed, value::Value},
     symbols::{
         answer::{TypeRef, TypeShape, VariableDef},
         placed::Symbols,
@@ -48,7 +45,7 @@ pub fn locals(context: &Context<'_>, depth: usize) -> Vec<Variable> {
 fn variables(context: &Context<'_>, definitions: Vec<VariableDef>) -> Vec<Variable> {
     let evaluate = |definition: VariableDef| Variable {
         type_name: context.symbols.type_name(definition.ty),
-        value: context.value(definition.ty, &definition.location, definition.image),
+        value: context.of(&definition).map_or_else(Value::from, |value| context.value(&value)),
         name: definition.name,
         ty: definition.ty,
         line: definition.line,
@@ -79,6 +76,6 @@ pub fn returned(
         }
         _ => {}
     }
-    let context = Context { symbols, memory, frames: &[] };
-    context.value_at(ty, &Found::Bytes(rax.to_le_bytes().to_vec()))
+    let context = Context { symbols, memory, frames: &[], cpu: None };
+    context.value(&Typed::of_bytes(ty.into(), &rax.to_le_bytes()))
 }

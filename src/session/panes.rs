@@ -263,7 +263,8 @@ impl Session {
             let Some(state) = self.frame_state(level) else { continue };
             let variables = self
                 .compute(move |symbols, memory| {
-                    let context = Context { symbols, memory, frames: &state.frames() };
+                    let context =
+                        Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
                     let found = variables::arguments(&context, state.depth);
                     found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
                 })
@@ -278,7 +279,7 @@ impl Session {
     ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
         let state = self.frame_state(self.stop.as_ref()?.selected)?;
         Some(move |symbols: &Symbols, memory: &dyn Memory| {
-            let context = Context { symbols, memory, frames: &state.frames() };
+            let context = Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
             let args = variables::arguments(&context, state.depth);
             let locals = variables::locals(&context, state.depth);
             let args = args.into_iter().map(|v| view_of(v, true));
@@ -293,7 +294,7 @@ impl Session {
         let shown = shown.get(level)?;
         let frames = stack.frames.get(shown.physical..)?;
         let frames = frames.iter().take(CALLERS + 1).cloned().collect();
-        Some(FrameState { frames, depth: shown.depth })
+        Some(FrameState { frames, depth: shown.depth, cpu: self.stop_cpu() })
     }
 
     /// The source line of a shown frame.
@@ -466,6 +467,8 @@ struct FrameState {
     frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
     depth: usize,
+    /// Its CPU.
+    cpu: Option<u32>,
 }
 
 impl FrameState {

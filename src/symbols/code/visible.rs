@@ -72,7 +72,7 @@ impl Symbols {
         match location {
             ValuePlace::None => "optimized out".to_owned(),
             ValuePlace::Constant(bytes) => constant(bytes),
-            ValuePlace::Expression { bytes, encoding } => {
+            ValuePlace::Expression { bytes, encoding, .. } => {
                 let expression = gimli::Expression(EndianSlice::new(bytes, LittleEndian));
                 let mut all = Vec::new();
                 let mut operations = expression.operations(*encoding);
@@ -176,7 +176,8 @@ fn places<'a>(
     let encoding = unit.unit.encoding();
     let place = |range, bytes: &[u8]| {
         let bytes = with_addresses(unit, bytes);
-        Place { range, location: ValuePlace::Expression { bytes, encoding } }
+        let unit = Some(unit.number);
+        Place { range, location: ValuePlace::Expression { bytes, encoding, unit } }
     };
     if let AttributeValue::Exprloc(bytes) = value {
         let bytes = bytes.0.slice();
@@ -293,7 +294,8 @@ mod tests {
         let encoding =
             gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 5 };
         let told = |bytes: &[u8]| {
-            let location = ValuePlace::Expression { bytes: bytes.to_vec(), encoding };
+            let bytes = bytes.to_vec();
+            let location = ValuePlace::Expression { bytes, encoding, unit: None };
             symbols.place_in_words(ImageId(0), &location, &X86_64)
         };
         assert_eq!(told(&[0x55]), "in $rdi");
