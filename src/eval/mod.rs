@@ -7,6 +7,7 @@
 //! out, or unavailable with the reason.
 
 mod entry;
+pub mod expr;
 mod format;
 pub mod location;
 

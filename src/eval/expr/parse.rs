@@ -1,7 +1,7 @@
 //! Text to an expression: recursive descent, operators by their strength.
 
 use crate::eval::expr::{
-    ast::{At, Binary, Expr, History, Kind, MOST_NESTED, Name, Scope, Step, TypeExpr, Unary},
+    ast::{At, Binary, Expr, History, Kind, MOST_NESTED, Name, Scope, Step, Unary},
     error::ExprError,
     lex::{Token, Word, words},
 };
@@ -500,15 +500,5 @@ fn dollar(name: &str) -> Kind {
         (_, Ok(number), _) => Kind::History(History::Number(number)),
         (_, _, Some(Ok(back))) => Kind::History(History::Back(back)),
         _ => Kind::Dollar(name.to_owned()),
-    }
-}
-
-impl TypeExpr {
-    /// Reads a whole text as a type.
-    pub fn parse(text: &str, is_type: &dyn Fn(&str) -> bool) -> Result<TypeExpr> {
-        let mut parser = Parser::new(text, is_type)?;
-        let ty = parser.type_name()?;
-        parser.end()?;
-        Ok(ty)
     }
 }
