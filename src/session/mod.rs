@@ -27,6 +27,7 @@ mod info;
 mod inspect;
 mod listing;
 mod load;
+mod memory;
 mod module_files;
 mod modules;
 mod panes;

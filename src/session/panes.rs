@@ -9,7 +9,7 @@ use super::{
     run::Session,
     view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
-    wants::Wants,
+    wants::{RowView, Wants},
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -229,6 +229,7 @@ impl Session {
             self.take_arguments(selected, &variables);
         }
         if let Some(stop) = &mut self.stop {
+            stop.supplied.variables = Some(variables.iter().map(row).collect());
             stop.variables = Some(variables);
         }
         Ok(())
@@ -519,4 +520,19 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         Value::Missing(gap) => view.unavailable = Some(gap.to_string()),
     }
     view
+}
+
+/// A variable as a row of the tree.
+fn row(variable: &VariableView) -> RowView {
+    RowView {
+        id: variable.name.clone(),
+        name: variable.name.clone(),
+        type_name: variable.type_name.clone(),
+        value: variable.value.clone(),
+        optimized_out: variable.optimized_out,
+        unavailable: variable.unavailable.clone(),
+        expression: Some(variable.name.clone()),
+        argument: variable.argument,
+        ..RowView::default()
+    }
 }

@@ -6,26 +6,31 @@ use super::{answer::Failure, run::Session, wants::Wants};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     cpus: bool,
+    memory: bool,
 }
 
 impl Due {
     /// All that is wanted.
     pub(super) fn all(wants: &Wants) -> Due {
-        Due { cpus: wants.cpus }.also(Due::of_frame(wants))
+        let memory = wants.memory.is_some();
+        Due { cpus: wants.cpus, memory }.also(Due::of_frame(wants))
     }
 
     /// What depends on the selected frame.
-    pub(super) fn of_frame(_wants: &Wants) -> Due {
-        Due::default()
+    pub(super) fn of_frame(wants: &Wants) -> Due {
+        Due { memory: wants.memory.is_some(), ..Due::default() }
     }
 
     /// What differs.
     fn changed(old: &Wants, new: &Wants) -> Due {
-        Due { cpus: new.cpus && !old.cpus }
+        Due {
+            cpus: new.cpus && !old.cpus,
+            memory: new.memory.is_some() && new.memory != old.memory,
+        }
     }
 
     fn also(self, other: Due) -> Due {
-        Due { cpus: self.cpus || other.cpus }
+        Due { cpus: self.cpus || other.cpus, memory: self.memory || other.memory }
     }
 
     pub(super) fn add(&mut self, other: Due) {
@@ -52,6 +57,10 @@ impl Session {
             if let Some(stop) = &mut self.stop {
                 stop.supplied.cpus = Some(cpus);
             }
+        } else if std::mem::take(&mut self.panes.due.memory)
+            && let Some(want) = self.panes.wants.memory.clone()
+        {
+            self.memory_round(want).await?;
         }
         self.touch();
         Ok(())

@@ -43,7 +43,18 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
     };
     app.settle();
     effects.extend(wanted_code(app));
+    effects.extend(wanted_rows(app));
     effects
+}
+
+/// Tells the session what is on screen, when that changed.
+fn wanted_rows(app: &mut App) -> Option<Effect> {
+    let wants = app.wants();
+    if wants == app.wanted {
+        return None;
+    }
+    app.wanted = wants.clone();
+    Some(Effect::Ask(Request::Want(wants), Purpose::Key))
 }
 
 /// Asks for instructions where they are shown and not there.
@@ -77,6 +88,9 @@ fn view_came(app: &mut App, view: Arc<View>) {
     app.source.follow(&view, &*book);
     app.stack.follow(&view);
     app.variables.follow(&view);
+    app.watches.follow(&view);
+    app.tasks.follow(&view);
+    app.cpus.follow(&view);
     app.breakpoints.follow(&view);
     tour_events(app, &tour::events(before.as_deref(), &view));
 }
@@ -278,6 +292,9 @@ fn in_prompt(app: &mut App, mut prompt: prompt::Prompt, key: Key) -> Vec<Effect>
         KeyCode::Backspace if prompt.line.text().is_empty() => {}
         KeyCode::Enter => match prompt.question {
             Question::Search => act::search_for(app, prompt.line.text()),
+            Question::Watch => act::watch(app, prompt.line.text()),
+            Question::Memory => act::memory(app, prompt.line.text()),
+            Question::Filter => app.tasks.filter = prompt.line.text().trim().to_string(),
             Question::GoTo => match prompt::place(prompt.line.text()) {
                 prompt::Place::Nowhere => {}
                 prompt::Place::Line(line) => act::show_line(app, line),
