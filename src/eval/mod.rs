@@ -6,14 +6,11 @@
 //! value that can't be known is never replaced by another: it is optimized
 //! out, or unavailable with the reason.
 
-mod entry;
-
-pub mod location;
-
 pub mod ctype;
-pub mod typed;
-
+mod entry;
+pub mod expr;
 pub mod format;
-
+pub mod location;
+pub mod typed;
 pub mod value;
 pub mod variables;
