@@ -15,6 +15,8 @@ pub mod percpu;
 pub mod proof;
 pub mod sections_file;
 pub mod slide;
+pub mod task_list;
+pub mod tasks;
 pub mod version;
 
 use crate::{
