@@ -8,6 +8,7 @@
 //! Guest memory may hold anything: every walk and every size is bounded.
 
 pub mod breaks;
+pub mod cmdline;
 pub mod cpus;
 pub mod module_sections;
 pub mod modules;

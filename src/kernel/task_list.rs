@@ -98,6 +98,11 @@ impl Walk {
         &self.troubles
     }
 
+    /// `init_task`, the parent of all: no task of the list, with the pid 0.
+    pub fn root(&self) -> Addr {
+        self.root
+    }
+
     /// Layouts of `struct task_struct`.
     pub fn layouts(&self) -> &Layouts {
         &self.layouts

@@ -6,12 +6,13 @@ use super::{answer::Failure, run::Session, wants::Wants};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Due {
     cpus: bool,
+    tasks: bool,
 }
 
 impl Due {
     /// All that is wanted.
     pub(super) fn all(wants: &Wants) -> Due {
-        Due { cpus: wants.cpus }.also(Due::of_frame(wants))
+        Due { cpus: wants.cpus, tasks: wants.tasks.is_some() }.also(Due::of_frame(wants))
     }
 
     /// What depends on the selected frame.
@@ -21,11 +22,11 @@ impl Due {
 
     /// What differs.
     fn changed(old: &Wants, new: &Wants) -> Due {
-        Due { cpus: new.cpus && !old.cpus }
+        Due { cpus: new.cpus && !old.cpus, tasks: new.tasks.is_some() && new.tasks != old.tasks }
     }
 
     fn also(self, other: Due) -> Due {
-        Due { cpus: self.cpus || other.cpus }
+        Due { cpus: self.cpus || other.cpus, tasks: self.tasks || other.tasks }
     }
 
     pub(super) fn add(&mut self, other: Due) {
@@ -52,6 +53,8 @@ impl Session {
             if let Some(stop) = &mut self.stop {
                 stop.supplied.cpus = Some(cpus);
             }
+        } else if self.panes.due.tasks {
+            self.panes.due.tasks = self.tasks_round().await?;
         }
         self.touch();
         Ok(())
