@@ -9,6 +9,7 @@ use kgdb_tui::{
         guest::{Boot, Hgfs},
     },
     session::{
+        answer::Answer,
         options::Options,
         request::{Request, Update},
         run,
@@ -450,6 +451,31 @@ fn a_task_that_never_ran_begins_where_a_fork_returns() {
     batch.end().all_good();
 }
 
+#[test]
+fn a_cpu_that_did_not_answer_is_told_as_such() {
+    let mut guest = boot(&Boot { append: "nokgdbroundup".into(), ..Boot::default() });
+    let commands = ["info cpus", "cpu 0", "cpu 1", "task 2", "bt"];
+    let setup = setup(&guest);
+    let mut batch = start_stopped(&mut guest, setup, &commands);
+    let cpus = batch.ok("info cpus");
+    let cpus = cpus["cpus"].as_array().unwrap();
+    let lost = cpus.iter().find(|cpu| cpu["current"] == false).unwrap();
+    let words = "did not answer the round-up; its registers are not known";
+    assert_eq!((&lost["stopped"], &lost["doing"]), (&false.into(), &words.into()), "{lost}");
+    assert!(lost["pc"].is_null() && lost["pid"].is_null(), "{lost}");
+    for cpu in 0..2 {
+        let line = batch.next();
+        match lost["cpu"] == cpu {
+            true => assert_eq!(line.error.unwrap(), format!("CPU {cpu}: {words}")),
+            false => assert_eq!(line.ok()["subject"]["stopped_here"], true),
+        }
+    }
+    // Who sleeps has its stack all the same.
+    batch.ok("task 2");
+    assert_eq!(batch.ok("bt")["complete"], true);
+    assert_eq!(batch.end().status, Some(1));
+}
+
 /// A session as the screen has it.
 struct Screen {
     started: run::Started,
@@ -550,5 +576,14 @@ fn a_pane_reads_the_rows_it_shows() {
     assert!(names.is_sorted(), "{names:?}");
     assert_eq!(all.trouble, None);
     let (_, packets) = quiet(&mut screen);
+    // Long work goes on between other requests, and an interrupt ends it.
+    let handle = &screen.started.handle;
+    let tasks = Request::Tasks { filter: String::new(), cmdlines: false };
+    let (whole, registers) = (handle.send(tasks.clone()), handle.send(Request::Registers(vec![])));
+    assert!(matches!(whole.blocking_recv(), Ok(Ok(Answer::Tasks(tasks))) if tasks.complete));
+    assert!(matches!(registers.blocking_recv(), Ok(Ok(Answer::Registers { .. }))));
+    let (part, interrupt) = (handle.send(tasks), handle.send(Request::BreakIn));
+    assert!(matches!(part.blocking_recv(), Ok(Ok(Answer::Tasks(tasks))) if !tasks.complete));
+    assert!(matches!(interrupt.blocking_recv(), Ok(Ok(Answer::Done {}))));
     println!("sorted by name after everything was filtered: {} reads", packets - after);
 }
