@@ -134,19 +134,20 @@ pub struct Task {
     pub parent: Addr,
     /// The lowest address of its kernel stack.
     pub stack: Addr,
-    pub(super) links: Links,
+    /// Where the lists go on that lead from it to others.
+    pub links: Links,
 }
 
 /// Where the lists go on that lead from a task to others.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Links {
+pub struct Links {
     /// `children.next`.
-    pub child: Addr,
+    pub(super) child: Addr,
     /// `sibling.next`.
-    pub sibling: Addr,
+    pub(super) sibling: Addr,
     /// The list of its group's threads: before, after, and its head, where
     /// that is no task. None for a kernel thread.
-    pub threads: Option<Threads>,
+    pub(super) threads: Option<Threads>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -97,7 +97,7 @@ pub enum Answer {
         /// Who it is.
         subject: SubjectView,
         /// The selected frame.
-        frame: FrameView,
+        frame: Box<FrameView>,
     },
     /// Tasks.
     Tasks(TasksAnswer),

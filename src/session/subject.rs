@@ -162,7 +162,7 @@ impl Session {
     async fn subject_answer(&mut self) -> Result<Answer, Failure> {
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
         let frame = self.select(level).await?;
-        Ok(Answer::Subject { subject: self.subject_view(), frame })
+        Ok(Answer::Subject { subject: self.subject_view(), frame: Box::new(frame) })
     }
 
     /// Whose stack is shown.
@@ -223,6 +223,7 @@ impl Session {
     async fn find_task(&mut self, pid: i64) -> Result<Task, Failure> {
         let none = || Failure::Other(format!("there is no task with pid {pid}"));
         let number = i32::try_from(pid).map_err(|_| none())?;
+        self.need_symbols()?;
         if let Some(task) = self.known_task(|task| task.pid == number) {
             return Ok(task);
         }
@@ -249,9 +250,22 @@ impl Session {
         Err(none())
     }
 
+    /// That the symbols are those of the guest's kernel: without, nothing of
+    /// its own structures is known.
+    pub(super) fn need_symbols(&self) -> Result<(), Failure> {
+        if self.guest_symbols().vmlinux().is_some() {
+            return Ok(());
+        }
+        Err(Failure::Other(match &self.target.vmlinux {
+            None => "this needs the symbols of the guest's kernel; give its vmlinux with --vmlinux".into(),
+            Some(_) => "this needs symbols, and the vmlinux is not proven to be the guest's; override with: trust-symbols".into(),
+        }))
+    }
+
     /// What each CPU does. What is not known yet is asked for at once: one
     /// round for all CPUs after that which tells where to look.
     pub(super) async fn cpu_states(&mut self) -> Result<Vec<CpuState>, Failure> {
+        self.need_symbols()?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let states = self
             .compute(move |symbols, memory| {

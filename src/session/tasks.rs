@@ -187,6 +187,7 @@ impl Session {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.tasks.is_some()) {
             return Ok(());
         }
+        self.need_symbols()?;
         let (walk, total) = self
             .compute(|symbols, memory| (Walk::new(symbols), task_list::count(symbols, memory).ok()))
             .await?;
@@ -401,4 +402,66 @@ pub(super) fn read_ahead(
         let _ = memory.bytes(sp, len.min(top - sp.0) as usize);
     }
     sleeping::start(symbols, memory, task, arch).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::tasks::Links;
+
+    fn task(pid: i32, comm: &str, state: State, on_cpu: bool) -> Task {
+        Task {
+            addr: Addr(0xffff_8880_0000_0000 + pid as u64 * 0x2000),
+            pid,
+            tgid: pid,
+            comm: comm.into(),
+            state,
+            cpu: Some(0),
+            on_cpu: Some(on_cpu),
+            kernel: false,
+            parent: Addr(0xffff_ffff_81c1_0a40),
+            stack: Addr(0),
+            links: Links::default(),
+        }
+    }
+
+    fn some() -> Vec<Task> {
+        vec![
+            task(1, "init", State::Sleeping, false),
+            task(12, "kworker/0:1", State::Idle, false),
+            task(5, "cat", State::DiskSleep, false),
+            task(3, "Xorg", State::Running, true),
+            task(4, "bash", State::Running, false),
+        ]
+    }
+
+    #[test]
+    fn orders_put_the_wanted_first_and_keep_the_rest() {
+        let tasks = some();
+        let sorted = |order| {
+            let mut rows: Vec<&Task> = tasks.iter().collect();
+            sort(&mut rows, order);
+            rows.into_iter().map(|task| task.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(TaskSort::List), [1, 12, 5, 3, 4]);
+        assert_eq!(sorted(TaskSort::Pid), [1, 3, 4, 5, 12]);
+        assert_eq!(sorted(TaskSort::Name), [4, 5, 1, 12, 3]);
+        assert_eq!(sorted(TaskSort::State), [3, 4, 5, 1, 12]);
+    }
+
+    #[test]
+    fn a_filter_is_for_names_states_and_pids_and_a_number_for_no_function() {
+        let tasks = some();
+        let fits = |text: &str| {
+            let filter = Filter::new(text);
+            tasks.iter().filter(|task| filter.fits(task)).map(|task| task.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(fits(""), [1, 12, 5, 3, 4]);
+        assert_eq!(fits(" XORG "), [3]);
+        assert_eq!(fits("sleep"), [1, 5]);
+        assert_eq!(fits("1"), [1, 12], "in the pid, and in the name");
+        assert!(Filter::new("vfs").fits_function("vfs_read"));
+        assert!(!Filter::new("64").fits_function("do_syscall_64"));
+        assert!(!Filter::new("").fits_function("vfs_read"));
+    }
 }

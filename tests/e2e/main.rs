@@ -16,4 +16,5 @@ mod found;
 mod gdb;
 mod oracle;
 mod spine;
+mod tasks;
 mod trouble;
