@@ -140,7 +140,11 @@ fn value(variable: &VariableView) -> String {
 
 /// One variable in one line: `type name = value`.
 pub fn variable(variable: &VariableView) -> String {
-    format!("{} = {}", variable.name, value(variable))
+    let text = format!("{} = {}", variable.name, value(variable));
+    match &variable.note {
+        Some(note) => format!("{text} ({note})"),
+        None => text,
+    }
 }
 
 fn register(name: &str, value: Addr) -> String {
@@ -287,6 +291,7 @@ mod tests {
                 value: None,
                 optimized_out: true,
                 unavailable: None,
+                note: None,
                 argument: true,
             }]),
             source_note: String::new(),

@@ -15,5 +15,8 @@ pub mod typed;
 
 pub mod format;
 
+pub mod lost;
 pub mod value;
+
+pub mod tree;
 pub mod variables;

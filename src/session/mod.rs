@@ -37,6 +37,7 @@ mod resolve;
 mod settings;
 mod snapshot;
 mod step;
+mod tree;
 mod types;
 mod unload;
 mod wanted;

@@ -7,18 +7,19 @@ use super::{answer::Failure, run::Session, wants::Wants};
 pub(super) struct Due {
     cpus: bool,
     memory: bool,
+    tree: bool,
 }
 
 impl Due {
     /// All that is wanted.
     pub(super) fn all(wants: &Wants) -> Due {
         let memory = wants.memory.is_some();
-        Due { cpus: wants.cpus, memory }.also(Due::of_frame(wants))
+        Due { cpus: wants.cpus, memory, ..Due::default() }.also(Due::of_frame(wants))
     }
 
     /// What depends on the selected frame.
     pub(super) fn of_frame(wants: &Wants) -> Due {
-        Due { memory: wants.memory.is_some(), ..Due::default() }
+        Due { memory: wants.memory.is_some(), tree: wants.variables, ..Due::default() }
     }
 
     /// What differs.
@@ -26,11 +27,16 @@ impl Due {
         Due {
             cpus: new.cpus && !old.cpus,
             memory: new.memory.is_some() && new.memory != old.memory,
+            tree: new.variables && (!old.variables || new.open != old.open),
         }
     }
 
     fn also(self, other: Due) -> Due {
-        Due { cpus: self.cpus || other.cpus, memory: self.memory || other.memory }
+        Due {
+            cpus: self.cpus || other.cpus,
+            memory: self.memory || other.memory,
+            tree: self.tree || other.tree,
+        }
     }
 
     pub(super) fn add(&mut self, other: Due) {
@@ -52,7 +58,9 @@ impl Session {
 
     /// Reads one piece of what is wanted.
     pub(super) async fn wanted_round(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.panes.due.cpus) {
+        if std::mem::take(&mut self.panes.due.tree) {
+            self.panes.due.tree = self.tree_round().await?;
+        } else if std::mem::take(&mut self.panes.due.cpus) {
             let cpus = self.read_cpus().await?;
             if let Some(stop) = &mut self.stop {
                 stop.supplied.cpus = Some(cpus);
