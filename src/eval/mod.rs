@@ -18,5 +18,6 @@ pub mod format;
 pub mod lost;
 pub mod value;
 
+pub mod collections;
 pub mod tree;
 pub mod variables;
