@@ -7,6 +7,7 @@ pub mod names;
 pub mod parse;
 pub mod render;
 pub mod table;
+pub mod tasks;
 
 use crate::session::request::Request;
 use thiserror::Error;

@@ -215,6 +215,42 @@ pub fn disassemble(args: &str) -> Result<Parsed, String> {
     Ok(Parsed::Request(Request::Disassemble(asked)))
 }
 
+/// `bt [COUNT]`, `bt all [FILTER]`.
+pub fn backtrace(args: &str) -> Result<Parsed, String> {
+    let (word, rest) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+    Ok(Parsed::Request(match word {
+        "" => Request::Backtrace(None),
+        "all" => Request::Stacks(rest.trim().to_owned()),
+        _ => Request::Backtrace(Some(count(args)? as usize)),
+    }))
+}
+
+/// `cpu [NUMBER]`.
+pub fn cpu(args: &str) -> Result<Parsed, String> {
+    let number = match args {
+        "" => None,
+        _ => Some(args.parse().map_err(|_| format!("'{args}' is no number of a CPU"))?),
+    };
+    Ok(Parsed::Request(Request::Cpu(number)))
+}
+
+/// `info tasks [-c] [FILTER]`.
+pub fn tasks(args: &str) -> Result<Parsed, String> {
+    let rest = args.strip_prefix("-c").filter(|rest| rest.is_empty() || rest.starts_with(' '));
+    let filter = rest.unwrap_or(args).trim().to_owned();
+    Ok(Parsed::Request(Request::Tasks { filter, cmdlines: rest.is_some() }))
+}
+
+/// `task [PID]`; gdb's `thread apply all bt` too.
+pub fn task(args: &str) -> Result<Parsed, String> {
+    let words: Vec<_> = args.split_whitespace().collect();
+    Ok(Parsed::Request(match words[..] {
+        [] => Request::Task(None),
+        ["apply", "all", "bt" | "backtrace" | "where"] => Request::Stacks(String::new()),
+        _ => Request::Task(Some(args.parse().map_err(|_| format!("'{args}' is no pid"))?)),
+    }))
+}
+
 /// `set NAME VALUE`.
 pub fn set(args: &str) -> Result<Parsed, String> {
     let (name, value) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
@@ -320,6 +356,25 @@ mod tests {
             Request::Set("disassembly-flavor".into(), "intel".into())
         );
         assert!(parse("set listsize").is_err());
+    }
+
+    #[test]
+    fn tasks_and_cpus_are_chosen_and_listed() {
+        assert_eq!(request("cpu"), Request::Cpu(None));
+        assert_eq!(request("cpu 1"), Request::Cpu(Some(1)));
+        assert_eq!(request("task 7"), Request::Task(Some(7)));
+        assert_eq!(request("thread"), Request::Task(None));
+        let tasks = |filter: &str, cmdlines| Request::Tasks { filter: filter.into(), cmdlines };
+        assert_eq!(request("ps kworker"), tasks("kworker", false));
+        assert_eq!(request("info threads"), tasks("", false));
+        assert_eq!(request("info tasks -c disk sleep"), tasks("disk sleep", true));
+        assert_eq!(request("info tasks -cx"), tasks("-cx", false));
+        assert_eq!(request("bt 3"), Request::Backtrace(Some(3)));
+        for line in ["bt all", "thread apply all bt", "info stacks"] {
+            assert_eq!(request(line), Request::Stacks(String::new()), "{line}");
+        }
+        assert_eq!(request("bt all hgfs"), Request::Stacks("hgfs".into()));
+        assert!(parse("cpu x").is_err() && parse("task x").is_err() && parse("bt al").is_err());
     }
 
     #[test]

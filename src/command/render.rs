@@ -3,10 +3,11 @@
 use super::listing;
 use super::names;
 use super::table::COMMANDS;
+use super::tasks;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer};
 use crate::session::view::{
-    BreakpointView, CpuView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
+    BreakpointView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
 };
 use std::fmt::Write;
 
@@ -36,7 +37,10 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Breakpoints { breakpoints } => lines(breakpoints.iter().map(breakpoint)),
         Answer::Modules { modules } if modules.is_empty() => "no modules".into(),
         Answer::Modules { modules } => lines(modules.iter().map(module)),
-        Answer::Cpus { cpus } => lines(cpus.iter().map(cpu)),
+        Answer::Cpus { cpus } => lines(cpus.iter().map(tasks::cpu)),
+        Answer::Subject { subject, frame } => tasks::subject(subject, frame),
+        Answer::Tasks(answer) => tasks::tasks(answer),
+        Answer::Stacks(answer) => tasks::stacks(answer),
         Answer::Target(view) => target(view),
         Answer::Link(view) => link(view),
         Answer::Source(source) => listing::source(source),
@@ -192,18 +196,6 @@ fn module(m: &ModuleView) -> String {
         let _ = write!(out, "\n    {why}");
     }
     out
-}
-
-fn cpu(c: &CpuView) -> String {
-    let mark = if c.current { '*' } else { ' ' };
-    let task = match (&c.comm, c.pid) {
-        (Some(comm), Some(pid)) => format!("pid {pid} {}", text::printable(comm)),
-        _ => "unknown task".into(),
-    };
-    let at = c.pc.map_or(String::new(), |pc| {
-        format!("  {} in {}", pc, c.function.as_deref().unwrap_or("??"))
-    });
-    format!("{mark} CPU {}  {task}  {}{at}", c.cpu, c.doing)
 }
 
 fn target(t: &TargetView) -> String {

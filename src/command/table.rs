@@ -193,14 +193,29 @@ pub const COMMANDS: &[CommandDef] = &[
     CommandDef {
         name: "bt",
         aliases: &["backtrace", "where"],
-        usage: "bt [COUNT]",
-        help: "How the code got here: the stack, innermost first.",
+        usage: "bt [COUNT | all [FILTER]]",
+        help: "How the code got here: the stack, innermost first; all: of all tasks (info stacks).",
         cost: "a read for each piece of the stack",
         completes: None,
-        make: |args| {
-            let count = if args.is_empty() { None } else { Some(parse::count(args)? as usize) };
-            ask(Request::Backtrace(count))
-        },
+        make: parse::backtrace,
+    },
+    CommandDef {
+        name: "cpu",
+        aliases: &[],
+        usage: "cpu [NUMBER]",
+        help: "Show the stack, registers and variables of what another CPU runs; or tell whose are shown.",
+        cost: "a few reads a CPU",
+        completes: None,
+        make: parse::cpu,
+    },
+    CommandDef {
+        name: "task",
+        aliases: &["thread"],
+        usage: "task [PID]",
+        help: "Show the stack, registers and variables of any task; or tell whose are shown.",
+        cost: "about ten small reads to find it, then its stack",
+        completes: None,
+        make: parse::task,
     },
     CommandDef {
         name: "frame",
@@ -484,6 +499,24 @@ pub const COMMANDS: &[CommandDef] = &[
         cost: "a few reads a CPU",
         completes: None,
         make: |args| plain(Request::Cpus, args),
+    },
+    CommandDef {
+        name: "info tasks",
+        aliases: &["info threads", "ps"],
+        usage: "info tasks [-c] [FILTER]",
+        help: "Tasks and where they wait: all, or those with a text in pid, name, state or there; -c with command lines.",
+        cost: "five reads a task, eight for a command line; interrupt ends it",
+        completes: None,
+        make: parse::tasks,
+    },
+    CommandDef {
+        name: "info stacks",
+        aliases: &[],
+        usage: "info stacks [FILTER]",
+        help: "Stacks of tasks, equal ones together: all, or those with a text in pid, name, state or a function.",
+        cost: "six reads a task; interrupt ends it",
+        completes: None,
+        make: |args| ask(Request::Stacks(args.to_string())),
     },
     CommandDef {
         name: "info target",

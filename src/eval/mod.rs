@@ -13,10 +13,13 @@ pub mod location;
 pub mod ctype;
 pub mod typed;
 
+pub mod expr;
+
 pub mod format;
 
-pub mod lost;
 pub mod value;
+
+pub mod lost;
 
 pub mod collections;
 pub mod tree;

@@ -5,6 +5,7 @@
 use super::view::{
     BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopView, TargetView, VariableView,
 };
+use super::wants::{SubjectView, TaskView};
 use crate::base::addr::Addr;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -91,6 +92,17 @@ pub enum Answer {
         /// By number.
         cpus: Vec<CpuView>,
     },
+    /// Whose stack is shown.
+    Subject {
+        /// Who it is.
+        subject: SubjectView,
+        /// The selected frame.
+        frame: FrameView,
+    },
+    /// Tasks.
+    Tasks(TasksAnswer),
+    /// Stacks of tasks.
+    Stacks(StacksAnswer),
     /// The target's identity.
     Target(Box<TargetView>),
     /// The link's figures.
@@ -200,6 +212,70 @@ impl StopAnswer {
             value: stop.returned.clone(),
         }
     }
+}
+
+/// Tasks as batch reports them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TasksAnswer {
+    /// Those that fit the filter, threads after the first one of their process.
+    pub tasks: Vec<TaskView>,
+    /// How many the guest counts, idle ones apart.
+    pub total: Option<u32>,
+    /// Whether everything that was asked for is there; not when it was interrupted.
+    pub complete: bool,
+    /// What is wrong with the guest's lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+}
+
+/// Stacks of tasks as batch reports them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StacksAnswer {
+    /// Those that most tasks share first.
+    pub stacks: Vec<StackAnswer>,
+    /// Tasks whose stacks are not there, and why.
+    pub without: Vec<NoStackAnswer>,
+    /// Whether everything that was asked for is there; not when it was interrupted.
+    pub complete: bool,
+    /// What is wrong with the guest's lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+}
+
+/// One stack that some tasks have.
+#[derive(Clone, Debug, Serialize)]
+pub struct StackAnswer {
+    /// How many tasks.
+    pub count: usize,
+    /// The tasks.
+    pub tasks: Vec<NamedTask>,
+    /// Innermost first; without arguments.
+    pub frames: Vec<FrameView>,
+    /// Whether it reaches the bottom of the kernel stack.
+    pub complete: bool,
+    /// How it ends, in words.
+    pub end: String,
+}
+
+/// A task whose stack could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct NoStackAnswer {
+    /// The task.
+    #[serde(flatten)]
+    pub task: NamedTask,
+    /// Why.
+    pub why: String,
+}
+
+/// A task by its names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamedTask {
+    /// Its pid; 0 for an idle task.
+    pub pid: i64,
+    /// Its name.
+    pub comm: String,
+    /// What it does, in words.
+    pub state: String,
 }
 
 /// Source lines as batch reports them.
@@ -500,7 +576,7 @@ pub struct HoleAnswer {
     pub bits: u32,
 }
 
-fn as_map<S: serde::Serializer>(
+pub(super) fn as_map<S: serde::Serializer>(
     values: &[(String, Option<Addr>)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

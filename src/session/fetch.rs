@@ -64,10 +64,18 @@ impl Session {
 
     /// Reads the spans into the snapshot, merged and split as the stub allows.
     pub(super) async fn fetch(&mut self, misses: Vec<Span>) -> Result<(), Failure> {
-        let sp = self.snapshot.as_ref().and_then(|snapshot| snapshot.registers.sp());
-        let is_stack = |span: &Span| sp.is_some_and(|sp| span.start.since(sp) < STACK);
+        let Some(snapshot) = &self.snapshot else { return Err(Failure::Running) };
+        // What is known of them is not read again.
+        let misses: Vec<Span> =
+            misses.into_iter().map(|span| snapshot.memory.lacking(span)).collect();
+        let chosen = snapshot.chosen.as_ref().map(|chosen| &chosen.registers);
+        let stacks = [Some(&snapshot.registers), chosen].map(|registers| registers?.sp());
+        let is_stack = |span: &Span| {
+            stacks.iter().flatten().any(|sp| span.len > 0 && span.start.since(*sp) < STACK)
+        };
         let wide: Vec<Span> = (misses.iter())
             .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
+            .map(|span| snapshot.memory.lacking(span))
             .collect();
         for read in plan_reads(&wide, WORTH_MERGING) {
             if let Some(bytes) = self.read(read).await? {

@@ -80,6 +80,8 @@ impl Session {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })
             }
+            Request::Cpu(cpu) => self.choose_cpu(cpu).await,
+            Request::Task(pid) => self.choose_task(pid).await,
             Request::Want(wants) => {
                 self.want(wants);
                 Ok(Answer::Done {})
@@ -93,9 +95,14 @@ impl Session {
             | Request::Step(..)
             | Request::RunTo(_)
             | Request::PassException
+            | Request::Tasks { .. }
+            | Request::Stacks(_)
             | Request::BreakIn
             | Request::Wait(_)
-            | Request::Leave(_) => Err(Failure::Other("this request resumes the guest".into())),
+            | Request::Leave(_) => {
+                // The loop does these itself.
+                Err(Failure::Other("this request takes more than one answer's time".into()))
+            }
         }
     }
 

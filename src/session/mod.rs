@@ -25,6 +25,7 @@ mod find_vmlinux;
 mod identify;
 mod info;
 mod inspect;
+mod jobs;
 mod listing;
 mod load;
 mod memory;
@@ -36,8 +37,14 @@ mod repair;
 mod resolve;
 mod settings;
 mod snapshot;
+mod stacks;
 mod step;
+<<<<<<< HEAD
 mod tree;
+=======
+mod subject;
+mod tasks;
+>>>>>>> main
 mod types;
 mod unload;
 mod wanted;

@@ -83,6 +83,12 @@ impl Panes {
         self.due.add(Due::of_frame(&self.wants));
     }
 
+    /// Another stack is shown.
+    pub fn resubject(&mut self, eager: bool) {
+        self.frames = eager;
+        self.reselect(eager);
+    }
+
     /// Whether something is still to be computed.
     pub fn has_work(&self) -> bool {
         self.frames || self.variables || self.code || self.due.any()
@@ -114,7 +120,7 @@ impl Session {
     }
 
     async fn frames_round(&mut self) -> Result<(), Failure> {
-        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
         let (stack, missed) = self
             .compute_once(move |symbols, memory| {
                 walk::unwind(symbols, memory, &registers, cpu, SHOWN_FRAMES)
@@ -133,7 +139,7 @@ impl Session {
         if let Some(stack) = known {
             return Ok(stack.clone());
         }
-        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
         let limit = physical.min(1000);
         let stack = self
             .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, cpu, limit))
@@ -165,13 +171,13 @@ impl Session {
 
     /// The innermost frame, from registers alone.
     pub(super) fn first_frame(&mut self) {
-        let Ok(registers) = self.stop_registers() else { return };
+        let Ok(registers) = self.subject_registers() else { return };
         let nothing = crate::base::memory::Sparse::new();
         let stack = walk::unwind(&self.guest_symbols(), &nothing, &registers, None, 1);
         self.take_stack(stack, true);
     }
 
-    fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
+    pub(super) fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
         self.shown_frames(stack)
             .into_iter()
             .map(|frame| {
@@ -200,7 +206,8 @@ impl Session {
     /// instruction a step stands, because it is not in them yet.
     fn shown_frames(&self, stack: &Stack) -> Vec<ShownFrame> {
         let mut shown = shown::expand(&self.guest_symbols(), stack);
-        shown.drain(..self.hidden.min(shown.len().saturating_sub(1)));
+        let hidden = if self.shows_the_stopped() { self.hidden } else { 0 };
+        shown.drain(..hidden.min(shown.len().saturating_sub(1)));
         for (level, frame) in shown.iter_mut().enumerate() {
             frame.level = level;
         }
@@ -397,7 +404,7 @@ impl Session {
         let Some(kind) = symbols.function_at(function).and_then(|f| f.return_type) else {
             return Ok(());
         };
-        let registers = self.stop_registers()?;
+        let registers = self.subject_registers()?;
         let value = self
             .compute(move |symbols, memory| variables::returned(symbols, memory, &registers, kind))
             .await?;
@@ -408,14 +415,6 @@ impl Session {
             };
         }
         Ok(())
-    }
-
-    fn stop_cpu(&self) -> Option<u32> {
-        self.stop.as_ref().and_then(|stop| stop.cpu)
-    }
-
-    fn stop_registers(&self) -> Result<Registers, Failure> {
-        self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)
     }
 
     /// The selected frame.
@@ -512,7 +511,7 @@ fn kind_word(kind: FrameKind) -> &'static str {
     }
 }
 
-fn frames_end(end: &End) -> FramesEnd {
+pub(super) fn frames_end(end: &End) -> FramesEnd {
     match end {
         complete @ End::Complete(_) => FramesEnd::Complete(complete.to_string()),
         End::Missing(_) => FramesEnd::Reading,

@@ -173,6 +173,22 @@ pub enum Request {
     Modules,
     /// CPUs and what runs on them.
     Cpus,
+    /// Show another CPU's stack; none: tell whose is shown.
+    Cpu(Option<u32>),
+    /// Show another task's stack, by pid; none: tell whose is shown.
+    Task(Option<i64>),
+    /// Tasks. Goes on between other requests; ends early, with what is known,
+    /// at one that interrupts or resumes.
+    Tasks {
+        /// Only those that have this text in pid, name, state or the function
+        /// they wait in; all when it is empty.
+        filter: String,
+        /// With the command lines of processes.
+        cmdlines: bool,
+    },
+    /// The stacks of all tasks, or of those that have a text in pid, name,
+    /// state or a function of the stack; equal ones together. Goes on as tasks do.
+    Stacks(String),
     /// What the panes have on screen: it is read, now and at later stops.
     Want(Wants),
     /// Release, identity, slide.
@@ -187,6 +203,22 @@ pub enum Request {
     TrustSymbols,
     /// Part from the guest; the session ends after the answer.
     Leave(Leave),
+}
+
+impl Request {
+    /// Whether long work that goes on between requests ends here: it was
+    /// interrupted, or the guest will run.
+    pub(super) fn ends_a_job(&self) -> bool {
+        matches!(
+            self,
+            Request::Continue
+                | Request::Step(..)
+                | Request::RunTo(_)
+                | Request::PassException
+                | Request::BreakIn
+                | Request::Leave(_)
+        )
+    }
 }
 
 /// A request with the way its answer goes back.

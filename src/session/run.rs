@@ -5,6 +5,7 @@ use super::{
     breakpoints::Points,
     code::Code,
     find_vmlinux::Finder,
+    jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
     module_files::Trees,
@@ -108,6 +109,8 @@ pub struct Session {
     /// The current stop as shown, or the last one while the guest runs.
     pub(super) stop: Option<StopView>,
     pub(super) panes: Panes,
+    /// Work that takes long, done between requests.
+    pub(super) job: Option<Job>,
     pub(super) points: Points,
     pub(super) settings: Settings,
     /// What `list` showed last.
@@ -187,6 +190,7 @@ impl Session {
             snapshot: None,
             stop: None,
             panes: Panes::default(),
+            job: None,
             points: Points::default(),
             settings: Settings::default(),
             listed: None,
@@ -257,6 +261,7 @@ impl Session {
                 Some(loaded) = loads.recv() => self.on_loaded(loaded).await,
                 event = self.wire.event() => self.on_event(event).await,
                 () = timer => self.on_timer().await,
+                () = std::future::ready(()), if self.job.is_some() => self.job_round().await,
                 () = std::future::ready(()), if more => self.pane_round().await,
             }
         }
@@ -339,7 +344,18 @@ impl Session {
 
     async fn handle(&mut self, ask: Ask) -> ControlFlow<()> {
         let Ask { request, reply } = ask;
+        if self.job.is_some() && request.ends_a_job() {
+            self.end_job();
+            if request == Request::BreakIn {
+                let _ = reply.send(Ok(Answer::Done {}));
+                return ControlFlow::Continue(());
+            }
+        }
         match request {
+            Request::Tasks { .. } | Request::Stacks(_) => {
+                self.take_job(request, reply);
+                ControlFlow::Continue(())
+            }
             Request::Leave(how) => {
                 let result = self.leave(how).await;
                 let left = result.is_ok();

@@ -396,10 +396,15 @@ pub struct CpuView {
     pub comm: Option<String>,
     /// Where it is.
     pub pc: Option<Addr>,
+    /// Its stack pointer.
+    pub sp: Option<Addr>,
     /// The function there.
     pub function: Option<String>,
-    /// In words: `kernel`, `user mode`, `idle`, `did not answer`.
+    /// In words: `kernel`, `user mode`, `idle`, `did not answer …`.
     pub doing: String,
+    /// Its registers by name, in gdb's order; empty when it did not answer.
+    #[serde(serialize_with = "super::answer::as_map")]
+    pub registers: Vec<(String, Option<Addr>)>,
 }
 
 /// What something cost on the wire.
