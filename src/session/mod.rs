@@ -39,12 +39,9 @@ mod settings;
 mod snapshot;
 mod stacks;
 mod step;
-<<<<<<< HEAD
-mod tree;
-=======
 mod subject;
 mod tasks;
->>>>>>> main
+mod tree;
 mod types;
 mod unload;
 mod wanted;

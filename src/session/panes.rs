@@ -317,7 +317,7 @@ impl Session {
         let shown = shown.get(level)?;
         let frames = stack.frames.get(shown.physical..)?;
         let frames = frames.iter().take(CALLERS + 1).cloned().collect();
-        Some(FrameState { frames, depth: shown.depth, cpu: self.stop_cpu() })
+        Some(FrameState { frames, depth: shown.depth, cpu: self.subject_cpu() })
     }
 
     /// The source line of a shown frame.

@@ -248,6 +248,8 @@ fn cpu(cpu: u32, doing: &str, current: bool) -> CpuView {
         pc: Some(Addr(PC)),
         function: Some(if current { "HgfsSendRequest".into() } else { "default_idle".into() }),
         doing: doing.into(),
+        sp: None,
+        registers: Vec::new(),
     }
 }
 
