@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(text('o'), "037777777776");
         assert_eq!(text('t'), "11111111111111111111111111111110");
         assert_eq!(text('c'), r"-2 '\376'");
-        assert_eq!(text('a'), "0xfffffffe");
+        assert_eq!(text('a'), "0xfffffffffffffffe");
         assert_eq!(text('s'), "-2");
         assert!(Format::of('i').is_none());
     }
