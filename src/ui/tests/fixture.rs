@@ -246,6 +246,8 @@ fn cpu(cpu: u32, doing: &str, current: bool) -> CpuView {
         pid: Some(if current { 812 } else { 0 }),
         comm: Some(if current { "cat".into() } else { format!("swapper/{cpu}") }),
         pc: Some(Addr(PC)),
+        sp: None,
+        registers: Vec::new(),
         function: Some(if current { "HgfsSendRequest".into() } else { "default_idle".into() }),
         doing: doing.into(),
         sp: None,
