@@ -289,7 +289,7 @@ impl Session {
     }
 
     /// What variables of a shown frame need.
-    fn frame_state(&self, level: usize) -> Option<FrameState> {
+    pub(super) fn frame_state(&self, level: usize) -> Option<FrameState> {
         let stack = self.panes.stack.as_ref()?;
         let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
@@ -463,17 +463,17 @@ impl Session {
 }
 
 /// A shown frame and its callers, as its variables need them.
-struct FrameState {
+pub(super) struct FrameState {
     /// The physical frame, then its callers as far as they are read.
-    frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
-    depth: usize,
+    pub depth: usize,
     /// Its CPU.
-    cpu: Option<u32>,
+    pub cpu: Option<u32>,
 }
 
 impl FrameState {
-    fn frames(&self) -> Vec<location::Frame<'_>> {
+    pub fn frames(&self) -> Vec<location::Frame<'_>> {
         let frames = self.frames.iter().map(|frame| location::Frame {
             registers: &frame.registers,
             cfa: frame.cfa,
