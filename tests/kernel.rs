@@ -18,7 +18,7 @@ use kgdb_tui::{
     eval::{
         location::{Context, Frame},
         value::Value,
-        variables::{arguments, locals},
+        variables::{Detail, arguments, locals},
     },
     kernel::{cpus, module_sections, modules, percpu, proof, slide, version},
     symbols::{
@@ -136,21 +136,19 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
         let frames = frames_of(&stack);
         let frames = &frames[frame.physical..];
         let context = Context { symbols: &symbols, memory: &guest, frames, cpu: None };
-        let mut variables = arguments(&context, frame.depth);
+        let mut variables = arguments(&context, frame.depth, Detail::Whole);
         if (1..3).contains(&frame.level) {
-            variables.extend(locals(&context, frame.depth));
+            variables.extend(locals(&context, frame.depth, Detail::Whole));
         }
         for variable in variables {
             println!(
                 "#{} {} {} = {}",
-                frame.level, variable.type_name, variable.name, variable.value
+                frame.level, variable.type_name, variable.definition.name, variable.value
             );
-            if let Value::Known { text: value, .. } = &variable.value {
-                // In the argument list, or in the list of locals; of a struct
-                // gdb shows the members.
-                let value = value.trim_end_matches("...}");
-                let (short, long) =
-                    (format!("{}={value}", variable.name), format!("{} = {value}", variable.name));
+            if let Value::Known(value) = &variable.value {
+                // In the argument list, or in the list of locals.
+                let name = &variable.definition.name;
+                let (short, long) = (format!("{name}={value}"), format!("{name} = {value}"));
                 assert!(
                     text.contains(&short) || text.contains(&long),
                     "gdb does not say {long:?}\n{text}"
@@ -308,7 +306,8 @@ fn misses_are_few_and_the_result_is_the_same() {
         let shown = expand(&symbols, &stack);
         let of = |frame: &ShownFrame| {
             let frames = &frames[frame.physical..];
-            arguments(&Context { symbols: &symbols, memory, frames, cpu: None }, frame.depth)
+            let context = Context { symbols: &symbols, memory, frames, cpu: None };
+            arguments(&context, frame.depth, Detail::Brief(100))
         };
         shown.iter().map(of).collect::<Vec<_>>()
     };
@@ -400,7 +399,7 @@ proptest! {
         let frames = frames_of(&stack);
         for shown in expand(symbols, &stack) {
             let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..], cpu: None };
-            let _ = (arguments(&context, shown.depth), locals(&context, shown.depth));
+            let _ = (arguments(&context, shown.depth, Detail::Whole), locals(&context, shown.depth, Detail::Brief(60)));
         }
     }
 }
@@ -532,7 +531,7 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     assert_eq!(names[..5], start);
     let frames = frames_of(&stack);
     let context = Context { symbols: &symbols, memory: &guest, frames: &frames, cpu: None };
-    let args = arguments(&context, 0);
-    args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.name, a.value));
-    assert!(matches!(&args[0].value, Value::Known { raw, .. } if raw[7] == 0xff));
+    let args = arguments(&context, 0, Detail::Whole);
+    args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.definition.name, a.value));
+    assert!(matches!(&args[0].value, Value::Known(text) if text.starts_with("0xffff")));
 }

@@ -7,12 +7,14 @@
 //! out, or unavailable with the reason.
 
 mod entry;
+
 pub mod expr;
-mod format;
 pub mod location;
 
 pub mod ctype;
 pub mod typed;
+
+pub mod format;
 
 pub mod value;
 pub mod variables;

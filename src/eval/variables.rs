@@ -3,7 +3,7 @@
 use crate::{
     arch::Registers,
     base::memory::Memory,
-    eval::{location::Context, typed::Typed, value::Value},
+    eval::{format::Limits, location::Context, typed::Typed, value::Value},
     symbols::{
         answer::{TypeRef, TypeShape, VariableDef},
         placed::Symbols,
@@ -13,42 +13,53 @@ use crate::{
 /// More variables than any pane or line shows.
 const MAX_VARIABLES: usize = 512;
 
+/// How much of each value is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it, as gdb's `info locals`.
+    Whole,
+    /// One line of about so many columns; no more is read.
+    Brief(usize),
+}
+
 /// A variable with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variable {
-    /// Its name.
-    pub name: String,
+    /// What the debug info says of it.
+    pub definition: VariableDef,
     /// Its type as C writes it.
     pub type_name: String,
-    /// Its type, to look into it.
-    pub ty: TypeRef,
-    /// Its value in one line.
+    /// Its value.
     pub value: Value,
-    /// The line it is declared at.
-    pub line: Option<u32>,
 }
 
 /// The arguments of the function at place `depth` among those inlined into
 /// each other at the frame.
-pub fn arguments(context: &Context<'_>, depth: usize) -> Vec<Variable> {
+pub fn arguments(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
     let at = context.frames.first().map(|frame| context.symbols.arguments_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default())
+    variables(context, at.unwrap_or_default(), detail)
 }
 
 /// The local variables in scope there, innermost block first.
-pub fn locals(context: &Context<'_>, depth: usize) -> Vec<Variable> {
+pub fn locals(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
     let at = context.frames.first().map(|frame| context.symbols.locals_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default())
+    variables(context, at.unwrap_or_default(), detail)
 }
 
 /// All are evaluated even when one misses, so that one run asks for all.
-fn variables(context: &Context<'_>, definitions: Vec<VariableDef>) -> Vec<Variable> {
-    let evaluate = |definition: VariableDef| Variable {
-        type_name: context.symbols.type_name(definition.ty),
-        value: context.of(&definition).map_or_else(Value::from, |value| context.value(&value)),
-        name: definition.name,
-        ty: definition.ty,
-        line: definition.line,
+fn variables(
+    context: &Context<'_>,
+    definitions: Vec<VariableDef>,
+    detail: Detail,
+) -> Vec<Variable> {
+    let evaluate = |definition: VariableDef| {
+        let typed = context.of(&definition);
+        let text = typed.and_then(|value| match detail {
+            Detail::Whole => context.text(&value, None, &Limits::default()),
+            Detail::Brief(width) => context.brief(&value, width),
+        });
+        let type_name = context.symbols.type_name(definition.ty);
+        Variable { definition, type_name, value: text.into() }
     };
     definitions.into_iter().take(MAX_VARIABLES).map(evaluate).collect()
 }
@@ -77,5 +88,6 @@ pub fn returned(
         _ => {}
     }
     let context = Context { symbols, memory, frames: &[], cpu: None };
-    context.value(&Typed::of_bytes(ty.into(), &rax.to_le_bytes()))
+    let value = Typed::of_bytes(ty.into(), &rax.to_le_bytes());
+    context.printed(&value, None, &Limits::default()).into()
 }

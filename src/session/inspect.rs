@@ -8,6 +8,7 @@ use super::{
 };
 use crate::arch::insn::{Insn, MAX_LEN};
 use crate::base::{addr::Addr, text};
+use crate::eval::variables::Detail;
 use crate::rsp::command::Command;
 use crate::symbols::lookup::search::Found;
 
@@ -44,12 +45,12 @@ impl Session {
             Request::Backtrace(limit) => self.backtrace(limit).await,
             Request::Registers(names) => self.registers(&names),
             Request::Arguments => {
-                let variables = self.all_variables().await?;
+                let variables = self.all_variables(Detail::Whole).await?;
                 let variables = variables.into_iter().filter(|v| v.argument).collect();
                 Ok(Answer::Variables { variables })
             }
             Request::Locals => {
-                let variables = self.all_variables().await?;
+                let variables = self.all_variables(Detail::Whole).await?;
                 let variables = variables.into_iter().filter(|v| !v.argument).collect();
                 Ok(Answer::Variables { variables })
             }

@@ -19,7 +19,7 @@ use crate::base::{
 use crate::eval::{
     location::{self, Context},
     value::Value,
-    variables::{self, Variable},
+    variables::{self, Detail, Variable},
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
@@ -37,6 +37,9 @@ const CODE_BYTES: u64 = 96;
 /// Callers that are given to the values of a frame: an argument may be known
 /// only to the caller that passed it, which may have it from its own.
 const CALLERS: usize = 4;
+
+/// Values in a pane or a frame's line.
+const LINE: Detail = Detail::Brief(100);
 
 /// What is still to be computed for this stop.
 #[derive(Debug, Default)]
@@ -218,7 +221,7 @@ impl Session {
     }
 
     async fn variables_round(&mut self) -> Result<(), Failure> {
-        let Some(work) = self.variables_work() else {
+        let Some(work) = self.variables_work(LINE) else {
             self.panes.variables = false;
             return Ok(());
         };
@@ -243,14 +246,19 @@ impl Session {
     }
 
     /// Arguments and locals of the selected frame, once they are all read.
-    pub(super) async fn all_variables(&mut self) -> Result<Vec<VariableView>, Failure> {
+    pub(super) async fn all_variables(
+        &mut self,
+        detail: Detail,
+    ) -> Result<Vec<VariableView>, Failure> {
         self.need_stopped()?;
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
         // One caller more: an argument may be known only to it.
         self.whole_stack(self.selected_physical() + 2).await?;
-        let Some(work) = self.variables_work() else { return Ok(Vec::new()) };
+        let Some(work) = self.variables_work(detail) else { return Ok(Vec::new()) };
         let variables = self.compute(work).await?;
-        self.take_arguments(level, &variables);
+        if detail == LINE {
+            self.take_arguments(level, &variables);
+        }
         Ok(variables)
     }
 
@@ -266,7 +274,7 @@ impl Session {
                 .compute(move |symbols, memory| {
                     let context =
                         Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
-                    let found = variables::arguments(&context, state.depth);
+                    let found = variables::arguments(&context, state.depth, LINE);
                     found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
                 })
                 .await?;
@@ -277,12 +285,13 @@ impl Session {
 
     fn variables_work(
         &self,
+        detail: Detail,
     ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
         let state = self.frame_state(self.stop.as_ref()?.selected)?;
         Some(move |symbols: &Symbols, memory: &dyn Memory| {
             let context = Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
-            let args = variables::arguments(&context, state.depth);
-            let locals = variables::locals(&context, state.depth);
+            let args = variables::arguments(&context, state.depth, detail);
+            let locals = variables::locals(&context, state.depth, detail);
             let args = args.into_iter().map(|v| view_of(v, true));
             args.chain(locals.into_iter().map(|v| view_of(v, false))).collect()
         })
@@ -388,7 +397,7 @@ impl Session {
             .await?;
         if let Some(stop) = &mut self.stop {
             stop.returned = match value {
-                Value::Known { text, .. } => Some(text),
+                Value::Known(text) => Some(text),
                 _ => None,
             };
         }
@@ -455,7 +464,7 @@ impl Session {
         }
         self.panes.reselect(self.options.eager);
         self.touch();
-        let args = self.all_variables().await?;
+        let args = self.all_variables(LINE).await?;
         let frame = self.selected_frame().cloned().ok_or(Failure::Running)?;
         let args = args.into_iter().filter(|v| v.argument).collect();
         Ok(FrameView { args: Some(args), ..frame })
@@ -506,7 +515,7 @@ fn frames_end(end: &End) -> FramesEnd {
 
 fn view_of(variable: Variable, argument: bool) -> VariableView {
     let mut view = VariableView {
-        name: variable.name,
+        name: variable.definition.name,
         type_name: variable.type_name,
         value: None,
         optimized_out: false,
@@ -514,7 +523,7 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         argument,
     };
     match variable.value {
-        Value::Known { text, .. } => view.value = Some(text),
+        Value::Known(text) => view.value = Some(text),
         Value::OptimizedOut => view.optimized_out = true,
         Value::Unavailable(why) => view.unavailable = Some(why.to_string()),
         Value::Missing(gap) => view.unavailable = Some(gap.to_string()),
