@@ -70,7 +70,8 @@ impl Session {
             Ok(seen) => seen,
             Err(why) => return self.gone(text, why).await,
         };
-        let of_guest: Vec<&Change> = seen.changes.iter().filter(|c| c.effect.is_of_guest()).collect();
+        let of_guest: Vec<&Change> =
+            seen.changes.iter().filter(|c| c.effect.is_of_guest()).collect();
         if !asked.write && !of_guest.is_empty() {
             let effect = of_guest.iter().map(|change| format!("write {change}"));
             return Ok(Answer::Confirm { effect: effect.collect::<Vec<_>>().join(", ") });
@@ -180,7 +181,9 @@ impl Session {
                     self.remember(at, &read);
                     back.extend(read);
                 }
-                None => return Err(Failure::Other(format!("what was written at {at} can't be read"))),
+                None => {
+                    return Err(Failure::Other(format!("what was written at {at} can't be read")));
+                }
             }
         }
         match back == bytes {

@@ -11,6 +11,7 @@ use super::{
     modules::Module,
     options::Options,
     panes::Panes,
+    print::Scratch,
     repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
     settings::Settings,
@@ -110,6 +111,8 @@ pub struct Session {
     pub(super) panes: Panes,
     pub(super) points: Points,
     pub(super) settings: Settings,
+    /// Values that were printed, and the like.
+    pub(super) scratch: Scratch,
     /// What `list` showed last.
     pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
@@ -189,6 +192,7 @@ impl Session {
             panes: Panes::default(),
             points: Points::default(),
             settings: Settings::default(),
+            scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
             trees: Trees::default(),

@@ -1,6 +1,12 @@
 //! Expressions at a stop: what they see, and what is read for them.
 
-use super::{answer::Failure, panes::FrameState, run::Session, view::State};
+use super::{
+    answer::{Answer, Failure},
+    panes::FrameState,
+    request::{Disassembly, Listing, Part},
+    run::Session,
+    view::State,
+};
 use crate::base::{
     addr::Addr,
     memory::{Gap, Memory, Span},
@@ -8,7 +14,7 @@ use crate::base::{
 use crate::eval::{
     expr::{
         error::ExprError,
-        evaluate::{self, Outcome, Scene},
+        evaluate::{self, Scene},
         kept::Kept,
     },
     location::{Absent, Context},
@@ -101,11 +107,6 @@ impl Session {
         result.map_err(|error| self.failed(text, error))
     }
 
-    /// The value of an expression, and what it asks to be written.
-    pub(super) async fn evaluated(&mut self, text: &str) -> Result<Outcome, Failure> {
-        self.see_value(text, |context, scene| evaluate::perform(context, scene, text)).await
-    }
-
     /// An error of an expression in the face's words.
     pub(super) fn failed(&self, text: &str, error: ExprError) -> Failure {
         let unread = matches!(&error.absent, Some(Absent::Gap(_)));
@@ -144,6 +145,54 @@ impl Session {
             Err(why @ Failure::Expression { .. }) if is_expression(trimmed) => Err(why),
             Err(Failure::Expression { .. }) => Ok(text.to_owned()),
             Err(why) => Err(why),
+        }
+    }
+}
+
+impl Session {
+    /// The same for what `list` takes.
+    pub(super) async fn located_listing(&mut self, what: Listing) -> Result<Listing, Failure> {
+        Ok(match what {
+            Listing::Around(text) => Listing::Around(self.located(&text).await?),
+            Listing::Range(start, end) => {
+                Listing::Range(self.located_part(start).await?, self.located_part(end).await?)
+            }
+            other => other,
+        })
+    }
+
+    async fn located_part(&mut self, text: Option<String>) -> Result<Option<String>, Failure> {
+        match text {
+            // `+3` and `42` are lines.
+            Some(text) if text.trim_start().starts_with('*') => {
+                Ok(Some(self.located(&text).await?))
+            }
+            text => Ok(text),
+        }
+    }
+
+    /// The same for what `disassemble` takes.
+    pub(super) async fn located_code(&mut self, what: Disassembly) -> Result<Disassembly, Failure> {
+        let part = match what.what {
+            Part::Here => Part::Here,
+            Part::Function(text) => Part::Function(self.located(&text).await?),
+            Part::Range(start, end) => {
+                Part::Range(self.located(&start).await?, self.located(&end).await?)
+            }
+            Part::Length(start, len) => Part::Length(self.located(&start).await?, len),
+        };
+        Ok(Disassembly { what: part, ..what })
+    }
+
+    /// `info symbol`, of any address.
+    pub(super) async fn symbol_of(&mut self, text: &str) -> Result<Answer, Failure> {
+        match self.symbol(text) {
+            Err(why) => match self.address_of(text).await {
+                Ok(address) => self.symbol(&address.to_string()),
+                Err(error @ Failure::Expression { .. }) if is_expression(text) => Err(error),
+                Err(_) => Err(why),
+            },
+            answer => answer,
         }
     }
 }
