@@ -480,15 +480,15 @@ impl Session {
 /// A shown frame and its callers, as its variables need them.
 pub(super) struct FrameState {
     /// The physical frame, then its callers as far as they are read.
-    frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
-    pub(super) depth: usize,
+    pub depth: usize,
     /// Its CPU.
-    pub(super) cpu: Option<u32>,
+    pub cpu: Option<u32>,
 }
 
 impl FrameState {
-    pub(super) fn frames(&self) -> Vec<location::Frame<'_>> {
+    pub fn frames(&self) -> Vec<location::Frame<'_>> {
         let frames = self.frames.iter().map(|frame| location::Frame {
             registers: &frame.registers,
             cfa: frame.cfa,

@@ -250,8 +250,6 @@ fn cpu(cpu: u32, doing: &str, current: bool) -> CpuView {
         registers: Vec::new(),
         function: Some(if current { "HgfsSendRequest".into() } else { "default_idle".into() }),
         doing: doing.into(),
-        sp: None,
-        registers: Vec::new(),
     }
 }
 
