@@ -18,14 +18,19 @@ const CALL_LEN: u64 = 5;
 /// A caller's value may be its own caller's, and so on: this many frames.
 const MAX_FRAMES: usize = 6;
 
+/// The register that `expression` names alone: `DW_OP_reg0` to `DW_OP_reg31`.
+pub(super) fn register(expression: &[u8]) -> Option<u16> {
+    match expression {
+        &[op] if (gimli::DW_OP_reg0.0..=gimli::DW_OP_reg31.0).contains(&op) => {
+            Some(u16::from(op - gimli::DW_OP_reg0.0))
+        }
+        _ => None,
+    }
+}
+
 /// The value on entry that `expression` names: one register.
 pub(super) fn value(context: &Context<'_>, expression: &[u8]) -> Result<u64, Absent> {
-    let register = match expression {
-        &[op] if (gimli::DW_OP_reg0.0..=gimli::DW_OP_reg31.0).contains(&op) => {
-            u16::from(op - gimli::DW_OP_reg0.0)
-        }
-        _ => return Err(Absent::OptimizedOut),
-    };
+    let register = register(expression).ok_or(Absent::OptimizedOut)?;
     let [callee, caller, ..] = context.frames else { return Err(Absent::OptimizedOut) };
     let function = context.symbols.function_at(callee.lookup).ok_or(Absent::OptimizedOut)?;
     // An interrupted frame did not call: its pc is looked up as it is.

@@ -6,11 +6,21 @@
 //! value that can't be known is never replaced by another: it is optimized
 //! out, or unavailable with the reason.
 
-pub mod ctype;
 mod entry;
-pub mod expr;
-pub mod format;
+
 pub mod location;
+
+pub mod ctype;
 pub mod typed;
+
+pub mod expr;
+
+pub mod format;
+
 pub mod value;
+
+pub mod lost;
+
+pub mod collections;
+pub mod tree;
 pub mod variables;

@@ -3,7 +3,7 @@
 use crate::{
     arch::Registers,
     base::memory::Memory,
-    eval::{format::Limits, location::Context, typed::Typed, value::Value},
+    eval::{format::Limits, location::Context, lost::Notes, typed::Typed, value::Value},
     symbols::{
         answer::{TypeRef, TypeShape, VariableDef},
         placed::Symbols,
@@ -31,35 +31,40 @@ pub struct Variable {
     pub type_name: String,
     /// Its value.
     pub value: Value,
+    /// What can still be said of a value that is optimized out.
+    pub lost: Option<String>,
 }
 
 /// The arguments of the function at place `depth` among those inlined into
 /// each other at the frame.
 pub fn arguments(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
-    let at = context.frames.first().map(|frame| context.symbols.arguments_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default(), detail)
+    let Some(frame) = context.frames.first() else { return Vec::new() };
+    variables(context, depth, context.symbols.arguments_at(frame.lookup, depth), detail)
 }
 
 /// The local variables in scope there, innermost block first.
 pub fn locals(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
-    let at = context.frames.first().map(|frame| context.symbols.locals_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default(), detail)
+    let Some(frame) = context.frames.first() else { return Vec::new() };
+    variables(context, depth, context.symbols.locals_at(frame.lookup, depth), detail)
 }
 
 /// All are evaluated even when one misses, so that one run asks for all.
 fn variables(
     context: &Context<'_>,
+    depth: usize,
     definitions: Vec<VariableDef>,
     detail: Detail,
 ) -> Vec<Variable> {
+    let notes = Notes::new(context, depth);
     let evaluate = |definition: VariableDef| {
-        let typed = context.of(&definition);
-        let text = typed.and_then(|value| match detail {
+        let text = context.of(&definition).and_then(|value| match detail {
             Detail::Whole => context.text(&value, None, &Limits::default()),
             Detail::Brief(width) => context.brief(&value, width),
         });
+        let value = Value::from(text);
+        let lost = (value == Value::OptimizedOut).then(|| notes.on(&definition)).flatten();
         let type_name = context.symbols.type_name(definition.ty);
-        Variable { definition, type_name, value: text.into() }
+        Variable { definition, type_name, value, lost }
     };
     definitions.into_iter().take(MAX_VARIABLES).map(evaluate).collect()
 }

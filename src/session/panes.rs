@@ -7,9 +7,10 @@ use super::{
     answer::Failure,
     request::Level,
     run::Session,
+    tree::Shown,
     view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
-    wants::{RowView, Wants},
+    wants::Wants,
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -53,12 +54,15 @@ pub struct Panes {
     pub wants: Wants,
     /// What of that is still to be read.
     pub(super) due: Due,
+    /// What the trees showed at this stop and at the one before.
+    pub(super) shown: Shown,
 }
 
 impl Panes {
     /// Nothing is known, nothing is to be read.
     pub fn clear(&mut self) {
-        *self = Panes { wants: std::mem::take(&mut self.wants), ..Panes::default() };
+        let (wants, shown) = (std::mem::take(&mut self.wants), std::mem::take(&mut self.shown));
+        *self = Panes { wants, shown, ..Panes::default() };
     }
 
     /// A new stop, whose first frame is known; everything that is on screen is
@@ -67,7 +71,9 @@ impl Panes {
         let wants = std::mem::take(&mut self.wants);
         let due = Due::all(&wants);
         let stack = self.stack.take();
-        *self = Panes { stack, frames: eager, variables: eager, code: eager, wants, due };
+        let shown = std::mem::take(&mut self.shown).next_stop();
+        let (frames, variables, code) = (eager, eager, eager);
+        *self = Panes { stack, frames, variables, code, wants, due, shown };
     }
 
     /// Another frame was selected.
@@ -222,6 +228,7 @@ impl Session {
             stop.reason = reason;
             stop.selected = 0;
             stop.variables = None;
+            stop.supplied.variables = None;
         }
         self.panes.reselect(self.options.eager);
         self.stays_put = true;
@@ -239,7 +246,6 @@ impl Session {
             self.take_arguments(selected, &variables);
         }
         if let Some(stop) = &mut self.stop {
-            stop.supplied.variables = Some(variables.iter().map(row).collect());
             stop.variables = Some(variables);
         }
         Ok(())
@@ -305,7 +311,7 @@ impl Session {
     }
 
     /// What variables of a shown frame need.
-    fn frame_state(&self, level: usize) -> Option<FrameState> {
+    pub(super) fn frame_state(&self, level: usize) -> Option<FrameState> {
         let stack = self.panes.stack.as_ref()?;
         let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
@@ -455,6 +461,7 @@ impl Session {
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
+            stop.supplied.variables = None;
             stop.code.clear();
             stop.code_symbols.clear();
             if let Some(registers) = registers {
@@ -471,17 +478,17 @@ impl Session {
 }
 
 /// A shown frame and its callers, as its variables need them.
-struct FrameState {
+pub(super) struct FrameState {
     /// The physical frame, then its callers as far as they are read.
-    frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
-    depth: usize,
+    pub depth: usize,
     /// Its CPU.
-    cpu: Option<u32>,
+    pub cpu: Option<u32>,
 }
 
 impl FrameState {
-    fn frames(&self) -> Vec<location::Frame<'_>> {
+    pub fn frames(&self) -> Vec<location::Frame<'_>> {
         let frames = self.frames.iter().map(|frame| location::Frame {
             registers: &frame.registers,
             cfa: frame.cfa,
@@ -519,6 +526,7 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         value: None,
         optimized_out: false,
         unavailable: None,
+        note: variable.lost,
         argument,
     };
     match variable.value {
@@ -528,19 +536,4 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         Value::Missing(gap) => view.unavailable = Some(gap.to_string()),
     }
     view
-}
-
-/// A variable as a row of the tree.
-fn row(variable: &VariableView) -> RowView {
-    RowView {
-        id: variable.name.clone(),
-        name: variable.name.clone(),
-        type_name: variable.type_name.clone(),
-        value: variable.value.clone(),
-        optimized_out: variable.optimized_out,
-        unavailable: variable.unavailable.clone(),
-        expression: Some(variable.name.clone()),
-        argument: variable.argument,
-        ..RowView::default()
-    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 /// A piece of what panes want, in the order in which they are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Piece {
+    Tree,
     Memory,
     Cpus,
     Tasks,
@@ -24,7 +25,7 @@ impl Due {
     /// What depends on the selected frame.
     pub(super) fn of_frame(wants: &Wants) -> Due {
         let Due(mut pieces) = Due::all(wants);
-        pieces.retain(|piece| *piece == Piece::Memory);
+        pieces.retain(|piece| matches!(piece, Piece::Memory | Piece::Tree));
         Due(pieces)
     }
 
@@ -32,7 +33,9 @@ impl Due {
     fn changed(old: &Wants, new: &Wants) -> Due {
         let memory = new.memory.is_some() && new.memory != old.memory;
         let tasks = new.tasks.is_some() && new.tasks != old.tasks;
+        let tree = new.variables && (!old.variables || new.open != old.open);
         let pieces = [
+            (Piece::Tree, tree),
             (Piece::Memory, memory),
             (Piece::Cpus, new.cpus && !old.cpus),
             (Piece::Tasks, tasks),
@@ -61,6 +64,11 @@ impl Session {
     pub(super) async fn wanted_round(&mut self) -> Result<(), Failure> {
         let Some(piece) = self.panes.due.0.pop_first() else { return Ok(()) };
         match piece {
+            Piece::Tree => {
+                if self.tree_round().await? {
+                    self.panes.due.0.insert(Piece::Tree);
+                }
+            }
             Piece::Memory => {
                 if let Some(want) = self.panes.wants.memory.clone() {
                     self.memory_round(want).await?;

@@ -14,11 +14,12 @@ use crate::{
             error::ExprError,
             evaluate::{Evaluator, Result, of_number},
         },
-        location::{Absent, Place},
+        format::Limits,
+        location::{Absent, Context, Place},
         typed::Typed,
     },
 };
-use std::cell::RefCell;
+use std::{cell::RefCell, fmt};
 
 /// Most bytes that one assignment writes.
 const MOST_BYTES: u64 = 4096;
@@ -300,4 +301,74 @@ impl Evaluator<'_> {
     fn raw(&self, value: &Typed, at: &At) -> Result<Vec<u8>> {
         self.context.raw(value).map_err(|absent| self.absent(at, absent))
     }
+}
+
+/// An effect with the values before and after, for people.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What is to be written.
+    pub effect: Effect,
+    /// The value that is there.
+    pub before: String,
+    /// The value that will be there.
+    pub after: String,
+}
+
+impl fmt::Display for Change {
+    /// `4 bytes at 0xffff… (req->id): 1 -> 7`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.effect {
+            Effect::WriteMemory { addr, bytes, what, .. } => {
+                let count = bytes.len();
+                let plural = if count == 1 { "" } else { "s" };
+                write!(f, "{count} byte{plural} at {addr} ({what})")?;
+            }
+            Effect::WriteRegister { name, what, .. } if what.trim_start_matches('$') == *name => {
+                write!(f, "register {name}")?;
+            }
+            Effect::WriteRegister { name, what, .. } => write!(f, "register {name} ({what})")?,
+            Effect::SetVariable { name, .. } => write!(f, "${name}")?,
+        }
+        write!(f, ": {} -> {}", self.before, self.after)
+    }
+}
+
+/// What effects change, each seen after those before it.
+pub fn changes(context: &Context<'_>, effects: &[Effect]) -> Vec<Change> {
+    let overlay = Overlay::new(context.memory);
+    let text = |context: &Context<'_>, target: &Typed| {
+        let limits = Limits { elements: 20, ..Limits::default() };
+        match context.text(target, None, &limits) {
+            Ok(text) => text,
+            Err(absent) => format!("<{absent}>"),
+        }
+    };
+    let mut all = Vec::new();
+    for effect in effects {
+        let now = Context { memory: &overlay, ..*context };
+        let (before, after) = match effect {
+            Effect::WriteMemory { addr, bytes, target, .. } => {
+                let before = text(&now, target);
+                overlay.write(*addr, bytes.clone());
+                (before, text(&now, target))
+            }
+            Effect::WriteRegister { name, value, target, .. } => {
+                let mut frames = now.frames.to_vec();
+                let changed = frames.first().map(|frame| {
+                    let mut registers = frame.registers.clone();
+                    if let Some(reg) = registers.arch.reg(name) {
+                        registers.set(reg, Some(*value));
+                    }
+                    registers
+                });
+                if let (Some(frame), Some(changed)) = (frames.first_mut(), &changed) {
+                    frame.registers = changed;
+                }
+                (text(&now, target), text(&Context { frames: &frames, ..now }, target))
+            }
+            Effect::SetVariable { .. } => continue,
+        };
+        all.push(Change { effect: effect.clone(), before, after });
+    }
+    all
 }

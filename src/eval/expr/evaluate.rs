@@ -94,6 +94,30 @@ pub fn type_of(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Result<(
     }
 }
 
+/// The address that an expression means: where a function, an array or a
+/// struct is, and the value of all else.
+///
+/// # Errors
+/// When the text is no expression, has no such value, or would write something.
+pub fn address(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Result<Addr> {
+    let value = evaluate(context, scene, text)?;
+    let is_struct = matches!(value.ty.shape(context.symbols), Shape::Struct { .. } | Shape::Void);
+    if let (true, Some(addr)) = (is_struct, value.address()) {
+        return Ok(addr);
+    }
+    let overlay = Overlay::new(context.memory);
+    let effects = RefCell::new(Vec::new());
+    let evaluator = Evaluator {
+        context: *context,
+        scene,
+        text,
+        dry: false,
+        overlay: &overlay,
+        effects: &effects,
+    };
+    evaluator.address_in(&value, &(0..text.len())).map(Addr)
+}
+
 /// An expression being evaluated.
 #[derive(Clone, Copy)]
 pub(super) struct Evaluator<'a> {

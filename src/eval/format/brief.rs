@@ -37,6 +37,8 @@ impl Context<'_> {
             Shape::Array { element, count: Some(count @ 1..) } => {
                 self.first_elements(value, &element, count, width, depth)
             }
+            // What a member points to is below it.
+            _ if depth > 0 => self.text(value, None, &Limits { elements: 0, ..LIMITS }),
             _ => self.text(value, None, &LIMITS),
         }
     }

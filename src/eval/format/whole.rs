@@ -169,7 +169,7 @@ impl Printer<'_, '_> {
         self.out.push_str(&scalar::address(symbols, addr));
         // kgdb can't read user space (arch/x86/mm/maccess.c), so asking would
         // only cost a packet.
-        if addr.0 >> 63 == 0 || !target.is_char(symbols) {
+        if addr.0 >> 63 == 0 || self.limits.elements == 0 || !target.is_char(symbols) {
             return;
         }
         match self.context.string(addr, self.limits) {

@@ -103,6 +103,7 @@ fn variable(name: &str, type_name: &str, value: Option<&str>, argument: bool) ->
         value: value.map(str::to_string),
         optimized_out: value.is_none(),
         unavailable: None,
+        note: None,
         argument,
     }
 }
