@@ -380,6 +380,10 @@ impl<'a> Parser<'a> {
     fn named(&mut self) -> Result<Expr> {
         let start = self.word().at.start;
         let word = self.word().clone();
+        if self.at_type() {
+            let message = "a value is wanted here, and this is a type; ptype shows types";
+            return Err(ExprError::new(word.at, message));
+        }
         self.skip();
         if let Token::Name(name) = &word.token
             && self.is_mark(0, "(")
