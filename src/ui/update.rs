@@ -289,6 +289,10 @@ fn typed(app: &mut App, line: &str) -> Vec<Effect> {
             app.popup = Popup::Output(Output::new(line, &text));
             Vec::new()
         }
+        Ok(Parsed::Face(FaceCommand::Display(expression))) => {
+            act::watch(app, &expression);
+            Vec::new()
+        }
         Ok(Parsed::Request(Request::Leave(how))) => act::leave(app, how),
         Ok(Parsed::Request(request)) => {
             vec![Effect::Ask(request, Purpose::Line(line.to_string()))]
