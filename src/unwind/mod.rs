@@ -13,6 +13,7 @@ mod irq_stack;
 mod orc;
 mod rules;
 pub mod shown;
+pub mod sleeping;
 pub mod walk;
 
 use crate::{
@@ -87,6 +88,8 @@ pub enum End {
     /// The return address is no address of the kernel: the stack is damaged,
     /// or the rule did not fit.
     BadReturn(Addr),
+    /// The stack pointer of a task is no address of a kernel's stack.
+    BadStack(Addr),
     /// A rule needs a register that no frame saved.
     LostRegister,
     /// The stack pointer went backwards.
@@ -113,6 +116,7 @@ impl fmt::Display for End {
             End::Missing(gap) | End::Fault(gap) => gap.fmt(f),
             End::NoCfi(pc) => write!(f, "no unwind rule at {pc}"),
             End::BadReturn(pc) => write!(f, "{pc} is no return address; the stack may be damaged"),
+            End::BadStack(sp) => write!(f, "{sp} is no stack; the task may be freed or damaged"),
             End::LostRegister => f.write_str("a register the unwind rule needs was not saved"),
             End::Loop => f.write_str("the stack goes in a circle; it may be damaged"),
         }

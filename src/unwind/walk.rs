@@ -28,6 +28,11 @@ const LOWEST_CODE: Addr = Addr(0xffff_ffff_8000_0000);
 /// Frames that were walked over interrupted code: the entry code is a frame
 /// of its own, of kind [`FrameKind::Interrupt`] or [`FrameKind::Exception`];
 /// the next one is the interrupted code, looked up at its pc exactly.
+///
+/// A pc without flags is none of a CPU but of a task that was switched away
+/// from ([`sleeping::start`](super::sleeping::start)), thus a return address;
+/// but the first instruction of a function, where a new task starts, is called
+/// by nobody.
 pub fn unwind(
     symbols: &Symbols,
     memory: &dyn Memory,
@@ -37,7 +42,7 @@ pub fn unwind(
 ) -> Stack {
     let walk = Walk { symbols, memory, cpu };
     let mut frames: Vec<Frame> = Vec::new();
-    let mut next = Some((start.clone(), true));
+    let mut next = Some((start.clone(), stands(symbols, start)));
     let mut end = End::Limit;
     while let Some((registers, exact)) = next.take() {
         if frames.len() >= limit.min(MAX_FRAMES) {
@@ -140,6 +145,12 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// Whether the pc is where execution stands, not where it returns to.
+fn stands(symbols: &Symbols, registers: &Registers) -> bool {
+    registers.get(registers.arch.flags).is_some()
+        || registers.pc().is_some_and(|pc| symbols.symbol_at(pc).is_some_and(|s| s.start == pc))
 }
 
 /// On to a caller, if there can be one.
