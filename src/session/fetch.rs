@@ -3,7 +3,7 @@
 use super::{answer::Failure, run::Session, wire::WireError};
 use crate::base::{
     addr::Addr,
-    memory::{Memory, PAGE, Recorder, Span},
+    memory::{Memory, PAGE, Recorder, Span, Sparse},
 };
 use crate::rsp::{command::Command, reply::Reply};
 use crate::symbols::placed::Symbols;
@@ -68,6 +68,10 @@ impl Session {
         let is_stack = |span: &Span| sp.is_some_and(|sp| span.start.since(sp) < STACK);
         let wide: Vec<Span> = (misses.iter())
             .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
+            .map(|span| match &self.snapshot {
+                Some(snapshot) => unknown_part(&snapshot.memory, span),
+                None => span,
+            })
             .collect();
         for read in plan_reads(&wide, WORTH_MERGING) {
             if let Some(bytes) = self.read(read).await? {
@@ -134,6 +138,15 @@ fn widen(span: &Span, least: u64) -> Span {
     Span::new(Addr(start), end - start)
 }
 
+/// The span without what is known at its ends, so that nothing is read twice.
+fn unknown_part(memory: &Sparse, span: Span) -> Span {
+    let unknown = |at: &u64| memory.uint(span.start.offset(*at), 1).is_err_and(|g| g.is_missing());
+    match ((0..span.len).find(unknown), (0..span.len).rfind(unknown)) {
+        (Some(first), Some(last)) => Span::new(span.start.offset(first), last + 1 - first),
+        _ => span,
+    }
+}
+
 fn overlaps(a: &Span, b: &Span) -> bool {
     a.contains(b.start) || b.contains(a.start)
 }
@@ -141,6 +154,18 @@ fn overlaps(a: &Span, b: &Span) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_known_at_the_ends_is_not_read_again() {
+        let mut memory = Sparse::new();
+        memory.insert(Addr(0x1000), &[0; 8]);
+        memory.insert(Addr(0x1010), &[0; 4]);
+        memory.insert(Addr(0x1038), &[0; 8]);
+        let part = |start: u64, len| unknown_part(&memory, Span::new(Addr(start), len));
+        assert_eq!(part(0x1000, 64), Span::new(Addr(0x1008), 0x30), "a hole is read over");
+        assert_eq!(part(0x1008, 8), Span::new(Addr(0x1008), 8));
+        assert_eq!(part(0x1000, 8), Span::new(Addr(0x1000), 8), "never nothing");
+    }
 
     #[test]
     fn reads_are_widened_inside_the_page() {

@@ -22,4 +22,6 @@ pub(super) mod written;
 
 pub(super) mod offsets;
 
+pub mod pt_regs;
+
 pub mod describe;
