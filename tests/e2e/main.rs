@@ -9,6 +9,7 @@ mod support {
     pub mod tools;
 }
 
+mod agreement;
 mod boot;
 mod facts;
 mod files;
@@ -16,4 +17,5 @@ mod found;
 mod gdb;
 mod oracle;
 mod spine;
+mod stacks;
 mod trouble;
