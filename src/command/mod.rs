@@ -2,6 +2,7 @@
 //! completion, so that these can't disagree.
 
 pub mod complete;
+mod expression;
 pub mod listing;
 pub mod names;
 pub mod parse;

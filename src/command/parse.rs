@@ -116,53 +116,6 @@ pub fn pattern(args: &str) -> Result<Pattern, String> {
     Ok(pattern)
 }
 
-/// `/o` before the argument of `ptype`.
-pub fn offsets_flag(args: &str) -> Result<(bool, &str), String> {
-    let Some(rest) = args.strip_prefix('/') else { return Ok((false, args)) };
-    let (flags, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    match flags {
-        "o" => Ok((true, name.trim())),
-        _ => Err(format!("'/{flags}' is not known; /o shows offsets")),
-    }
-}
-
-/// `x/FMT ADDR`: a count, then format and size letters in any order.
-pub fn examine(args: &str) -> Result<Parsed, String> {
-    let (mut count, mut unit, mut format) = (1, None, 'x');
-    let address = match args.strip_prefix('/') {
-        None => args,
-        Some(rest) => {
-            let (spec, address) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            let digits = spec.find(|c: char| !c.is_ascii_digit()).unwrap_or(spec.len());
-            if digits > 0 {
-                count = spec[..digits].parse().map_err(|_| format!("'{spec}' is no count"))?;
-            }
-            for letter in spec[digits..].chars() {
-                match letter {
-                    'b' => unit = Some(1),
-                    'h' => unit = Some(2),
-                    'w' => unit = Some(4),
-                    'g' => unit = Some(8),
-                    'x' | 'd' | 'u' | 'o' | 'c' | 'a' | 's' | 'i' => format = letter,
-                    _ => return Err(format!("'{letter}' is no format or size")),
-                }
-            }
-            address
-        }
-    };
-    const MOST: u32 = 4096;
-    if !(1..=MOST).contains(&count) {
-        return Err(format!("the count must be from 1 to {MOST}"));
-    }
-    let unit = unit.unwrap_or(match format {
-        'a' => 8,
-        'c' | 's' => 1,
-        _ => 4,
-    });
-    let address = required(address.trim(), "an address")?;
-    Ok(Parsed::Request(Request::Examine(count, unit, format, address)))
-}
-
 /// `list`, `list -`, `list LOCATION`, `list A,B`, `list A,`, `list ,B`.
 pub fn list(args: &str) -> Result<Parsed, String> {
     let given = |text: &str| Some(text.trim()).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -251,13 +204,6 @@ pub fn task(args: &str) -> Result<Parsed, String> {
     }))
 }
 
-/// `set NAME VALUE`.
-pub fn set(args: &str) -> Result<Parsed, String> {
-    let (name, value) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
-    let (name, value) = (required(name, "a setting")?, required(value.trim(), "its value")?);
-    Ok(Parsed::Request(Request::Set(name, value)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -280,21 +226,10 @@ mod tests {
         assert_eq!(request("b hgfs.c:42"), Request::Break(BreakKind::Kept, "hgfs.c:42".into()));
         assert_eq!(request("info b"), Request::Breakpoints);
         assert_eq!(request("i r rip rsp"), Request::Registers(vec!["rip".into(), "rsp".into()]));
-        assert_eq!(request("p $rip"), Request::Registers(vec!["rip".into()]));
         assert_eq!(request("delete 1, 2"), Request::Delete(vec![1, 2]));
         assert_eq!(parse("q"), Ok(Parsed::Face(FaceCommand::Quit)));
         assert_eq!(parse("# a comment"), Ok(Parsed::Nothing));
         assert_eq!(request("monitor dmesg 20"), Request::Monitor("dmesg 20".into()));
-    }
-
-    #[test]
-    fn examine_reads_gdbs_formats() {
-        assert_eq!(request("x/8gx $rsp"), Request::Examine(8, 8, 'x', "$rsp".into()));
-        assert_eq!(request("x/s linux_banner"), Request::Examine(1, 1, 's', "linux_banner".into()));
-        assert_eq!(request("x $rip"), Request::Examine(1, 4, 'x', "$rip".into()));
-        assert!(parse("x/0x 1").is_err());
-        assert!(parse("x/99999x 1").is_err());
-        assert!(parse("x/8gx").is_err());
     }
 
     #[test]
@@ -308,17 +243,6 @@ mod tests {
         assert_eq!(names("info variables -n 5 -q init"), (Some("init".into()), Some(5)));
         assert!(parse("info functions -n x y").is_err());
         assert_eq!(request("info scope vfs_read"), Request::Scope("vfs_read".into()));
-    }
-
-    #[test]
-    fn ptype_takes_its_flag_with_and_without_a_space() {
-        for line in ["ptype/o struct page", "ptype /o struct page", "ptype/o  struct page"] {
-            assert_eq!(request(line), Request::Type("struct page".into(), true), "{line}");
-        }
-        assert_eq!(request("ptype u32"), Request::Type("u32".into(), false));
-        assert!(parse("ptype/x u32").unwrap_err().to_string().contains("/o shows offsets"));
-        assert!(parse("ptype /o").is_err());
-        assert_eq!(request("whatis vfs_read"), Request::WhatIs("vfs_read".into()));
     }
 
     #[test]
@@ -384,7 +308,6 @@ mod tests {
         assert!(text("de").contains("delete, detach"));
         assert_eq!(text("next x"), "'x' is no count; usage: next [COUNT]");
         assert!(text("info zork").starts_with("no command 'info zork'"));
-        assert!(text("p foo->bar").contains("registers only"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::names;
 use super::table::COMMANDS;
 use super::tasks;
 use crate::base::{addr::Addr, text};
-use crate::session::answer::{Answer, StopAnswer};
+use crate::session::answer::{Answer, StopAnswer, ValueAnswer};
 use crate::session::view::{
     BreakpointView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
 };
@@ -48,6 +48,8 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Code(code) => listing::code(code),
         Answer::Matches { matches } => listing::matches(matches),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Value(seen) => value_answer(seen),
+        Answer::Confirm { effect } => format!("this would {effect}"),
         Answer::Type(described) => names::described(described),
         Answer::Listed(found) => names::names(found),
         Answer::Scope(seen) => names::scope(seen),
@@ -58,6 +60,13 @@ pub fn answer(answer: &Answer) -> String {
         }
         Answer::Output { output } => output.trim_end().to_string(),
     }
+}
+
+/// `$1 = 7`, and what was written.
+fn value_answer(seen: &ValueAnswer) -> String {
+    let number = seen.number.map(|number| format!("${number} = "));
+    let value = seen.value.as_ref().map(|value| format!("{}{value}", number.unwrap_or_default()));
+    lines(value.into_iter().chain(seen.wrote.iter().cloned()))
 }
 
 fn lines(parts: impl Iterator<Item = String>) -> String {
@@ -144,7 +153,11 @@ fn value(variable: &VariableView) -> String {
 
 /// One variable in one line: `type name = value`.
 pub fn variable(variable: &VariableView) -> String {
-    format!("{} = {}", variable.name, value(variable))
+    let text = format!("{} = {}", variable.name, value(variable));
+    match &variable.note {
+        Some(note) => format!("{text} ({note})"),
+        None => text,
+    }
 }
 
 fn register(name: &str, value: Addr) -> String {
@@ -279,6 +292,7 @@ mod tests {
                 value: None,
                 optimized_out: true,
                 unavailable: None,
+                note: None,
                 argument: true,
             }]),
             source_note: String::new(),

@@ -135,8 +135,8 @@ pub enum Action {
     TemporaryBreakpoint,
     /// Run until the cursor's line.
     RunToCursor,
-    /// Give a pane the keys, by its digit.
-    Focus(u8),
+    /// Give a pane the keys, by its own key.
+    Focus(char),
     /// The next pane.
     NextPane,
     /// The pane before.
@@ -159,8 +159,30 @@ pub enum Action {
     GoTo,
     /// Where the source pane was before.
     Back,
-    /// Open what the cursor is on: frame, breakpoint.
+    /// Open what the cursor is on: frame, breakpoint, value, task.
     Open,
+    /// Show what is below the value the cursor is on.
+    Unfold,
+    /// Hide it again, or go to what the value is in.
+    Fold,
+    /// Watch the value the cursor is on, or ask for an expression.
+    Watch,
+    /// No longer watch what the cursor is on.
+    Unwatch,
+    /// Memory where the value the cursor is on points, or ask for an address.
+    MemoryAt,
+    /// Another way to show memory: bytes, numbers, words with names.
+    CycleUnit,
+    /// Give the value the cursor is on another one.
+    Edit,
+    /// Ask for a text that rows must have.
+    Filter,
+    /// Another order of rows.
+    Sort,
+    /// The stack of the task or CPU before.
+    PreviousSubject,
+    /// The stack of the next task or CPU.
+    NextSubject,
     /// Show the whole of what the cursor is on, where the pane cuts it.
     ShowWhole,
     /// Enable or disable the breakpoint the cursor is on.
@@ -208,10 +230,18 @@ pub enum Scope {
     Source,
     /// In the stack pane.
     Stack,
-    /// In the variables pane.
-    Variables,
+    /// In panes of values: variables and watches.
+    Values,
+    /// In the watch pane.
+    Watches,
     /// In the breakpoints pane.
     Breakpoints,
+    /// In the tasks pane.
+    Tasks,
+    /// In the CPUs pane.
+    Cpus,
+    /// In the memory pane.
+    Memory,
 }
 
 /// One row of the key table.
@@ -240,12 +270,15 @@ const fn bind(
 }
 
 use Action::{
-    Back, Command, CommandLine, CycleCode, DeleteBreakpoint, Down, EnableBreakpoint, End, Escape,
-    Focus, GoTo, Help, Home, Leave, Left, NextMatch, NextPane, Open, PageDown, PageUp,
-    PreviousMatch, PreviousPane, Redraw, Right, RunToCursor, Search, ShowPc, ShowWhole, Suspend,
-    TemporaryBreakpoint, ToggleBreakpoint, ToggleFlavor, Up, Zoom,
+    Back, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Down, Edit,
+    EnableBreakpoint, End, Escape, Filter, Focus, Fold, GoTo, Help, Home, Leave, Left, MemoryAt,
+    NextMatch, NextPane, NextSubject, Open, PageDown, PageUp, PreviousMatch, PreviousPane,
+    PreviousSubject, Redraw, Right, RunToCursor, Search, ShowPc, ShowWhole, Sort, Suspend,
+    TemporaryBreakpoint, ToggleBreakpoint, ToggleFlavor, Unfold, Unwatch, Up, Watch, Zoom,
 };
-use Scope::{Breakpoints, Everywhere, Searching, Source, Stack, Variables};
+use Scope::{
+    Breakpoints, Cpus, Everywhere, Memory, Searching, Source, Stack, Tasks, Values, Watches,
+};
 
 /// The default keys. Every function key has a letter twin, because terminals
 /// and window managers take F1, F10 and F11 for themselves.
@@ -288,13 +321,27 @@ pub const DEFAULT: &[Binding] = &[
     bind(Everywhere, &["d", "]"], Command("down"), "down", "select the frame that this one called"),
     bind(Everywhere, &["Tab"], NextPane, "pane", "next pane"),
     bind(Everywhere, &["Shift-Tab"], PreviousPane, "pane", "pane before"),
-    bind(Everywhere, &["1"], Focus(1), "source", "source pane"),
-    bind(Everywhere, &["2"], Focus(2), "console", "what the guest prints"),
-    bind(Everywhere, &["3"], Focus(3), "log", "messages of the debugger"),
-    bind(Everywhere, &["4"], Focus(4), "stack", "stack pane"),
-    bind(Everywhere, &["5"], Focus(5), "variables", "variables pane"),
-    bind(Everywhere, &["6"], Focus(6), "registers", "registers pane"),
-    bind(Everywhere, &["7"], Focus(7), "breakpoints", "breakpoints pane"),
+    bind(Everywhere, &["1"], Focus('1'), "source", "source pane"),
+    bind(Everywhere, &["2"], Focus('2'), "console", "what the guest prints"),
+    bind(Everywhere, &["3"], Focus('3'), "log", "messages of the debugger"),
+    bind(Everywhere, &["4"], Focus('4'), "stack", "stack pane"),
+    bind(Everywhere, &["5"], Focus('5'), "variables", "variables pane"),
+    bind(Everywhere, &["6"], Focus('6'), "registers", "registers pane"),
+    bind(Everywhere, &["7"], Focus('7'), "breakpoints", "breakpoints pane"),
+    bind(Everywhere, &["8"], Focus('8'), "tasks", "tasks pane"),
+    bind(Everywhere, &["9"], Focus('9'), "CPUs", "CPUs pane"),
+    bind(Everywhere, &["0"], Focus('0'), "memory", "memory pane"),
+    bind(Everywhere, &["W"], Focus('W'), "watches", "watch pane"),
+    bind(Everywhere, &["{"], PreviousSubject, "task", "the stack of the task or CPU before"),
+    bind(Everywhere, &["}"], NextSubject, "task", "the stack of the next task or CPU"),
+    bind(Everywhere, &["w"], Watch, "watch", "watch the value at the cursor, or an expression"),
+    bind(
+        Everywhere,
+        &["m"],
+        MemoryAt,
+        "memory",
+        "memory the value at the cursor points at, or at an address",
+    ),
     bind(Everywhere, &["z"], Zoom, "zoom", "this pane over the whole screen, and back"),
     bind(Everywhere, &["a"], CycleCode, "asm", "source, mixed, instructions"),
     bind(Everywhere, &["A"], ToggleFlavor, "flavor", "instructions as AT&T or as Intel write them"),
@@ -320,7 +367,20 @@ pub const DEFAULT: &[Binding] = &[
     bind(Searching, &["N"], PreviousMatch, "previous", "match before"),
     bind(Source, &["Enter"], ShowPc, "pc", "back to the selected frame's line"),
     bind(Stack, &["Enter"], Open, "select", "select this frame"),
-    bind(Variables, &["Enter"], ShowWhole, "whole", "show the whole value"),
+    bind(Values, &["Enter"], Open, "open", "show what is in it, or hide it; else the whole value"),
+    bind(Values, &["Right", "l"], Unfold, "open", "show what is in it"),
+    bind(Values, &["Left", "h"], Fold, "close", "hide what is in it, or go to what it is in"),
+    bind(Values, &["K"], ShowWhole, "whole", "show the whole value"),
+    bind(Values, &["e"], Edit, "edit", "give it another value"),
+    bind(Watches, &["d", "Del"], Unwatch, "delete", "watch it no longer"),
+    bind(Tasks, &["Enter"], Open, "its stack", "show this task's stack"),
+    bind(Tasks, &["/"], Filter, "filter", "only tasks with this text in pid, name, state or wait"),
+    bind(Tasks, &["S"], Sort, "order", "as the kernel lists them, by pid, by name, by state"),
+    bind(Cpus, &["Enter"], Open, "its stack", "show this CPU's stack"),
+    bind(Memory, &["Enter"], Open, "follow", "memory that the word at the cursor points at"),
+    bind(Memory, &["Backspace"], Back, "back", "the memory shown before"),
+    bind(Memory, &["x"], CycleUnit, "unit", "bytes, numbers, words with names"),
+    bind(Memory, &["g"], MemoryAt, "go to", "memory at an address"),
     bind(Breakpoints, &["Enter"], Open, "go there", "show where the breakpoint is"),
     bind(Breakpoints, &["Space"], EnableBreakpoint, "on/off", "enable or disable it"),
     bind(Breakpoints, &["d", "Del"], DeleteBreakpoint, "delete", "take it away"),

@@ -29,6 +29,18 @@ pub enum Failure {
     /// Nothing stopped in time; the guest runs on.
     #[error("no stop within {0:?}; the guest is running")]
     Timeout(std::time::Duration),
+    /// An expression is wrong, or can't be computed.
+    #[error("{shown}")]
+    Expression {
+        /// What is wrong.
+        message: String,
+        /// The same with the expression and a mark below the place.
+        shown: String,
+        /// Where in the expression: the first byte.
+        start: usize,
+        /// One past the last.
+        end: usize,
+    },
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -140,6 +152,13 @@ pub enum Answer {
         /// The whole as text.
         text: String,
     },
+    /// The value of an expression.
+    Value(Box<ValueAnswer>),
+    /// The expression would change the guest; ask again to have it done.
+    Confirm {
+        /// What it would do.
+        effect: String,
+    },
     /// Names: functions or files.
     Names {
         /// The names.
@@ -165,6 +184,26 @@ pub enum Answer {
         /// As kdb wrote it.
         output: String,
     },
+}
+
+/// The value of an expression as batch reports it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ValueAnswer {
+    /// Its type as C writes it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its value as text; null for `set var`.
+    pub value: Option<String>,
+    /// Its number in the history.
+    pub number: Option<usize>,
+    /// The compiler kept it nowhere.
+    pub optimized_out: bool,
+    /// What was changed in the guest, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<String>,
+    /// The value of the register that was asked for by its name alone.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_some_map")]
+    pub registers: Option<Vec<(String, Option<Addr>)>>,
 }
 
 /// A stop as batch reports it.
@@ -581,4 +620,11 @@ pub(super) fn as_map<S: serde::Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(values.iter().map(|(name, value)| (name, value)))
+}
+
+fn as_some_map<S: serde::Serializer>(
+    values: &Option<Vec<(String, Option<Addr>)>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    as_map(values.as_deref().unwrap_or_default(), serializer)
 }

@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// One read; `None` when the guest can't read there.
-    async fn read(&mut self, span: Span) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) async fn read(&mut self, span: Span) -> Result<Option<Vec<u8>>, Failure> {
         let command = Command::read_memory(span.start, span.len as usize)
             .map_err(|error| Failure::Other(error.to_string()))?;
         match self.wire.ask(command).await {
@@ -114,7 +114,7 @@ impl Session {
         }
     }
 
-    fn remember(&mut self, start: Addr, bytes: &[u8]) {
+    pub(super) fn remember(&mut self, start: Addr, bytes: &[u8]) {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.memory.insert(start, bytes);
         }

@@ -7,6 +7,7 @@ use super::{
     answer::Failure,
     request::Level,
     run::Session,
+    tree::Shown,
     view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
     wants::Wants,
@@ -19,7 +20,7 @@ use crate::base::{
 use crate::eval::{
     location::{self, Context},
     value::Value,
-    variables::{self, Variable},
+    variables::{self, Detail, Variable},
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
@@ -38,6 +39,9 @@ const CODE_BYTES: u64 = 96;
 /// only to the caller that passed it, which may have it from its own.
 const CALLERS: usize = 4;
 
+/// Values in a pane or a frame's line.
+const LINE: Detail = Detail::Brief(100);
+
 /// What is still to be computed for this stop.
 #[derive(Debug, Default)]
 pub struct Panes {
@@ -50,12 +54,15 @@ pub struct Panes {
     pub wants: Wants,
     /// What of that is still to be read.
     pub(super) due: Due,
+    /// What the trees showed at this stop and at the one before.
+    pub(super) shown: Shown,
 }
 
 impl Panes {
     /// Nothing is known, nothing is to be read.
     pub fn clear(&mut self) {
-        *self = Panes { wants: std::mem::take(&mut self.wants), ..Panes::default() };
+        let (wants, shown) = (std::mem::take(&mut self.wants), std::mem::take(&mut self.shown));
+        *self = Panes { wants, shown, ..Panes::default() };
     }
 
     /// A new stop, whose first frame is known; everything that is on screen is
@@ -64,7 +71,9 @@ impl Panes {
         let wants = std::mem::take(&mut self.wants);
         let due = Due::all(&wants);
         let stack = self.stack.take();
-        *self = Panes { stack, frames: eager, variables: eager, code: eager, wants, due };
+        let shown = std::mem::take(&mut self.shown).next_stop();
+        let (frames, variables, code) = (eager, eager, eager);
+        *self = Panes { stack, frames, variables, code, wants, due, shown };
     }
 
     /// Another frame was selected.
@@ -219,13 +228,14 @@ impl Session {
             stop.reason = reason;
             stop.selected = 0;
             stop.variables = None;
+            stop.supplied.variables = None;
         }
         self.panes.reselect(self.options.eager);
         self.stays_put = true;
     }
 
     async fn variables_round(&mut self) -> Result<(), Failure> {
-        let Some(work) = self.variables_work() else {
+        let Some(work) = self.variables_work(LINE) else {
             self.panes.variables = false;
             return Ok(());
         };
@@ -249,14 +259,19 @@ impl Session {
     }
 
     /// Arguments and locals of the selected frame, once they are all read.
-    pub(super) async fn all_variables(&mut self) -> Result<Vec<VariableView>, Failure> {
+    pub(super) async fn all_variables(
+        &mut self,
+        detail: Detail,
+    ) -> Result<Vec<VariableView>, Failure> {
         self.need_stopped()?;
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
         // One caller more: an argument may be known only to it.
         self.whole_stack(self.selected_physical() + 2).await?;
-        let Some(work) = self.variables_work() else { return Ok(Vec::new()) };
+        let Some(work) = self.variables_work(detail) else { return Ok(Vec::new()) };
         let variables = self.compute(work).await?;
-        self.take_arguments(level, &variables);
+        if detail == LINE {
+            self.take_arguments(level, &variables);
+        }
         Ok(variables)
     }
 
@@ -270,8 +285,9 @@ impl Session {
             let Some(state) = self.frame_state(level) else { continue };
             let variables = self
                 .compute(move |symbols, memory| {
-                    let context = Context { symbols, memory, frames: &state.frames() };
-                    let found = variables::arguments(&context, state.depth);
+                    let context =
+                        Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
+                    let found = variables::arguments(&context, state.depth, LINE);
                     found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
                 })
                 .await?;
@@ -282,25 +298,26 @@ impl Session {
 
     fn variables_work(
         &self,
+        detail: Detail,
     ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
         let state = self.frame_state(self.stop.as_ref()?.selected)?;
         Some(move |symbols: &Symbols, memory: &dyn Memory| {
-            let context = Context { symbols, memory, frames: &state.frames() };
-            let args = variables::arguments(&context, state.depth);
-            let locals = variables::locals(&context, state.depth);
+            let context = Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
+            let args = variables::arguments(&context, state.depth, detail);
+            let locals = variables::locals(&context, state.depth, detail);
             let args = args.into_iter().map(|v| view_of(v, true));
             args.chain(locals.into_iter().map(|v| view_of(v, false))).collect()
         })
     }
 
     /// What variables of a shown frame need.
-    fn frame_state(&self, level: usize) -> Option<FrameState> {
+    pub(super) fn frame_state(&self, level: usize) -> Option<FrameState> {
         let stack = self.panes.stack.as_ref()?;
         let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
         let frames = stack.frames.get(shown.physical..)?;
         let frames = frames.iter().take(CALLERS + 1).cloned().collect();
-        Some(FrameState { frames, depth: shown.depth })
+        Some(FrameState { frames, depth: shown.depth, cpu: self.subject_cpu() })
     }
 
     /// The source line of a shown frame.
@@ -393,7 +410,7 @@ impl Session {
             .await?;
         if let Some(stop) = &mut self.stop {
             stop.returned = match value {
-                Value::Known { text, .. } => Some(text),
+                Value::Known(text) => Some(text),
                 _ => None,
             };
         }
@@ -444,6 +461,7 @@ impl Session {
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
+            stop.supplied.variables = None;
             stop.code.clear();
             stop.code_symbols.clear();
             if let Some(registers) = registers {
@@ -452,7 +470,7 @@ impl Session {
         }
         self.panes.reselect(self.options.eager);
         self.touch();
-        let args = self.all_variables().await?;
+        let args = self.all_variables(LINE).await?;
         let frame = self.selected_frame().cloned().ok_or(Failure::Running)?;
         let args = args.into_iter().filter(|v| v.argument).collect();
         Ok(FrameView { args: Some(args), ..frame })
@@ -460,15 +478,17 @@ impl Session {
 }
 
 /// A shown frame and its callers, as its variables need them.
-struct FrameState {
+pub(super) struct FrameState {
     /// The physical frame, then its callers as far as they are read.
-    frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
-    depth: usize,
+    pub depth: usize,
+    /// Its CPU.
+    pub cpu: Option<u32>,
 }
 
 impl FrameState {
-    fn frames(&self) -> Vec<location::Frame<'_>> {
+    pub fn frames(&self) -> Vec<location::Frame<'_>> {
         let frames = self.frames.iter().map(|frame| location::Frame {
             registers: &frame.registers,
             cfa: frame.cfa,
@@ -501,15 +521,16 @@ pub(super) fn frames_end(end: &End) -> FramesEnd {
 
 fn view_of(variable: Variable, argument: bool) -> VariableView {
     let mut view = VariableView {
-        name: variable.name,
+        name: variable.definition.name,
         type_name: variable.type_name,
         value: None,
         optimized_out: false,
         unavailable: None,
+        note: variable.lost,
         argument,
     };
     match variable.value {
-        Value::Known { text, .. } => view.value = Some(text),
+        Value::Known(text) => view.value = Some(text),
         Value::OptimizedOut => view.optimized_out = true,
         Value::Unavailable(why) => view.unavailable = Some(why.to_string()),
         Value::Missing(gap) => view.unavailable = Some(gap.to_string()),

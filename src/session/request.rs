@@ -103,6 +103,45 @@ pub struct Pattern {
     pub limit: Option<usize>,
 }
 
+/// Which memory, and how (`x`). What is not said is as it was the last time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examining {
+    /// How many units; below zero those before the address.
+    pub count: Option<i32>,
+    /// Bytes of a unit.
+    pub unit: Option<u32>,
+    /// gdb's letter for how they are written.
+    pub format: Option<char>,
+    /// An expression or a location; empty to go on.
+    pub address: String,
+}
+
+/// Which value, and how (`print`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printing {
+    /// The expression; empty for the value that was printed last.
+    pub expression: String,
+    /// gdb's letter for how it is written.
+    pub format: Option<char>,
+    /// Whether the guest may be changed. If not, an expression that would is
+    /// answered with what it would do ([`Answer::Confirm`]), to be asked again.
+    pub write: bool,
+    /// What the value is for.
+    pub purpose: Purpose,
+}
+
+/// What a value is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is shown and kept in the history (`print`).
+    #[default]
+    Print,
+    /// It is shown only (`output`).
+    Output,
+    /// Only what it changes matters (`set var`).
+    Set,
+}
+
 /// Something asked of the session. Each gets one [`Answer`] or [`Failure`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -155,8 +194,10 @@ pub enum Request {
     Set(String, String),
     /// The value of a setting, or of all of them.
     Show(String),
-    /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.
-    Examine(u32, u32, char, String),
+    /// Memory (`x`).
+    Examine(Examining),
+    /// The value of an expression, and what it changes (`print`, `set var`).
+    Print(Printing),
     /// Names that fit a regular expression (`info functions` and the like).
     Names(Names, Pattern),
     /// Source files known to the symbols (`info sources`).
@@ -218,6 +259,15 @@ impl Request {
                 | Request::BreakIn
                 | Request::Leave(_)
         )
+    }
+
+    /// The same, where the guest may be changed without being asked again.
+    #[must_use]
+    pub fn confirmed(self) -> Request {
+        match self {
+            Request::Print(asked) => Request::Print(Printing { write: true, ..asked }),
+            other => other,
+        }
     }
 }
 

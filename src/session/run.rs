@@ -12,6 +12,7 @@ use super::{
     modules::Module,
     options::Options,
     panes::Panes,
+    print::Scratch,
     repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
     settings::Settings,
@@ -113,6 +114,8 @@ pub struct Session {
     pub(super) job: Option<Job>,
     pub(super) points: Points,
     pub(super) settings: Settings,
+    /// Values that were printed, and the like.
+    pub(super) scratch: Scratch,
     /// What `list` showed last.
     pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
@@ -193,6 +196,7 @@ impl Session {
             job: None,
             points: Points::default(),
             settings: Settings::default(),
+            scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
             trees: Trees::default(),

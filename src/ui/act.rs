@@ -2,9 +2,9 @@
 //! command table, so that a key and the typed word can't differ.
 
 use super::app::App;
-use super::layout::{PANES, PaneId};
+use super::layout::PaneId;
 use super::message::{Effect, Exit, Purpose};
-use super::panes::breakpoints::Outcome;
+use super::panes::Outcome;
 use super::panes::source::Spot;
 use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
 use crate::arch::insn::Flavor;
@@ -34,13 +34,21 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
             }
             return effects;
         }
-        Action::Focus(digit) => {
-            if let Some(pane) = PaneId::of(digit) {
+        Action::Focus(key) => {
+            if let Some(pane) = PaneId::of(key) {
                 app.give_focus(pane);
             }
         }
-        Action::NextPane => turn(app, 1),
-        Action::PreviousPane => turn(app, PANES.len() - 1),
+        // Hidden panes come to the front of their tabs.
+        Action::NextPane => app.give_focus(app.focus().turned(1)),
+        Action::PreviousPane => app.give_focus(app.focus().before()),
+        Action::NextSubject => return next_subject(app, true),
+        Action::PreviousSubject => return next_subject(app, false),
+        Action::Filter => {
+            let mut prompt = prompt::Prompt::new(prompt::Question::Filter);
+            prompt.line.insert(&app.tasks.filter);
+            app.popup = Popup::Prompt(prompt);
+        }
         Action::Zoom => app.zoom = !app.zoom,
         Action::CycleCode => {
             let (view, book) = (app.view.clone(), app.book.clone());
@@ -64,7 +72,7 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         Action::NextMatch => search_on(app, true),
         Action::PreviousMatch => search_on(app, false),
         Action::GoTo => app.popup = Popup::Prompt(prompt::Prompt::new(prompt::Question::GoTo)),
-        Action::Back => {
+        Action::Back if app.focus() != PaneId::Memory => {
             let book = app.book.clone();
             if !app.source.back(&*book) {
                 show_pc(app);
@@ -166,44 +174,100 @@ fn at_cursor(app: &mut App, make: impl FnOnce(String) -> Request) -> Vec<Effect>
     }
 }
 
-/// The next pane by digit; hidden ones come to the front of their tabs.
-fn turn(app: &mut App, by: usize) {
-    let at = PANES.iter().position(|pane| *pane == app.focus()).unwrap_or(0);
-    app.give_focus(PANES[(at + by) % PANES.len()]);
-}
-
 fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
     let view = app.view.clone();
     let view = view.as_deref();
-    match app.focus() {
+    let outcome = match app.focus() {
         PaneId::Source => {
             app.source.act(action);
+            None
         }
         PaneId::Console => {
             app.console.list.act(action);
+            None
         }
         PaneId::Log => {
             app.log.list.act(action);
-        }
-        PaneId::Variables => {
-            if let Some(whole) = app.variables.act(action, view) {
-                app.popup = Popup::Output(Output::new("Variable", &whole));
-            }
+            None
         }
         PaneId::Registers => {
             app.registers.list.act(action);
+            None
         }
-        PaneId::Stack => {
-            let request = app.stack.act(action, view);
-            return request.map(|request| Effect::Ask(request, Purpose::Key)).into_iter().collect();
+        PaneId::Variables => app.variables.act(action, view),
+        PaneId::Watches => app.watches.act(action, view),
+        PaneId::Stack => app.stack.act(action, view),
+        PaneId::Breakpoints => app.breakpoints.act(action, view),
+        PaneId::Tasks => app.tasks.act(action, view),
+        PaneId::Cpus => app.cpus.act(action, view),
+        PaneId::Memory => app.memory.act(action, view),
+    };
+    match (outcome, action) {
+        (Some(Outcome::Ask(request)), _) => return vec![Effect::Ask(request, Purpose::Key)],
+        (Some(Outcome::Line(line)), _) => return line_for_key(&line),
+        (Some(Outcome::Show(location)), _) => show(app, &location),
+        (Some(Outcome::Text(title, text)), _) => {
+            app.popup = Popup::Output(Output::new(title, &text));
         }
-        PaneId::Breakpoints => match app.breakpoints.act(action, view) {
-            Some(Outcome::Ask(request)) => return vec![Effect::Ask(request, Purpose::Key)],
-            Some(Outcome::Show(location)) => show(app, &location),
-            None => {}
-        },
+        (Some(Outcome::Watch(expression)), _) => watch(app, &expression),
+        (Some(Outcome::Memory(expression)), _) => memory(app, &expression),
+        (Some(Outcome::Edit(expression)), _) => {
+            app.popup = Popup::Command(CommandLine::with(&format!("set var {expression} = ")));
+        }
+        (Some(Outcome::Say(words)), _) => app.say(Level::Info, &words),
+        // Nothing at the cursor to do it with: ask.
+        (None, Action::Watch) => ask(app, prompt::Question::Watch),
+        (None, Action::MemoryAt) => ask(app, prompt::Question::Memory),
+        (None, _) => {}
     }
     Vec::new()
+}
+
+fn ask(app: &mut App, question: prompt::Question) {
+    app.popup = Popup::Prompt(prompt::Prompt::new(question));
+}
+
+/// A line of the command table that a pane made.
+fn line_for_key(line: &str) -> Vec<Effect> {
+    match parse(line) {
+        Ok(Parsed::Request(request)) => vec![Effect::Ask(request, Purpose::Key)],
+        _ => Vec::new(),
+    }
+}
+
+/// Adds an expression to the watch pane, once.
+pub fn watch(app: &mut App, expression: &str) {
+    let expression = expression.trim().to_string();
+    if !expression.is_empty() && !app.watches.watches.contains(&expression) {
+        app.watches.watches.push(expression);
+    }
+    app.give_focus(PaneId::Watches);
+}
+
+/// Shows memory at an expression.
+pub fn memory(app: &mut App, expression: &str) {
+    let expression = expression.trim();
+    if !expression.is_empty() {
+        app.memory.go_to(expression.to_string());
+        app.give_focus(PaneId::Memory);
+    }
+}
+
+/// The stack of the next CPU, or, while the tasks are in front, of the next
+/// task.
+fn next_subject(app: &mut App, forward: bool) -> Vec<Effect> {
+    if app.focus() == PaneId::Tasks {
+        app.tasks.list.act(if forward { Action::Down } else { Action::Up });
+        return in_pane(app, Action::Open);
+    }
+    let Some(stop) = app.stop().filter(|_| app.state().is_stopped()) else {
+        app.say(Level::Info, "the CPUs' stacks are known when the guest is stopped");
+        return Vec::new();
+    };
+    let count = app.view.as_ref().and_then(|view| view.target.cpus).unwrap_or(1).max(1);
+    let now = stop.subject.as_ref().map_or(stop.cpu, |subject| subject.cpu).unwrap_or(0);
+    let next = if forward { now + 1 } else { now + count - 1 } % count;
+    line_for_key(&format!("cpu {next}"))
 }
 
 /// Shows a location in the source pane.

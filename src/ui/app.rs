@@ -2,13 +2,16 @@
 
 use super::layout::{Arrangement, PaneId, WANTED, Wanted, arrange};
 use super::panes::log::Kind;
-use super::panes::{breakpoints, console, log, registers, source, stack, variables};
+use super::panes::{
+    breakpoints, console, cpus, log, memory, registers, source, stack, tasks, tree,
+};
 use super::popups::Popup;
 use super::tour::Tour;
 use crate::config::keys::{Keymap, Scope};
 use crate::config::theme::Theme;
 use crate::session::request::Level;
 use crate::session::view::{CodeBook, State, StopView, View};
+use crate::session::wants::Wants;
 use crate::ui::edit::History;
 use std::{sync::Arc, time::Instant};
 
@@ -38,11 +41,21 @@ pub struct App {
     /// The stack pane.
     pub stack: stack::Stack,
     /// The variables pane.
-    pub variables: variables::Variables,
+    pub variables: tree::Tree,
+    /// The watch pane.
+    pub watches: tree::Tree,
     /// The registers pane.
     pub registers: registers::Registers,
     /// The breakpoints pane.
     pub breakpoints: breakpoints::Breakpoints,
+    /// The tasks pane.
+    pub tasks: tasks::Tasks,
+    /// The CPUs pane.
+    pub cpus: cpus::Cpus,
+    /// The memory pane.
+    pub memory: memory::Memory,
+    /// What the session was told that the panes want.
+    pub wanted: Wants,
     /// The console pane.
     pub console: console::Console,
     /// The log pane.
@@ -80,9 +93,14 @@ impl App {
             zoom: false,
             source: source::Source::default(),
             stack: stack::Stack::default(),
-            variables: variables::Variables::default(),
+            variables: tree::Tree::new(tree::Kind::Variables),
+            watches: tree::Tree::new(tree::Kind::Watches),
             registers: registers::Registers::default(),
             breakpoints: breakpoints::Breakpoints::default(),
+            tasks: tasks::Tasks::default(),
+            cpus: cpus::Cpus::default(),
+            memory: memory::Memory::default(),
+            wanted: Wants::default(),
             console: console::Console::default(),
             log: log::Log::default(),
             popup: Popup::None,
@@ -122,8 +140,12 @@ impl App {
             PaneId::Source if self.source.search.is_some() => &[Scope::Searching, Scope::Source],
             PaneId::Source => &[Scope::Source],
             PaneId::Stack => &[Scope::Stack],
-            PaneId::Variables => &[Scope::Variables],
+            PaneId::Variables => &[Scope::Values],
+            PaneId::Watches => &[Scope::Watches, Scope::Values],
             PaneId::Breakpoints => &[Scope::Breakpoints],
+            PaneId::Tasks => &[Scope::Tasks],
+            PaneId::Cpus => &[Scope::Cpus],
+            PaneId::Memory => &[Scope::Memory],
             _ => &[],
         };
         [own, &[Scope::Everywhere]].concat()
@@ -137,6 +159,28 @@ impl App {
     /// The last stop.
     pub fn stop(&self) -> Option<&StopView> {
         self.view.as_ref()?.stop.as_deref()
+    }
+
+    /// What the panes on screen want of a stop.
+    pub fn wants(&self) -> Wants {
+        let mut wants = Wants::default();
+        for slot in self.arrangement().slots {
+            match slot.pane {
+                PaneId::Variables => {
+                    wants.variables = true;
+                    wants.open.extend(self.variables.open.iter().cloned());
+                }
+                PaneId::Watches => {
+                    wants.watches = self.watches.watches.clone();
+                    wants.open.extend(self.watches.open.iter().cloned());
+                }
+                PaneId::Tasks => wants.tasks = Some(self.tasks.want()),
+                PaneId::Cpus => wants.cpus = true,
+                PaneId::Memory => wants.memory = self.memory.want(),
+                _ => {}
+            }
+        }
+        wants
     }
 
     /// Shows a message and keeps it in the log.
@@ -161,12 +205,19 @@ impl App {
             let inside = slot.inside();
             let height = usize::from(inside.height);
             let rows = registers::Registers::rows(self.stop(), inside.width);
+            if slot.pane == PaneId::Memory {
+                self.memory.width = inside.width;
+            }
             let list = match slot.pane {
                 PaneId::Source => &mut self.source.list,
                 PaneId::Console => &mut self.console.list,
                 PaneId::Log => &mut self.log.list,
                 PaneId::Stack => &mut self.stack.list,
                 PaneId::Variables => &mut self.variables.list,
+                PaneId::Watches => &mut self.watches.list,
+                PaneId::Tasks => &mut self.tasks.list,
+                PaneId::Cpus => &mut self.cpus.list,
+                PaneId::Memory => &mut self.memory.list,
                 PaneId::Registers => &mut self.registers.list,
                 PaneId::Breakpoints => &mut self.breakpoints.list,
             };

@@ -16,29 +16,68 @@ pub enum PaneId {
     Stack,
     /// Arguments and locals.
     Variables,
+    /// Expressions of the user.
+    Watches,
     /// The selected frame's registers.
     Registers,
     /// What the user wants stopped at.
     Breakpoints,
+    /// Tasks of the guest.
+    Tasks,
+    /// Its CPUs.
+    Cpus,
+    /// Its memory.
+    Memory,
 }
 
-use PaneId::{Breakpoints, Console, Log, Registers, Source, Stack, Variables};
+use PaneId::{
+    Breakpoints, Console, Cpus, Log, Memory, Registers, Source, Stack, Tasks, Variables, Watches,
+};
 
-/// Every pane in the order of their digits, from 1.
-pub const PANES: [PaneId; 7] = [Source, Console, Log, Stack, Variables, Registers, Breakpoints];
+/// Every pane with the key that gives it the keys, in the order of Tab.
+const KEYS: [(PaneId, char); 11] = [
+    (Source, '1'),
+    (Console, '2'),
+    (Log, '3'),
+    (Stack, '4'),
+    (Variables, '5'),
+    (Watches, 'W'),
+    (Registers, '6'),
+    (Breakpoints, '7'),
+    (Tasks, '8'),
+    (Cpus, '9'),
+    (Memory, '0'),
+];
 
-/// The order in which panes are wanted when there is no room for all.
-pub const WANTED: [PaneId; 7] = [Source, Stack, Variables, Registers, Breakpoints, Console, Log];
+/// The order in which panes are wanted when there is no room for all: those
+/// that cost reads of their own come last.
+pub const WANTED: [PaneId; 11] =
+    [Source, Stack, Variables, Registers, Breakpoints, Console, Log, Watches, Tasks, Cpus, Memory];
+
+/// Panes that share a place beside the stack, where there is no room for all.
+const BESIDE: [PaneId; 9] =
+    [Variables, Watches, Registers, Breakpoints, Tasks, Cpus, Memory, Console, Log];
 
 impl PaneId {
-    /// The digit that focuses it.
-    pub fn digit(self) -> u8 {
-        PANES.iter().position(|p| *p == self).map_or(0, |i| i as u8 + 1)
+    /// The key that gives it the keys.
+    pub fn key(self) -> char {
+        KEYS.iter().find(|(pane, _)| *pane == self).map_or(' ', |(_, key)| *key)
     }
 
-    /// The pane of a digit.
-    pub fn of(digit: u8) -> Option<PaneId> {
-        PANES.get(usize::from(digit).checked_sub(1)?).copied()
+    /// The pane of a key.
+    pub fn of(key: char) -> Option<PaneId> {
+        KEYS.iter().find(|(_, own)| *own == key).map(|(pane, _)| *pane)
+    }
+
+    /// The pane so many further on in the order of Tab.
+    pub fn turned(self, by: usize) -> PaneId {
+        let at = KEYS.iter().position(|(pane, _)| *pane == self).unwrap_or(0);
+        KEYS[(at + by) % KEYS.len()].0
+    }
+
+    /// The pane before in the order of Tab.
+    pub fn before(self) -> PaneId {
+        self.turned(KEYS.len() - 1)
     }
 
     /// Its name where there is little room.
@@ -46,7 +85,9 @@ impl PaneId {
         match self {
             Variables => "Vars",
             Registers => "Regs",
-            Breakpoints => "Breaks",
+            Breakpoints => "Brk",
+            Console => "Cons",
+            Memory => "Mem",
             other => other.title(),
         }
     }
@@ -59,8 +100,12 @@ impl PaneId {
             Log => "Log",
             Stack => "Stack",
             Variables => "Variables",
+            Watches => "Watch",
             Registers => "Registers",
             Breakpoints => "Breakpoints",
+            Tasks => "Tasks",
+            Cpus => "CPUs",
+            Memory => "Memory",
         }
     }
 }
@@ -167,11 +212,10 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             let (left, gap, right) = columns(area);
             divider = Some(gap);
             let (stack, strip) = cut_bottom(right, right.height.saturating_sub(8).min(13));
-            let tabs = [Variables, Registers, Breakpoints, Console, Log];
             vec![
                 slot(&[Source], left, &wanted),
                 slot(&[Stack], stack, &wanted),
-                slot(&tabs, strip, &wanted),
+                slot(&BESIDE, strip, &wanted),
             ]
         }
         Size::Medium if width >= 96 => {
@@ -179,11 +223,10 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             let half = lower.width / 2;
             let at = |x, width| Rect { x: lower.x + x, width, ..lower };
             divider = Some(at(half, 1));
-            let tabs = [Variables, Registers, Breakpoints, Console, Log];
             vec![
                 slot(&[Source], source, &wanted),
                 slot(&[Stack], at(0, half), &wanted),
-                slot(&tabs, at(half + 1, lower.width - half - 1), &wanted),
+                slot(&BESIDE, at(half + 1, lower.width - half - 1), &wanted),
             ]
         }
         Size::Medium => {
@@ -191,6 +234,7 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             vec![slot(&[Source], source, &wanted), slot(&WANTED[1..], lower, &wanted)]
         }
         Size::Wide => {
+            // Rows of tasks and of memory are long: they go under the source.
             let (left, gap, right) = columns(area);
             divider = Some(gap);
             let (source, lower) = cut_bottom(left, (left.height / 4).clamp(7, 14));
@@ -199,11 +243,11 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
             let (stack, variables) = cut_bottom(upper, upper.height * 9 / 20);
             vec![
                 slot(&[Source], source, &wanted),
-                slot(&[Console, Log], lower, &wanted),
+                slot(&[Console, Log, Tasks, Memory], lower, &wanted),
                 slot(&[Stack], stack, &wanted),
-                slot(&[Variables], variables, &wanted),
+                slot(&[Variables, Watches], variables, &wanted),
                 slot(&[Registers], registers, &wanted),
-                slot(&[Breakpoints], breakpoints, &wanted),
+                slot(&[Breakpoints, Cpus], breakpoints, &wanted),
             ]
         }
     };
@@ -263,11 +307,15 @@ mod tests {
     }
 
     #[test]
-    fn digits_name_panes() {
-        for pane in PANES {
-            assert_eq!(PaneId::of(pane.digit()), Some(pane));
+    fn keys_name_panes_and_tab_comes_round() {
+        let mut pane = Source;
+        for _ in 0..KEYS.len() {
+            assert_eq!(PaneId::of(pane.key()), Some(pane));
+            assert_eq!(pane.turned(1).before(), pane);
+            assert!(WANTED.contains(&pane));
+            pane = pane.turned(1);
         }
-        assert_eq!((PaneId::of(0), PaneId::of(8)), (None, None));
+        assert_eq!((pane, PaneId::of('x')), (Source, None));
     }
 
     proptest! {

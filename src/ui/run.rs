@@ -12,7 +12,7 @@ use crate::session::request::{Handle, Update};
 use crate::session::view::State;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
-use std::{future::Future, io, pin::Pin, time::Duration, time::Instant};
+use std::{collections::VecDeque, future::Future, io, pin::Pin, time::Duration, time::Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time;
@@ -110,8 +110,27 @@ where
     let mut blind = false;
     let mut end_by = None::<Instant>;
     let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
-    update(&mut app, Message::Resize(columns, rows), Instant::now());
+    let resized = Message::Resize(columns, rows);
+    let mut effects = VecDeque::from(update(&mut app, resized, Instant::now()));
     loop {
+        while let Some(effect) = effects.pop_front() {
+            match effect {
+                Effect::Ask(request, purpose) => {
+                    let answer = handle.send(request);
+                    waiting.push(Box::pin(async move { (purpose, answer.await.ok()) }));
+                }
+                Effect::Redraw => screen.forget().map_err(UiError::Terminal)?,
+                Effect::Suspend => {
+                    drop(events.take());
+                    screen.suspend().map_err(UiError::Terminal)?;
+                    events = Some(input());
+                    let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
+                    let resized = Message::Resize(columns, rows);
+                    effects.extend(update(&mut app, resized, Instant::now()));
+                }
+                Effect::Exit(exit) => return Ok(exit),
+            }
+        }
         let due = drawn.map_or(Instant::now(), |at| at + FRAME);
         let tick = matches!(app.state(), State::Running { .. } | State::BreakingIn { .. });
         let wake = tokio::select! {
@@ -169,23 +188,7 @@ where
             end_by.get_or_insert(Instant::now() + LEAVING);
         }
         dirty = true;
-        for effect in update(&mut app, message, Instant::now()) {
-            match effect {
-                Effect::Ask(request, purpose) => {
-                    let answer = handle.send(request);
-                    waiting.push(Box::pin(async move { (purpose, answer.await.ok()) }));
-                }
-                Effect::Redraw => screen.forget().map_err(UiError::Terminal)?,
-                Effect::Suspend => {
-                    drop(events.take());
-                    screen.suspend().map_err(UiError::Terminal)?;
-                    events = Some(input());
-                    let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
-                    update(&mut app, Message::Resize(columns, rows), Instant::now());
-                }
-                Effect::Exit(exit) => return Ok(exit),
-            }
-        }
+        effects.extend(update(&mut app, message, Instant::now()));
     }
 }
 

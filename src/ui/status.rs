@@ -258,11 +258,14 @@ pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
 
 fn wanted_hints(app: &App) -> Vec<Action> {
     use Action::{
-        Command, CommandLine, CycleCode, DeleteBreakpoint, EnableBreakpoint, Escape, Help, Leave,
-        NextMatch, Open, PreviousMatch, Search, ShowWhole, ToggleBreakpoint, Zoom,
+        Back, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Edit, EnableBreakpoint,
+        Escape, Filter, Help, Leave, MemoryAt, NextMatch, Open, PreviousMatch, Search, ShowWhole,
+        Sort, ToggleBreakpoint, Unwatch, Watch, Zoom,
     };
     match &app.popup {
-        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) => return Vec::new(),
+        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) | Popup::Confirm(_) => {
+            return Vec::new();
+        }
         Popup::Output(_) | Popup::Help(_) => {
             return vec![Escape, Action::PageDown, Action::PageUp, CommandLine];
         }
@@ -277,7 +280,11 @@ fn wanted_hints(app: &App) -> Vec<Action> {
     }
     match app.focus() {
         PaneId::Stack => hints.push(Open),
-        PaneId::Variables => hints.push(ShowWhole),
+        PaneId::Variables => hints.extend([Open, ShowWhole, Watch, MemoryAt, Edit]),
+        PaneId::Watches => hints.extend([Watch, Open, Unwatch, MemoryAt]),
+        PaneId::Tasks => hints.extend([Open, Filter, Sort]),
+        PaneId::Cpus => hints.push(Open),
+        PaneId::Memory => hints.extend([MemoryAt, Open, Back, CycleUnit]),
         PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, DeleteBreakpoint]),
         _ => {}
     }

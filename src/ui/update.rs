@@ -5,7 +5,9 @@ use super::act;
 use super::app::App;
 use super::message::{Effect, Exit, Message, Purpose};
 use super::panes::log::Kind;
-use super::popups::{Popup, command::Typed, leave, output::Output, prompt, prompt::Question};
+use super::popups::{
+    Popup, command::Typed, confirm::Confirm, leave, output::Output, prompt, prompt::Question,
+};
 use super::tour::{self, TourEvent};
 use crate::base::text::printable;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
@@ -43,7 +45,18 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
     };
     app.settle();
     effects.extend(wanted_code(app));
+    effects.extend(wanted_rows(app));
     effects
+}
+
+/// Tells the session what is on screen, when that changed.
+fn wanted_rows(app: &mut App) -> Option<Effect> {
+    let wants = app.wants();
+    if wants == app.wanted {
+        return None;
+    }
+    app.wanted = wants.clone();
+    Some(Effect::Ask(Request::Want(wants), Purpose::Key))
 }
 
 /// Asks for instructions where they are shown and not there.
@@ -77,6 +90,9 @@ fn view_came(app: &mut App, view: Arc<View>) {
     app.source.follow(&view, &*book);
     app.stack.follow(&view);
     app.variables.follow(&view);
+    app.watches.follow(&view);
+    app.tasks.follow(&view);
+    app.cpus.follow(&view);
     app.breakpoints.follow(&view);
     tour_events(app, &tour::events(before.as_deref(), &view));
 }
@@ -227,6 +243,7 @@ fn key_pressed(app: &mut App, key: Key) -> Vec<Effect> {
         Popup::Output(output) => in_output(app, output, key, Popup::Output),
         Popup::Help(output) => in_output(app, output, key, Popup::Help),
         Popup::Leave(leaving) => in_leave(app, leaving, key),
+        Popup::Confirm(confirm) => in_confirm(app, confirm, key),
     }
 }
 
@@ -278,6 +295,9 @@ fn in_prompt(app: &mut App, mut prompt: prompt::Prompt, key: Key) -> Vec<Effect>
         KeyCode::Backspace if prompt.line.text().is_empty() => {}
         KeyCode::Enter => match prompt.question {
             Question::Search => act::search_for(app, prompt.line.text()),
+            Question::Watch => act::watch(app, prompt.line.text()),
+            Question::Memory => act::memory(app, prompt.line.text()),
+            Question::Filter => app.tasks.filter = prompt.line.text().trim().to_string(),
             Question::GoTo => match prompt::place(prompt.line.text()) {
                 prompt::Place::Nowhere => {}
                 prompt::Place::Line(line) => act::show_line(app, line),
@@ -311,6 +331,17 @@ fn in_output(
         Some(action) => return act::act(app, action),
     }
     Vec::new()
+}
+
+fn in_confirm(app: &mut App, confirm: Confirm, key: Key) -> Vec<Effect> {
+    match key.typed().and_then(Confirm::choice) {
+        Some(true) => vec![Effect::Ask(confirm.request, Purpose::Line(confirm.line))],
+        None if key.code != KeyCode::Esc => {
+            app.popup = Popup::Confirm(confirm);
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn in_leave(app: &mut App, leaving: leave::Leaving, key: Key) -> Vec<Effect> {

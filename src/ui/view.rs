@@ -35,6 +35,7 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
         Popup::Command(command) => {
             command.draw_choices(buffer, arranged.line.intersection(buffer.area), app.theme);
         }
+        Popup::Confirm(confirm) => confirm.draw(buffer, screen, app.theme),
         Popup::None | Popup::Prompt(_) => {}
     }
     let (cursor, drawn) = status::draw_line(app, buffer, arranged.line);
@@ -64,12 +65,16 @@ fn draw_slot(app: &App, buffer: &mut Buffer, slot: &Slot) {
         PaneId::Log => app.log.draw(buffer, inside, &look),
         PaneId::Stack => app.stack.draw(buffer, inside, &look),
         PaneId::Variables => app.variables.draw(buffer, inside, &look),
+        PaneId::Watches => app.watches.draw(buffer, inside, &look),
+        PaneId::Tasks => app.tasks.draw(buffer, inside, &look),
+        PaneId::Cpus => app.cpus.draw(buffer, inside, &look),
+        PaneId::Memory => app.memory.draw(buffer, inside, &look),
         PaneId::Registers => app.registers.draw(buffer, inside, &look),
         PaneId::Breakpoints => app.breakpoints.draw(buffer, inside, &look),
     }
 }
 
-/// `─ 4 Stack ───── last stop ─`: the digit, the name (or names, where panes
+/// `─ 4 Stack ───── last stop ─`: the key, the name (or names, where panes
 /// share the place), and what the pane wants said.
 fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     let focused = slot.tabs.contains(&app.focus());
@@ -84,6 +89,11 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
         PaneId::Stack | PaneId::Variables | PaneId::Registers if running => {
             (String::new(), "at the last stop".into(), false)
         }
+        PaneId::Watches | PaneId::Tasks | PaneId::Cpus if running => {
+            (String::new(), "at the last stop".into(), false)
+        }
+        PaneId::Tasks => (String::new(), app.tasks.note(app.stop()), false),
+        PaneId::Memory => (app.memory.title(), String::new(), false),
         PaneId::Stack | PaneId::Registers | PaneId::Variables => {
             (String::new(), frame_note(app, slot.pane), false)
         }
@@ -91,8 +101,13 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     };
     let mut pen = Pen::new(buffer, slot.area, 0);
     pen.put("─", rule);
-    let titles: usize = slot.tabs.iter().map(|pane| pane.title().len() + 5).sum();
-    let short = titles + note.width() + 4 > usize::from(slot.area.width) && slot.tabs.len() > 1;
+    let titles = |name: fn(PaneId) -> &'static str, sign: usize| -> usize {
+        slot.tabs.iter().map(|pane| name(*pane).len() + sign).sum()
+    };
+    let room = usize::from(slot.area.width).saturating_sub(note.width() + 4);
+    let short = titles(PaneId::title, 5) > room && slot.tabs.len() > 1;
+    // Many panes in little room: the others by their keys alone.
+    let keys_only = short && titles(PaneId::short, 3) + 2 > usize::from(slot.area.width);
     for (index, pane) in slot.tabs.iter().enumerate() {
         let role = match (*pane == slot.pane, *pane == app.focus()) {
             (true, true) => Role::Focused,
@@ -100,10 +115,19 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
             _ => Role::Dim,
         };
         let name = if short { pane.short() } else { pane.title() };
-        let gap = if index == 0 { " " } else { "│ " };
+        let gap = match (index, short) {
+            (0, _) => " ",
+            (_, true) => "│",
+            (_, false) => "│ ",
+        };
         pen.put(gap, if index == 0 { rule } else { dim });
-        pen.put(&pane.digit().to_string(), app.theme.style(Role::Key)).put(" ", rule);
-        pen.put(name, app.theme.style(role)).put(" ", rule);
+        pen.put(&pane.key().to_string(), app.theme.style(Role::Key));
+        if !keys_only || pane == &slot.pane {
+            pen.put(" ", rule).put(name, app.theme.style(role));
+        }
+        if !short || index + 1 == slot.tabs.len() {
+            pen.put(" ", rule);
+        }
     }
     // The path matters more than how it was found, of which a word must be seen.
     let note = clip(&note, pen.room().saturating_sub(text.width() + 5).max(12));
@@ -120,14 +144,19 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     }
 }
 
-/// Which frame variables and registers belong to, when it is not the innermost.
+/// Which frame variables and registers belong to, when it is not the innermost;
+/// whose stack it is, when it is not that of the stop.
 fn frame_note(app: &App, pane: PaneId) -> String {
-    match app.stop() {
-        Some(stop) if stop.selected != 0 && pane != PaneId::Stack => {
-            format!("frame {}", stop.selected)
-        }
-        _ => String::new(),
+    let Some(stop) = app.stop() else { return String::new() };
+    if pane != PaneId::Stack {
+        return if stop.selected == 0 { String::new() } else { format!("frame {}", stop.selected) };
     }
+    let Some(subject) = stop.subject.as_ref().filter(|subject| !subject.stopped_here) else {
+        return String::new();
+    };
+    let pid = subject.pid.map_or(String::new(), |pid| format!("{pid} "));
+    let comm = subject.comm.as_deref().map_or(String::new(), printable);
+    format!("{pid}{comm}: {}", printable(&subject.doing))
 }
 
 /// The column between left and right, joined to the title rules.

@@ -1,6 +1,6 @@
 //! Breakpoints as the user wished them, and what became of each.
 
-use super::{Look, file_name};
+use super::{Look, Outcome, file_name};
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::Role;
@@ -15,15 +15,6 @@ use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 pub struct Breakpoints {
     /// The cursor.
     pub list: List,
-}
-
-/// What a key in this pane leads to.
-#[derive(Debug, PartialEq)]
-pub enum Outcome {
-    /// Something for the session.
-    Ask(Request),
-    /// Show a location in the source pane.
-    Show(String),
 }
 
 /// The sign of a breakpoint's state, the same in every pane.

@@ -4,16 +4,41 @@
 pub mod breakpoints;
 mod code;
 pub mod console;
+pub mod cpus;
 pub mod log;
+pub mod memory;
 pub mod registers;
 pub mod source;
 pub mod stack;
-pub mod variables;
+pub mod tasks;
+pub mod tree;
 
 use crate::config::theme::{Role, Theme};
+use crate::session::request::Request;
 use crate::session::view::View;
 use crate::ui::pen::Pen;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+
+/// What a key in a pane leads to, beside what it changes in the pane.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// Something for the session.
+    Ask(Request),
+    /// A line of the command table.
+    Line(String),
+    /// Show a location in the source pane.
+    Show(String),
+    /// Show a text under a title.
+    Text(&'static str, String),
+    /// Watch an expression.
+    Watch(String),
+    /// Show memory at an expression.
+    Memory(String),
+    /// Have the user type another value for an expression.
+    Edit(String),
+    /// Words for the message row.
+    Say(String),
+}
 
 /// What a pane is drawn with.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! The stack: one row a frame, the way it ends in the last row.
 
-use super::{Look, file_name};
+use super::{Look, Outcome, file_name};
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::Role;
@@ -32,13 +32,13 @@ impl Stack {
     }
 
     /// Does what a key asks.
-    pub fn act(&mut self, action: Action, view: Option<&View>) -> Option<Request> {
+    pub fn act(&mut self, action: Action, view: Option<&View>) -> Option<Outcome> {
         if self.list.act(action) {
             return None;
         }
         let frames = &view?.stop.as_ref()?.frames;
         (action == Action::Open && self.list.cursor < frames.len())
-            .then_some(Request::Frame(self.list.cursor))
+            .then_some(Outcome::Ask(Request::Frame(self.list.cursor)))
     }
 
     /// Draws the frames.

@@ -38,6 +38,13 @@ pub enum Typed {
 }
 
 impl CommandLine {
+    /// A line that begins with a text.
+    pub fn with(text: &str) -> CommandLine {
+        let mut command = CommandLine::default();
+        command.line.insert(text);
+        command
+    }
+
     /// Takes a key.
     pub fn key(&mut self, key: Key, history: &mut History, book: &dyn CodeBook) -> Typed {
         let shift = key.modifiers == KeyModifiers::SHIFT;

@@ -9,6 +9,12 @@ pub enum Question {
     GoTo,
     /// A text to look for in the source pane.
     Search,
+    /// An expression to watch.
+    Watch,
+    /// An address or expression whose memory is to be shown.
+    Memory,
+    /// A text that tasks must have.
+    Filter,
 }
 
 /// A question with what is typed so far.
@@ -31,6 +37,9 @@ impl Prompt {
         match self.question {
             Question::GoTo => "go to: ",
             Question::Search => "/",
+            Question::Watch => "watch: ",
+            Question::Memory => "memory at: ",
+            Question::Filter => "tasks with: ",
         }
     }
 }

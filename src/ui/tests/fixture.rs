@@ -8,9 +8,10 @@ use crate::arch::{
 };
 use crate::base::addr::Addr;
 use crate::session::view::{
-    BreakpointView, CodeBook, Completes, Cost, FrameView, FramesEnd, LinkView, Match, State,
-    StopReason, StopView, SymbolsView, TargetView, VariableView, View,
+    BreakpointView, CodeBook, Completes, Cost, CpuView, FrameView, FramesEnd, LinkView, Match,
+    State, StopReason, StopView, SymbolsView, TargetView, VariableView, View,
 };
+use crate::session::wants::{MemoryView, MemoryWant, RowView, Supplied, TaskView, TasksView};
 use crate::source::text::Text;
 use std::{
     collections::BTreeSet,
@@ -102,6 +103,7 @@ fn variable(name: &str, type_name: &str, value: Option<&str>, argument: bool) ->
         value: value.map(str::to_string),
         optimized_out: value.is_none(),
         unavailable: None,
+        note: None,
         argument,
     }
 }
@@ -175,7 +177,100 @@ pub fn stop(generation: u64, line: u32) -> StopView {
         returned: None,
         cost: Cost { tx: 61, rx: 351, packets: 3, time: Duration::from_millis(41) },
         subject: None,
-        supplied: Default::default(),
+        supplied: supplied(),
+    }
+}
+
+/// What panes besides the stack are given.
+fn supplied() -> Supplied {
+    let task = |pid, comm: &str, state: &str, wait: Option<&str>| TaskView {
+        pid,
+        tgid: pid,
+        comm: comm.into(),
+        state: state.into(),
+        wait: wait.map(str::to_string),
+        ..TaskView::default()
+    };
+    let tasks = TasksView {
+        total: Some(41),
+        rows: vec![
+            TaskView {
+                cmdline: Some("init".into()),
+                ..task(1, "init", "sleeping", Some("do_wait"))
+            },
+            TaskView { kernel: true, ..task(2, "kthreadd", "sleeping", Some("kthreadd")) },
+            TaskView { cpu: Some(1), on_cpu: true, ..task(812, "cat", "running", None) },
+        ],
+        ..TasksView::default()
+    };
+    let words = [PC, 0xffff_8880_0420_9a00, 0, 0x10];
+    let memory = MemoryView {
+        want: MemoryWant { expression: "$rsp".into(), offset: 0, len: 64 },
+        start: Addr(0xffff_c900_0018_3d98),
+        bytes: words.iter().flat_map(|word| word.to_le_bytes()).map(Some).collect(),
+        names: vec![(Addr(0xffff_c900_0018_3d98), "HgfsSendRequest+0x35 [hgfs]".into())],
+        error: None,
+    };
+    Supplied {
+        cpus: Some(vec![cpu(0, "idle", false), cpu(1, "kernel", true)]),
+        tasks: Some(tasks),
+        variables: Some(vec![
+            row("0", 0, "req", "struct HgfsReq *", Some("0xffff888004209a00"), true),
+            row("1", 0, "timeout", "unsigned int", None, true),
+            RowView {
+                can_open: true,
+                open: true,
+                ..row(
+                    "2",
+                    0,
+                    "queue",
+                    "struct HgfsQueue *",
+                    Some("0xffffffffc0004a40 <hgfs_queue>"),
+                    false,
+                )
+            },
+            row("2.lock", 1, "lock", "spinlock_t", Some("{rlock = {…}}"), false),
+            row("2.len", 1, "len", "int", Some("3"), false),
+            row("3", 0, "error", "int", Some("0"), false),
+        ]),
+        watches: Some(vec![row("w0", 0, "hgfs_stats.sent", "unsigned long", Some("17"), false)]),
+        memory: Some(memory),
+    }
+}
+
+fn cpu(cpu: u32, doing: &str, current: bool) -> CpuView {
+    CpuView {
+        cpu,
+        current,
+        stopped: true,
+        pid: Some(if current { 812 } else { 0 }),
+        comm: Some(if current { "cat".into() } else { format!("swapper/{cpu}") }),
+        pc: Some(Addr(PC)),
+        sp: None,
+        registers: Vec::new(),
+        function: Some(if current { "HgfsSendRequest".into() } else { "default_idle".into() }),
+        doing: doing.into(),
+    }
+}
+
+pub fn row(
+    id: &str,
+    depth: usize,
+    name: &str,
+    type_name: &str,
+    value: Option<&str>,
+    argument: bool,
+) -> RowView {
+    RowView {
+        id: id.into(),
+        depth,
+        name: name.into(),
+        type_name: type_name.into(),
+        value: value.map(str::to_string),
+        optimized_out: value.is_none(),
+        expression: Some(name.into()),
+        argument,
+        ..RowView::default()
     }
 }
 

@@ -286,7 +286,7 @@ fn lists_have_their_own_keys() {
 #[test]
 fn a_cut_value_can_be_seen_whole() {
     let mut bench = stopped();
-    assert_eq!(bench.keys("5 Down Down Down Enter"), []);
+    assert_eq!(bench.keys("5 Down Down K"), []);
     let whole = "struct HgfsQueue * queue = 0xffffffffc0004a40 <hgfs_queue>";
     assert!(bench.text().contains(whole), "{}", bench.text());
     assert_eq!(asks(bench.keys("Esc n")), [Request::Step(Step::LineOver, 1)]);
@@ -354,5 +354,5 @@ fn zoom_and_tabs_on_a_small_screen() {
     bench.keys("Tab");
     assert_eq!(bench.app.focus(), PaneId::Console);
     bench.keys("Shift-Tab Shift-Tab");
-    assert_eq!(bench.app.focus(), PaneId::Breakpoints);
+    assert_eq!(bench.app.focus(), PaneId::Memory);
 }

@@ -3,6 +3,7 @@
 mod fixture;
 mod keys;
 mod looped;
+mod panes;
 mod screens;
 
 use super::app::App;

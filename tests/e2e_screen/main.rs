@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../support"]
 mod support {
     pub mod guest;
     pub mod screen;
@@ -174,7 +175,7 @@ fn a_stop_is_shown_stepped_through_and_left() {
     wait_stopped(&screen, "breakpoint 1");
     let entry = line_of("hgfs/request.c", "noinline int HgfsSendRequest(") + 1;
     wait_pc(&screen, entry);
-    screen.wait_for("›req 0xffff", SOON);
+    screen.wait_for("› req 0xffff", SOON);
     screen.wait_for("#0  HgfsSendRequest(req=0xffff", SOON);
     screen.wait_for("struct HgfsReq *", SOON);
     screen.wait_for("└ system call from user space", SOON);
@@ -291,14 +292,14 @@ fn toggle_at_cursor(screen: &mut Screen, line: u32) {
 #[track_caller]
 fn follow_sizes(screen: &mut Screen, line: u32) {
     screen.resize(80, 24);
-    screen.wait_for("4 Stack │ 5 Variables │ 6 Registers", SOON);
+    screen.wait_for("4 Stack│5 Vars│6 Regs", SOON);
     wait_pc(screen, line);
     screen.resize(20, 5);
     screen.wait_for("20x5: needs 80x24", SOON);
     screen.find("HgfsSendOpenRequest");
     screen.find(" STOPPED ");
     screen.resize(160, 48);
-    screen.wait_for("─ 7 Breakpoints ─", SOON);
+    screen.wait_for("─ 7 Breakpoints │ 9 CPUs", SOON);
     screen.wait_for("●  1 HgfsSendRequest", SOON);
     wait_pc(screen, line);
 }
