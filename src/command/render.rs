@@ -332,7 +332,7 @@ mod tests {
         };
         assert_eq!(
             told("syscall", Some(saved(0x33))),
-            "fs/read_write.c:470 <syscall> nr 0 (user rip 0x0000000000450000)"
+            "fs/read_write.c:470 <syscall> nr 0 (user rip 0x450000)"
         );
         assert_eq!(told("interrupt", Some(saved(0x10))), "fs/read_write.c:470 <interrupt>");
         let unread = SavedView { registers: None, orig_ax: None, ..saved(0x33) };

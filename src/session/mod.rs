@@ -11,6 +11,7 @@ pub mod answer;
 pub mod options;
 pub mod request;
 pub mod run;
+pub mod symbol_answer;
 pub mod view;
 pub mod wants;
 
