@@ -17,11 +17,19 @@ pub fn steps() -> Vec<TourStep> {
             TourEvent::Stepped,
         ),
         (
+            "Press 5 for the variables, then Enter to look into req, Left to close it",
+            TourEvent::ValueOpened,
+        ),
+        (
             "Press s (or F11) to step into a call; registers that changed are marked",
             TourEvent::Stepped,
         ),
         ("Press u to look at the caller, d to come back", TourEvent::FrameSelected),
         ("Press f to run until this function returns", TourEvent::Finished),
+        (
+            "Press 8 for every task of the guest, then Enter on one that sleeps: its stack is true",
+            TourEvent::OtherStack,
+        ),
         (
             "Move in the source with the arrows and press b to set a breakpoint at the cursor",
             TourEvent::BreakpointSet,

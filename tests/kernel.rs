@@ -18,7 +18,7 @@ use kgdb_tui::{
     eval::{
         location::{Context, Frame},
         value::Value,
-        variables::{arguments, locals},
+        variables::{Detail, arguments, locals},
     },
     kernel::{cpus, module_sections, modules, percpu, proof, slide, version},
     symbols::{
@@ -135,22 +135,20 @@ fn a_system_call_is_unwound_as_the_kernel_and_gdb_do() {
     for frame in &shown[..5] {
         let frames = frames_of(&stack);
         let frames = &frames[frame.physical..];
-        let context = Context { symbols: &symbols, memory: &guest, frames };
-        let mut variables = arguments(&context, frame.depth);
+        let context = Context { symbols: &symbols, memory: &guest, frames, cpu: None };
+        let mut variables = arguments(&context, frame.depth, Detail::Whole);
         if (1..3).contains(&frame.level) {
-            variables.extend(locals(&context, frame.depth));
+            variables.extend(locals(&context, frame.depth, Detail::Whole));
         }
         for variable in variables {
             println!(
                 "#{} {} {} = {}",
-                frame.level, variable.type_name, variable.name, variable.value
+                frame.level, variable.type_name, variable.definition.name, variable.value
             );
-            if let Value::Known { text: value, .. } = &variable.value {
-                // In the argument list, or in the list of locals; of a struct
-                // gdb shows the members.
-                let value = value.trim_end_matches("...}");
-                let (short, long) =
-                    (format!("{}={value}", variable.name), format!("{} = {value}", variable.name));
+            if let Value::Known(value) = &variable.value {
+                // In the argument list, or in the list of locals.
+                let name = &variable.definition.name;
+                let (short, long) = (format!("{name}={value}"), format!("{name} = {value}"));
                 assert!(
                     text.contains(&short) || text.contains(&long),
                     "gdb does not say {long:?}\n{text}"
@@ -308,7 +306,8 @@ fn misses_are_few_and_the_result_is_the_same() {
         let shown = expand(&symbols, &stack);
         let of = |frame: &ShownFrame| {
             let frames = &frames[frame.physical..];
-            arguments(&Context { symbols: &symbols, memory, frames }, frame.depth)
+            let context = Context { symbols: &symbols, memory, frames, cpu: None };
+            arguments(&context, frame.depth, Detail::Brief(100))
         };
         shown.iter().map(of).collect::<Vec<_>>()
     };
@@ -399,8 +398,8 @@ proptest! {
         prop_assert!(stack.frames.iter().all(|f| symbols.symbol_at(f.lookup).is_some() || f.level == 0 || f.pc.0 >= 0xffff_ffff_8000_0000));
         let frames = frames_of(&stack);
         for shown in expand(symbols, &stack) {
-            let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..] };
-            let _ = (arguments(&context, shown.depth), locals(&context, shown.depth));
+            let context = Context { symbols, memory: &memory, frames: &frames[shown.physical..], cpu: None };
+            let _ = (arguments(&context, shown.depth, Detail::Whole), locals(&context, shown.depth, Detail::Brief(60)));
         }
     }
 }
@@ -531,8 +530,8 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
         ["HgfsSendRequest", "HgfsSendOpenRequest", "HgfsOpenFile", "HgfsProcShow", "seq_read_iter"];
     assert_eq!(names[..5], start);
     let frames = frames_of(&stack);
-    let context = Context { symbols: &symbols, memory: &guest, frames: &frames };
-    let args = arguments(&context, 0);
-    args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.name, a.value));
-    assert!(matches!(&args[0].value, Value::Known { raw, .. } if raw[7] == 0xff));
+    let context = Context { symbols: &symbols, memory: &guest, frames: &frames, cpu: None };
+    let args = arguments(&context, 0, Detail::Whole);
+    args.iter().for_each(|a| println!("{} {} = {}", a.type_name, a.definition.name, a.value));
+    assert!(matches!(&args[0].value, Value::Known(text) if text.starts_with("0xffff")));
 }

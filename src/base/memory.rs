@@ -145,6 +145,14 @@ impl Sparse {
         self.pages.insert(addr.0 / PAGE, Page::Fault);
     }
 
+    /// A span without the bytes at its start and end that are known.
+    pub fn lacking(&self, span: Span) -> Span {
+        let known = |at: u64| self.uint(span.start.offset(at), 1).is_ok();
+        let first = (0..span.len).find(|&at| !known(at)).unwrap_or(span.len);
+        let end = (first..span.len).rev().find(|&at| !known(at)).map_or(first, |at| at + 1);
+        Span::new(span.start.offset(first), end - first)
+    }
+
     /// Forgets all pages but those that have a byte of one of these spans.
     pub fn keep_only(&mut self, spans: &[Span]) {
         self.pages.retain(|page, _| {
@@ -245,6 +253,23 @@ mod tests {
         assert!(memory.uint(Addr(0x1000), 1).is_ok());
         assert!(memory.uint(Addr(0x2000), 1).is_err());
         assert!(memory.uint(Addr(0x3fff), 1).is_ok());
+    }
+
+    #[test]
+    fn what_is_known_at_the_ends_is_not_lacking() {
+        let mut memory = Sparse::new();
+        let lacking = |memory: &Sparse| {
+            let span = memory.lacking(Span::new(Addr(0x1000), 16));
+            (span.start.0, span.len)
+        };
+        assert_eq!(lacking(&memory), (0x1000, 16));
+        memory.insert(Addr(0xff0), &[0; 20]);
+        assert_eq!(lacking(&memory), (0x1004, 12));
+        memory.insert(Addr(0x1008), &[0; 2]);
+        memory.insert(Addr(0x100e), &[0; 2]);
+        assert_eq!(lacking(&memory), (0x1004, 10), "up to what is not known in the middle");
+        memory.insert(Addr(0x1000), &[0; 16]);
+        assert_eq!(lacking(&memory).1, 0);
     }
 
     #[test]

@@ -162,7 +162,8 @@ impl Runner<'_> {
             Ok(Parsed::Face(FaceCommand::Help(topic))) => {
                 Ok(Answer::Text { text: render::help(topic.as_deref()) })
             }
-            Ok(Parsed::Request(request)) => self.ask(request).await,
+            // A script means what it says.
+            Ok(Parsed::Request(request)) => self.ask(request.confirmed()).await,
             Err(error) => Err(Failure::Other(error.to_string())),
         };
         let status = result.as_ref().map_or_else(status_of, |_| Status::Good);

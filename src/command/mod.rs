@@ -2,11 +2,13 @@
 //! completion, so that these can't disagree.
 
 pub mod complete;
+mod expression;
 pub mod listing;
 pub mod names;
 pub mod parse;
 pub mod render;
 pub mod table;
+pub mod tasks;
 
 use crate::session::request::Request;
 use thiserror::Error;

@@ -116,53 +116,6 @@ pub fn pattern(args: &str) -> Result<Pattern, String> {
     Ok(pattern)
 }
 
-/// `/o` before the argument of `ptype`.
-pub fn offsets_flag(args: &str) -> Result<(bool, &str), String> {
-    let Some(rest) = args.strip_prefix('/') else { return Ok((false, args)) };
-    let (flags, name) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-    match flags {
-        "o" => Ok((true, name.trim())),
-        _ => Err(format!("'/{flags}' is not known; /o shows offsets")),
-    }
-}
-
-/// `x/FMT ADDR`: a count, then format and size letters in any order.
-pub fn examine(args: &str) -> Result<Parsed, String> {
-    let (mut count, mut unit, mut format) = (1, None, 'x');
-    let address = match args.strip_prefix('/') {
-        None => args,
-        Some(rest) => {
-            let (spec, address) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-            let digits = spec.find(|c: char| !c.is_ascii_digit()).unwrap_or(spec.len());
-            if digits > 0 {
-                count = spec[..digits].parse().map_err(|_| format!("'{spec}' is no count"))?;
-            }
-            for letter in spec[digits..].chars() {
-                match letter {
-                    'b' => unit = Some(1),
-                    'h' => unit = Some(2),
-                    'w' => unit = Some(4),
-                    'g' => unit = Some(8),
-                    'x' | 'd' | 'u' | 'o' | 'c' | 'a' | 's' | 'i' => format = letter,
-                    _ => return Err(format!("'{letter}' is no format or size")),
-                }
-            }
-            address
-        }
-    };
-    const MOST: u32 = 4096;
-    if !(1..=MOST).contains(&count) {
-        return Err(format!("the count must be from 1 to {MOST}"));
-    }
-    let unit = unit.unwrap_or(match format {
-        'a' => 8,
-        'c' | 's' => 1,
-        _ => 4,
-    });
-    let address = required(address.trim(), "an address")?;
-    Ok(Parsed::Request(Request::Examine(count, unit, format, address)))
-}
-
 /// `list`, `list -`, `list LOCATION`, `list A,B`, `list A,`, `list ,B`.
 pub fn list(args: &str) -> Result<Parsed, String> {
     let given = |text: &str| Some(text.trim()).filter(|t| !t.is_empty()).map(str::to_owned);
@@ -215,11 +168,40 @@ pub fn disassemble(args: &str) -> Result<Parsed, String> {
     Ok(Parsed::Request(Request::Disassemble(asked)))
 }
 
-/// `set NAME VALUE`.
-pub fn set(args: &str) -> Result<Parsed, String> {
-    let (name, value) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
-    let (name, value) = (required(name, "a setting")?, required(value.trim(), "its value")?);
-    Ok(Parsed::Request(Request::Set(name, value)))
+/// `bt [COUNT]`, `bt all [FILTER]`.
+pub fn backtrace(args: &str) -> Result<Parsed, String> {
+    let (word, rest) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+    Ok(Parsed::Request(match word {
+        "" => Request::Backtrace(None),
+        "all" => Request::Stacks(rest.trim().to_owned()),
+        _ => Request::Backtrace(Some(count(args)? as usize)),
+    }))
+}
+
+/// `cpu [NUMBER]`.
+pub fn cpu(args: &str) -> Result<Parsed, String> {
+    let number = match args {
+        "" => None,
+        _ => Some(args.parse().map_err(|_| format!("'{args}' is no number of a CPU"))?),
+    };
+    Ok(Parsed::Request(Request::Cpu(number)))
+}
+
+/// `info tasks [-c] [FILTER]`.
+pub fn tasks(args: &str) -> Result<Parsed, String> {
+    let rest = args.strip_prefix("-c").filter(|rest| rest.is_empty() || rest.starts_with(' '));
+    let filter = rest.unwrap_or(args).trim().to_owned();
+    Ok(Parsed::Request(Request::Tasks { filter, cmdlines: rest.is_some() }))
+}
+
+/// `task [PID]`; gdb's `thread apply all bt` too.
+pub fn task(args: &str) -> Result<Parsed, String> {
+    let words: Vec<_> = args.split_whitespace().collect();
+    Ok(Parsed::Request(match words[..] {
+        [] => Request::Task(None),
+        ["apply", "all", "bt" | "backtrace" | "where"] => Request::Stacks(String::new()),
+        _ => Request::Task(Some(args.parse().map_err(|_| format!("'{args}' is no pid"))?)),
+    }))
 }
 
 #[cfg(test)]
@@ -244,21 +226,10 @@ mod tests {
         assert_eq!(request("b hgfs.c:42"), Request::Break(BreakKind::Kept, "hgfs.c:42".into()));
         assert_eq!(request("info b"), Request::Breakpoints);
         assert_eq!(request("i r rip rsp"), Request::Registers(vec!["rip".into(), "rsp".into()]));
-        assert_eq!(request("p $rip"), Request::Registers(vec!["rip".into()]));
         assert_eq!(request("delete 1, 2"), Request::Delete(vec![1, 2]));
         assert_eq!(parse("q"), Ok(Parsed::Face(FaceCommand::Quit)));
         assert_eq!(parse("# a comment"), Ok(Parsed::Nothing));
         assert_eq!(request("monitor dmesg 20"), Request::Monitor("dmesg 20".into()));
-    }
-
-    #[test]
-    fn examine_reads_gdbs_formats() {
-        assert_eq!(request("x/8gx $rsp"), Request::Examine(8, 8, 'x', "$rsp".into()));
-        assert_eq!(request("x/s linux_banner"), Request::Examine(1, 1, 's', "linux_banner".into()));
-        assert_eq!(request("x $rip"), Request::Examine(1, 4, 'x', "$rip".into()));
-        assert!(parse("x/0x 1").is_err());
-        assert!(parse("x/99999x 1").is_err());
-        assert!(parse("x/8gx").is_err());
     }
 
     #[test]
@@ -272,17 +243,6 @@ mod tests {
         assert_eq!(names("info variables -n 5 -q init"), (Some("init".into()), Some(5)));
         assert!(parse("info functions -n x y").is_err());
         assert_eq!(request("info scope vfs_read"), Request::Scope("vfs_read".into()));
-    }
-
-    #[test]
-    fn ptype_takes_its_flag_with_and_without_a_space() {
-        for line in ["ptype/o struct page", "ptype /o struct page", "ptype/o  struct page"] {
-            assert_eq!(request(line), Request::Type("struct page".into(), true), "{line}");
-        }
-        assert_eq!(request("ptype u32"), Request::Type("u32".into(), false));
-        assert!(parse("ptype/x u32").unwrap_err().to_string().contains("/o shows offsets"));
-        assert!(parse("ptype /o").is_err());
-        assert_eq!(request("whatis vfs_read"), Request::WhatIs("vfs_read".into()));
     }
 
     #[test]
@@ -323,13 +283,31 @@ mod tests {
     }
 
     #[test]
+    fn tasks_and_cpus_are_chosen_and_listed() {
+        assert_eq!(request("cpu"), Request::Cpu(None));
+        assert_eq!(request("cpu 1"), Request::Cpu(Some(1)));
+        assert_eq!(request("task 7"), Request::Task(Some(7)));
+        assert_eq!(request("thread"), Request::Task(None));
+        let tasks = |filter: &str, cmdlines| Request::Tasks { filter: filter.into(), cmdlines };
+        assert_eq!(request("ps kworker"), tasks("kworker", false));
+        assert_eq!(request("info threads"), tasks("", false));
+        assert_eq!(request("info tasks -c disk sleep"), tasks("disk sleep", true));
+        assert_eq!(request("info tasks -cx"), tasks("-cx", false));
+        assert_eq!(request("bt 3"), Request::Backtrace(Some(3)));
+        for line in ["bt all", "thread apply all bt", "info stacks"] {
+            assert_eq!(request(line), Request::Stacks(String::new()), "{line}");
+        }
+        assert_eq!(request("bt all hgfs"), Request::Stacks("hgfs".into()));
+        assert!(parse("cpu x").is_err() && parse("task x").is_err() && parse("bt al").is_err());
+    }
+
+    #[test]
     fn errors_help() {
         let text = |line: &str| parse(line).unwrap_err().to_string();
         assert_eq!(text("braek x"), "no command 'braek'; did you mean break?");
         assert!(text("de").contains("delete, detach"));
         assert_eq!(text("next x"), "'x' is no count; usage: next [COUNT]");
         assert!(text("info zork").starts_with("no command 'info zork'"));
-        assert!(text("p foo->bar").contains("registers only"));
     }
 
     #[test]

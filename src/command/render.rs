@@ -3,10 +3,11 @@
 use super::listing;
 use super::names;
 use super::table::COMMANDS;
+use super::tasks;
 use crate::base::{addr::Addr, text};
-use crate::session::answer::{Answer, StopAnswer};
+use crate::session::answer::{Answer, StopAnswer, ValueAnswer};
 use crate::session::view::{
-    BreakpointView, CpuView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
+    BreakpointView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
 };
 use std::fmt::Write;
 
@@ -36,7 +37,10 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Breakpoints { breakpoints } => lines(breakpoints.iter().map(breakpoint)),
         Answer::Modules { modules } if modules.is_empty() => "no modules".into(),
         Answer::Modules { modules } => lines(modules.iter().map(module)),
-        Answer::Cpus { cpus } => lines(cpus.iter().map(cpu)),
+        Answer::Cpus { cpus } => lines(cpus.iter().map(tasks::cpu)),
+        Answer::Subject { subject, frame } => tasks::subject(subject, frame),
+        Answer::Tasks(answer) => tasks::tasks(answer),
+        Answer::Stacks(answer) => tasks::stacks(answer),
         Answer::Target(view) => target(view),
         Answer::Link(view) => link(view),
         Answer::Source(source) => listing::source(source),
@@ -44,6 +48,8 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Code(code) => listing::code(code),
         Answer::Matches { matches } => listing::matches(matches),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Value(seen) => value_answer(seen),
+        Answer::Confirm { effect } => format!("this would {effect}"),
         Answer::Type(described) => names::described(described),
         Answer::Listed(found) => names::names(found),
         Answer::Scope(seen) => names::scope(seen),
@@ -54,6 +60,13 @@ pub fn answer(answer: &Answer) -> String {
         }
         Answer::Output { output } => output.trim_end().to_string(),
     }
+}
+
+/// `$1 = 7`, and what was written.
+fn value_answer(seen: &ValueAnswer) -> String {
+    let number = seen.number.map(|number| format!("${number} = "));
+    let value = seen.value.as_ref().map(|value| format!("{}{value}", number.unwrap_or_default()));
+    lines(value.into_iter().chain(seen.wrote.iter().cloned()))
 }
 
 fn lines(parts: impl Iterator<Item = String>) -> String {
@@ -151,7 +164,11 @@ fn value(variable: &VariableView) -> String {
 
 /// One variable in one line: `type name = value`.
 pub fn variable(variable: &VariableView) -> String {
-    format!("{} = {}", variable.name, value(variable))
+    let text = format!("{} = {}", variable.name, value(variable));
+    match &variable.note {
+        Some(note) => format!("{text} ({note})"),
+        None => text,
+    }
 }
 
 fn register(name: &str, value: Addr) -> String {
@@ -199,18 +216,6 @@ fn module(m: &ModuleView) -> String {
         let _ = write!(out, "\n    {why}");
     }
     out
-}
-
-fn cpu(c: &CpuView) -> String {
-    let mark = if c.current { '*' } else { ' ' };
-    let task = match (&c.comm, c.pid) {
-        (Some(comm), Some(pid)) => format!("pid {pid} {}", text::printable(comm)),
-        _ => "unknown task".into(),
-    };
-    let at = c.pc.map_or(String::new(), |pc| {
-        format!("  {} in {}", pc, c.function.as_deref().unwrap_or("??"))
-    });
-    format!("{mark} CPU {}  {task}  {}{at}", c.cpu, c.doing)
 }
 
 fn target(t: &TargetView) -> String {
@@ -300,6 +305,7 @@ mod tests {
                 value: None,
                 optimized_out: true,
                 unavailable: None,
+                note: None,
                 argument: true,
             }]),
             source_note: String::new(),

@@ -1,11 +1,12 @@
 //! The commands: gdb's names where gdb has one.
 
-use super::{FaceCommand, Parsed, parse};
+use super::{FaceCommand, Parsed, expression, parse};
 use crate::session::request::{BreakKind, Leave, Names, Request, Step};
 use crate::session::view::Completes;
 use std::{path::PathBuf, time::Duration};
 
 /// One command.
+#[derive(Clone, Copy)]
 pub struct CommandDef {
     /// Its full name; two words for `info …`.
     pub name: &'static str,
@@ -23,7 +24,7 @@ pub struct CommandDef {
     pub make: fn(&str) -> Result<Parsed, String>,
 }
 
-fn ask(request: Request) -> Result<Parsed, String> {
+pub(super) fn ask(request: Request) -> Result<Parsed, String> {
     Ok(Parsed::Request(request))
 }
 
@@ -36,11 +37,28 @@ fn plain(request: Request, args: &str) -> Result<Parsed, String> {
 }
 
 const ONE_STOP: &str = "one resume, then a stop: `g` and what the panes show";
-const NOTHING: &str = "nothing";
-const A_READ: &str = "reads of what is not known at this stop";
+pub(super) const NOTHING: &str = "nothing";
+pub(super) const A_READ: &str = "reads of what is not known at this stop";
 
 /// Every command, in the order of the help.
-pub const COMMANDS: &[CommandDef] = &[
+pub const COMMANDS: &[CommandDef] = &joined::<{ GENERAL.len() + expression::COMMANDS.len() }>();
+
+/// One table of all.
+const fn joined<const N: usize>() -> [CommandDef; N] {
+    let mut all = [GENERAL[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = match at < GENERAL.len() {
+            true => GENERAL[at],
+            false => expression::COMMANDS[at - GENERAL.len()],
+        };
+        at += 1;
+    }
+    all
+}
+
+/// All but those about values and types.
+const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "continue",
         aliases: &["c", "fg"],
@@ -193,14 +211,29 @@ pub const COMMANDS: &[CommandDef] = &[
     CommandDef {
         name: "bt",
         aliases: &["backtrace", "where"],
-        usage: "bt [COUNT]",
-        help: "How the code got here: the stack, innermost first.",
+        usage: "bt [COUNT | all [FILTER]]",
+        help: "How the code got here: the stack, innermost first; all: of all tasks (info stacks).",
         cost: "a read for each piece of the stack",
         completes: None,
-        make: |args| {
-            let count = if args.is_empty() { None } else { Some(parse::count(args)? as usize) };
-            ask(Request::Backtrace(count))
-        },
+        make: parse::backtrace,
+    },
+    CommandDef {
+        name: "cpu",
+        aliases: &[],
+        usage: "cpu [NUMBER]",
+        help: "Show the stack, registers and variables of what another CPU runs; or tell whose are shown.",
+        cost: "a few reads a CPU",
+        completes: None,
+        make: parse::cpu,
+    },
+    CommandDef {
+        name: "task",
+        aliases: &["thread"],
+        usage: "task [PID]",
+        help: "Show the stack, registers and variables of any task; or tell whose are shown.",
+        cost: "about ten small reads to find it, then its stack",
+        completes: None,
+        make: parse::task,
     },
     CommandDef {
         name: "frame",
@@ -236,25 +269,6 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::FrameBy(-i64::from(parse::count(args)?))),
     },
     CommandDef {
-        name: "print",
-        aliases: &["p", "inspect"],
-        usage: "print $REGISTER",
-        help: "The value of a register of the selected frame.",
-        cost: NOTHING,
-        completes: None,
-        make: |args| {
-            if !args.starts_with('$')
-                || args.len() < 2
-                || args[1..].contains(|c: char| !c.is_alphanumeric())
-            {
-                return Err(
-                    "this version prints registers only ($rip); C expressions are not in it".into(),
-                );
-            }
-            ask(Request::Registers(vec![args[1..].to_string()]))
-        },
-    },
-    CommandDef {
         name: "list",
         aliases: &["l"],
         usage: "list [- | LOCATION | FIRST,LAST]",
@@ -282,15 +296,6 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::Search(parse::required(args, "a part of a name")?)),
     },
     CommandDef {
-        name: "set",
-        aliases: &[],
-        usage: "set NAME VALUE",
-        help: "Change a setting, such as disassembly-flavor intel or listsize 20.",
-        cost: NOTHING,
-        completes: Some(Completes::Setting),
-        make: parse::set,
-    },
-    CommandDef {
         name: "show",
         aliases: &[],
         usage: "show [NAME]",
@@ -298,15 +303,6 @@ pub const COMMANDS: &[CommandDef] = &[
         cost: NOTHING,
         completes: Some(Completes::Setting),
         make: |args| ask(Request::Show(args.to_string())),
-    },
-    CommandDef {
-        name: "x",
-        aliases: &[],
-        usage: "x/COUNT FORMAT SIZE ADDRESS, such as x/8gx $rsp",
-        help: "Memory: formats x d u o c a s i, sizes b h w g; ADDRESS is a number, $register or symbol, with +N or -N.",
-        cost: "a read of the bytes",
-        completes: Some(Completes::Location),
-        make: parse::examine,
     },
     CommandDef {
         name: "monitor",
@@ -429,27 +425,6 @@ pub const COMMANDS: &[CommandDef] = &[
         make: |args| ask(Request::Scope(parse::required(args, "a location")?)),
     },
     CommandDef {
-        name: "ptype",
-        aliases: &[],
-        usage: "ptype [/o] TYPE|VARIABLE|FUNCTION",
-        help: "A type with its members; /o with their offsets, sizes and holes.",
-        cost: NOTHING,
-        completes: Some(Completes::Type),
-        make: |args| {
-            let (offsets, name) = parse::offsets_flag(args)?;
-            ask(Request::Type(parse::required(name, "a type")?, offsets))
-        },
-    },
-    CommandDef {
-        name: "whatis",
-        aliases: &[],
-        usage: "whatis TYPE|VARIABLE|FUNCTION",
-        help: "The name of the type of something.",
-        cost: NOTHING,
-        completes: Some(Completes::Type),
-        make: |args| ask(Request::WhatIs(parse::required(args, "a type")?)),
-    },
-    CommandDef {
         name: "info sources",
         aliases: &[],
         usage: "info sources [-n COUNT] [REGEX]",
@@ -484,6 +459,24 @@ pub const COMMANDS: &[CommandDef] = &[
         cost: "a few reads a CPU",
         completes: None,
         make: |args| plain(Request::Cpus, args),
+    },
+    CommandDef {
+        name: "info tasks",
+        aliases: &["info threads", "ps"],
+        usage: "info tasks [-c] [FILTER]",
+        help: "Tasks and where they wait: all, or those with a text in pid, name, state or there; -c with command lines.",
+        cost: "five reads a task, eight for a command line; interrupt ends it",
+        completes: None,
+        make: parse::tasks,
+    },
+    CommandDef {
+        name: "info stacks",
+        aliases: &[],
+        usage: "info stacks [FILTER]",
+        help: "Stacks of tasks, equal ones together: all, or those with a text in pid, name, state or a function.",
+        cost: "six reads a task; interrupt ends it",
+        completes: None,
+        make: |args| ask(Request::Stacks(args.to_string())),
     },
     CommandDef {
         name: "info target",

@@ -8,7 +8,7 @@
 use crate::{
     arch::insn::{Flow, decode_one},
     base::addr::Addr,
-    eval::location::{Absent, Context, evaluation, value_bytes},
+    eval::location::{Absent, Context, Expression, value_bytes},
     symbols::placed::Placement,
 };
 
@@ -18,14 +18,19 @@ const CALL_LEN: u64 = 5;
 /// A caller's value may be its own caller's, and so on: this many frames.
 const MAX_FRAMES: usize = 6;
 
+/// The register that `expression` names alone: `DW_OP_reg0` to `DW_OP_reg31`.
+pub(super) fn register(expression: &[u8]) -> Option<u16> {
+    match expression {
+        &[op] if (gimli::DW_OP_reg0.0..=gimli::DW_OP_reg31.0).contains(&op) => {
+            Some(u16::from(op - gimli::DW_OP_reg0.0))
+        }
+        _ => None,
+    }
+}
+
 /// The value on entry that `expression` names: one register.
 pub(super) fn value(context: &Context<'_>, expression: &[u8]) -> Result<u64, Absent> {
-    let register = match expression {
-        &[op] if (gimli::DW_OP_reg0.0..=gimli::DW_OP_reg31.0).contains(&op) => {
-            u16::from(op - gimli::DW_OP_reg0.0)
-        }
-        _ => return Err(Absent::OptimizedOut),
-    };
+    let register = register(expression).ok_or(Absent::OptimizedOut)?;
     let [callee, caller, ..] = context.frames else { return Err(Absent::OptimizedOut) };
     let function = context.symbols.function_at(callee.lookup).ok_or(Absent::OptimizedOut)?;
     // An interrupted frame did not call: its pc is looked up as it is.
@@ -38,9 +43,9 @@ pub(super) fn value(context: &Context<'_>, expression: &[u8]) -> Result<u64, Abs
         .ok_or(Absent::OptimizedOut)?;
     let rest = &context.frames[1..];
     let below = Context { frames: &rest[..rest.len().min(MAX_FRAMES)], ..*context };
-    let mut evaluation = evaluation(bytes, site.encoding);
-    below.run(&mut evaluation, site.image, true)?;
-    match evaluation.as_result() {
+    let expression =
+        Expression { bytes, encoding: site.encoding, image: site.image, unit: Some(site.unit) };
+    match below.run(&expression, true)?.as_slice() {
         [piece] => match piece.location {
             // The note is of a value, so an "address" is the value itself.
             gimli::Location::Address { address } => Ok(address),

@@ -7,7 +7,20 @@
 //! out, or unavailable with the reason.
 
 mod entry;
-mod format;
+
 pub mod location;
+
+pub mod ctype;
+pub mod typed;
+
+pub mod expr;
+
+pub mod format;
+
 pub mod value;
+
+pub mod lost;
+
+pub mod collections;
+pub mod tree;
 pub mod variables;

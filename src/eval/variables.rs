@@ -3,10 +3,7 @@
 use crate::{
     arch::Registers,
     base::memory::Memory,
-    eval::{
-        location::{Context, Found},
-        value::Value,
-    },
+    eval::{format::Limits, location::Context, lost::Notes, typed::Typed, value::Value},
     symbols::{
         answer::{TypeRef, TypeShape, VariableDef},
         placed::Symbols,
@@ -16,42 +13,58 @@ use crate::{
 /// More variables than any pane or line shows.
 const MAX_VARIABLES: usize = 512;
 
+/// How much of each value is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it, as gdb's `info locals`.
+    Whole,
+    /// One line of about so many columns; no more is read.
+    Brief(usize),
+}
+
 /// A variable with its value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Variable {
-    /// Its name.
-    pub name: String,
+    /// What the debug info says of it.
+    pub definition: VariableDef,
     /// Its type as C writes it.
     pub type_name: String,
-    /// Its type, to look into it.
-    pub ty: TypeRef,
-    /// Its value in one line.
+    /// Its value.
     pub value: Value,
-    /// The line it is declared at.
-    pub line: Option<u32>,
+    /// What can still be said of a value that is optimized out.
+    pub lost: Option<String>,
 }
 
 /// The arguments of the function at place `depth` among those inlined into
 /// each other at the frame.
-pub fn arguments(context: &Context<'_>, depth: usize) -> Vec<Variable> {
-    let at = context.frames.first().map(|frame| context.symbols.arguments_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default())
+pub fn arguments(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
+    let Some(frame) = context.frames.first() else { return Vec::new() };
+    variables(context, depth, context.symbols.arguments_at(frame.lookup, depth), detail)
 }
 
 /// The local variables in scope there, innermost block first.
-pub fn locals(context: &Context<'_>, depth: usize) -> Vec<Variable> {
-    let at = context.frames.first().map(|frame| context.symbols.locals_at(frame.lookup, depth));
-    variables(context, at.unwrap_or_default())
+pub fn locals(context: &Context<'_>, depth: usize, detail: Detail) -> Vec<Variable> {
+    let Some(frame) = context.frames.first() else { return Vec::new() };
+    variables(context, depth, context.symbols.locals_at(frame.lookup, depth), detail)
 }
 
 /// All are evaluated even when one misses, so that one run asks for all.
-fn variables(context: &Context<'_>, definitions: Vec<VariableDef>) -> Vec<Variable> {
-    let evaluate = |definition: VariableDef| Variable {
-        type_name: context.symbols.type_name(definition.ty),
-        value: context.value(definition.ty, &definition.location, definition.image),
-        name: definition.name,
-        ty: definition.ty,
-        line: definition.line,
+fn variables(
+    context: &Context<'_>,
+    depth: usize,
+    definitions: Vec<VariableDef>,
+    detail: Detail,
+) -> Vec<Variable> {
+    let notes = Notes::new(context, depth);
+    let evaluate = |definition: VariableDef| {
+        let text = context.of(&definition).and_then(|value| match detail {
+            Detail::Whole => context.text(&value, None, &Limits::default()),
+            Detail::Brief(width) => context.brief(&value, width),
+        });
+        let value = Value::from(text);
+        let lost = (value == Value::OptimizedOut).then(|| notes.on(&definition)).flatten();
+        let type_name = context.symbols.type_name(definition.ty);
+        Variable { definition, type_name, value, lost }
     };
     definitions.into_iter().take(MAX_VARIABLES).map(evaluate).collect()
 }
@@ -79,6 +92,7 @@ pub fn returned(
         }
         _ => {}
     }
-    let context = Context { symbols, memory, frames: &[] };
-    context.value_at(ty, &Found::Bytes(rax.to_le_bytes().to_vec()))
+    let context = Context { symbols, memory, frames: &[], cpu: None };
+    let value = Typed::of_bytes(ty.into(), &rax.to_le_bytes());
+    context.printed(&value, None, &Limits::default()).into()
 }

@@ -8,6 +8,7 @@
 //! Guest memory may hold anything: every walk and every size is bounded.
 
 pub mod breaks;
+pub mod cmdline;
 pub mod cpus;
 pub mod module_sections;
 pub mod modules;
@@ -15,6 +16,8 @@ pub mod percpu;
 pub mod proof;
 pub mod sections_file;
 pub mod slide;
+pub mod task_list;
+pub mod tasks;
 pub mod version;
 
 use crate::{

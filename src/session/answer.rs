@@ -5,6 +5,7 @@
 use super::view::{
     BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopView, TargetView, VariableView,
 };
+use super::wants::{SubjectView, TaskView};
 use crate::base::addr::Addr;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -28,6 +29,18 @@ pub enum Failure {
     /// Nothing stopped in time; the guest runs on.
     #[error("no stop within {0:?}; the guest is running")]
     Timeout(std::time::Duration),
+    /// An expression is wrong, or can't be computed.
+    #[error("{shown}")]
+    Expression {
+        /// What is wrong.
+        message: String,
+        /// The same with the expression and a mark below the place.
+        shown: String,
+        /// Where in the expression: the first byte.
+        start: usize,
+        /// One past the last.
+        end: usize,
+    },
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -91,6 +104,17 @@ pub enum Answer {
         /// By number.
         cpus: Vec<CpuView>,
     },
+    /// Whose stack is shown.
+    Subject {
+        /// Who it is.
+        subject: SubjectView,
+        /// The selected frame.
+        frame: Box<FrameView>,
+    },
+    /// Tasks.
+    Tasks(TasksAnswer),
+    /// Stacks of tasks.
+    Stacks(StacksAnswer),
     /// The target's identity.
     Target(Box<TargetView>),
     /// The link's figures.
@@ -128,6 +152,13 @@ pub enum Answer {
         /// The whole as text.
         text: String,
     },
+    /// The value of an expression.
+    Value(Box<ValueAnswer>),
+    /// The expression would change the guest; ask again to have it done.
+    Confirm {
+        /// What it would do.
+        effect: String,
+    },
     /// Names: functions or files.
     Names {
         /// The names.
@@ -153,6 +184,26 @@ pub enum Answer {
         /// As kdb wrote it.
         output: String,
     },
+}
+
+/// The value of an expression as batch reports it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ValueAnswer {
+    /// Its type as C writes it.
+    #[serde(rename = "type")]
+    pub type_name: String,
+    /// Its value as text; null for `set var`.
+    pub value: Option<String>,
+    /// Its number in the history.
+    pub number: Option<usize>,
+    /// The compiler kept it nowhere.
+    pub optimized_out: bool,
+    /// What was changed in the guest, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wrote: Vec<String>,
+    /// The value of the register that was asked for by its name alone.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_some_map")]
+    pub registers: Option<Vec<(String, Option<Addr>)>>,
 }
 
 /// A stop as batch reports it.
@@ -200,6 +251,70 @@ impl StopAnswer {
             value: stop.returned.clone(),
         }
     }
+}
+
+/// Tasks as batch reports them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct TasksAnswer {
+    /// Those that fit the filter, threads after the first one of their process.
+    pub tasks: Vec<TaskView>,
+    /// How many the guest counts, idle ones apart.
+    pub total: Option<u32>,
+    /// Whether everything that was asked for is there; not when it was interrupted.
+    pub complete: bool,
+    /// What is wrong with the guest's lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+}
+
+/// Stacks of tasks as batch reports them.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StacksAnswer {
+    /// Those that most tasks share first.
+    pub stacks: Vec<StackAnswer>,
+    /// Tasks whose stacks are not there, and why.
+    pub without: Vec<NoStackAnswer>,
+    /// Whether everything that was asked for is there; not when it was interrupted.
+    pub complete: bool,
+    /// What is wrong with the guest's lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub troubles: Vec<String>,
+}
+
+/// One stack that some tasks have.
+#[derive(Clone, Debug, Serialize)]
+pub struct StackAnswer {
+    /// How many tasks.
+    pub count: usize,
+    /// The tasks.
+    pub tasks: Vec<NamedTask>,
+    /// Innermost first; without arguments.
+    pub frames: Vec<FrameView>,
+    /// Whether it reaches the bottom of the kernel stack.
+    pub complete: bool,
+    /// How it ends, in words.
+    pub end: String,
+}
+
+/// A task whose stack could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct NoStackAnswer {
+    /// The task.
+    #[serde(flatten)]
+    pub task: NamedTask,
+    /// Why.
+    pub why: String,
+}
+
+/// A task by its names.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NamedTask {
+    /// Its pid; 0 for an idle task.
+    pub pid: i64,
+    /// Its name.
+    pub comm: String,
+    /// What it does, in words.
+    pub state: String,
 }
 
 /// Source lines as batch reports them.
@@ -500,9 +615,16 @@ pub struct HoleAnswer {
     pub bits: u32,
 }
 
-fn as_map<S: serde::Serializer>(
+pub(super) fn as_map<S: serde::Serializer>(
     values: &[(String, Option<Addr>)],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_map(values.iter().map(|(name, value)| (name, value)))
+}
+
+fn as_some_map<S: serde::Serializer>(
+    values: &Option<Vec<(String, Option<Addr>)>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    as_map(values.as_deref().unwrap_or_default(), serializer)
 }

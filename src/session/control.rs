@@ -39,6 +39,7 @@ impl Session {
     /// `step` and its kin.
     pub(super) async fn step(&mut self, step: Step, count: u32) -> Result<(), Failure> {
         self.need_stopped()?;
+        self.need_own_subject()?;
         match self.begin_step(step, count).await? {
             Some((plan, leg)) => self.set_out(plan, leg).await,
             None => {
@@ -322,6 +323,8 @@ impl Session {
             thread: thread_of(&stop),
             signal,
             memory: std::mem::take(&mut self.code_of_step),
+            chosen: None,
+            tasks: None,
         });
         // Only the pc at first: most stops on the way of a step need no more.
         let mut pc = Addr(self.register(self.arch().pc).await?);

@@ -3,7 +3,7 @@
 use super::{answer::Failure, run::Session, wire::WireError};
 use crate::base::{
     addr::Addr,
-    memory::{Memory, PAGE, Recorder, Span, Sparse},
+    memory::{Memory, PAGE, Recorder, Span},
 };
 use crate::rsp::{command::Command, reply::Reply};
 use crate::symbols::placed::Symbols;
@@ -64,14 +64,18 @@ impl Session {
 
     /// Reads the spans into the snapshot, merged and split as the stub allows.
     pub(super) async fn fetch(&mut self, misses: Vec<Span>) -> Result<(), Failure> {
-        let sp = self.snapshot.as_ref().and_then(|snapshot| snapshot.registers.sp());
-        let is_stack = |span: &Span| sp.is_some_and(|sp| span.start.since(sp) < STACK);
+        let Some(snapshot) = &self.snapshot else { return Err(Failure::Running) };
+        // What is known of them is not read again.
+        let misses: Vec<Span> =
+            misses.into_iter().map(|span| snapshot.memory.lacking(span)).collect();
+        let chosen = snapshot.chosen.as_ref().map(|chosen| &chosen.registers);
+        let stacks = [Some(&snapshot.registers), chosen].map(|registers| registers?.sp());
+        let is_stack = |span: &Span| {
+            stacks.iter().flatten().any(|sp| span.len > 0 && span.start.since(*sp) < STACK)
+        };
         let wide: Vec<Span> = (misses.iter())
             .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
-            .map(|span| match &self.snapshot {
-                Some(snapshot) => unknown_part(&snapshot.memory, span),
-                None => span,
-            })
+            .map(|span| snapshot.memory.lacking(span))
             .collect();
         for read in plan_reads(&wide, WORTH_MERGING) {
             if let Some(bytes) = self.read(read).await? {
@@ -99,7 +103,7 @@ impl Session {
     }
 
     /// One read; `None` when the guest can't read there.
-    async fn read(&mut self, span: Span) -> Result<Option<Vec<u8>>, Failure> {
+    pub(super) async fn read(&mut self, span: Span) -> Result<Option<Vec<u8>>, Failure> {
         let command = Command::read_memory(span.start, span.len as usize)
             .map_err(|error| Failure::Other(error.to_string()))?;
         match self.wire.ask(command).await {
@@ -110,7 +114,7 @@ impl Session {
         }
     }
 
-    fn remember(&mut self, start: Addr, bytes: &[u8]) {
+    pub(super) fn remember(&mut self, start: Addr, bytes: &[u8]) {
         if let Some(snapshot) = &mut self.snapshot {
             snapshot.memory.insert(start, bytes);
         }
@@ -138,15 +142,6 @@ fn widen(span: &Span, least: u64) -> Span {
     Span::new(Addr(start), end - start)
 }
 
-/// The span without what is known at its ends, so that nothing is read twice.
-fn unknown_part(memory: &Sparse, span: Span) -> Span {
-    let unknown = |at: &u64| memory.uint(span.start.offset(*at), 1).is_err_and(|g| g.is_missing());
-    match ((0..span.len).find(unknown), (0..span.len).rfind(unknown)) {
-        (Some(first), Some(last)) => Span::new(span.start.offset(first), last + 1 - first),
-        _ => span,
-    }
-}
-
 fn overlaps(a: &Span, b: &Span) -> bool {
     a.contains(b.start) || b.contains(a.start)
 }
@@ -154,18 +149,6 @@ fn overlaps(a: &Span, b: &Span) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_is_known_at_the_ends_is_not_read_again() {
-        let mut memory = Sparse::new();
-        memory.insert(Addr(0x1000), &[0; 8]);
-        memory.insert(Addr(0x1010), &[0; 4]);
-        memory.insert(Addr(0x1038), &[0; 8]);
-        let part = |start: u64, len| unknown_part(&memory, Span::new(Addr(start), len));
-        assert_eq!(part(0x1000, 64), Span::new(Addr(0x1008), 0x30), "a hole is read over");
-        assert_eq!(part(0x1008, 8), Span::new(Addr(0x1008), 8));
-        assert_eq!(part(0x1000, 8), Span::new(Addr(0x1000), 8), "never nothing");
-    }
 
     #[test]
     fn reads_are_widened_inside_the_page() {

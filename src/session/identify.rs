@@ -7,10 +7,10 @@ use super::{
     find_vmlinux::Finder,
     request::Level,
     run::Session,
-    view::{CpuView, Match, StopReason},
+    view::{Match, StopReason},
 };
 use crate::base::{addr::Addr, memory::Memory, text};
-use crate::kernel::{KernelError, cpus, proof, proof::Proof, slide, version};
+use crate::kernel::{cpus, proof, proof::Proof, slide, version};
 use crate::rsp::{command::Command, reply::Reply, thread::ThreadId};
 use crate::symbols::placed::Symbols;
 use crate::target::threads::{self, Who};
@@ -219,6 +219,10 @@ impl Session {
         if let Some(stop) = &mut self.stop {
             stop.cpu = cpu;
         }
+        let subject = self.subject_view();
+        if let Some(stop) = &mut self.stop {
+            stop.subject = Some(subject);
+        }
         self.touch();
         Ok(())
     }
@@ -231,50 +235,6 @@ impl Session {
             Err(error) => Err(self.lost(error)),
         }
     }
-
-    /// What each CPU does.
-    pub(super) async fn read_cpus(&mut self) -> Result<Vec<CpuView>, Failure> {
-        let active = self.compute(cpus::active).await?.map_err(said)?;
-        let online = self.compute(cpus::online).await?.map_err(said)?;
-        let stops = self.compute(move |s, m| cpus::stops(s, m, &online)).await?.map_err(said)?;
-        let mut views = Vec::new();
-        for stop in stops {
-            let (task, registers) = self
-                .compute(move |symbols, memory| {
-                    let task = stop.task.map(|addr| cpus::task(symbols, memory, addr));
-                    let registers =
-                        stop.registers.map(|addr| cpus::registers(symbols, memory, addr));
-                    (task.and_then(Result::ok), registers.and_then(Result::ok))
-                })
-                .await?;
-            let pc = registers.as_ref().and_then(|registers| registers.pc());
-            // The low two bits of cs are the privilege level (Intel SDM volume 3, 5.5).
-            let user =
-                registers.as_ref().and_then(|r| r.by_name("cs")).is_some_and(|cs| cs & 3 != 0);
-            let frames = pc.filter(|_| !user).map(|pc| self.guest_symbols().frames_at(pc));
-            views.push(CpuView {
-                cpu: stop.cpu,
-                current: stop.cpu == active,
-                stopped: stop.held,
-                doing: match (&task, stop.held) {
-                    (_, false) => "did not answer the round-up",
-                    (_, true) if user => "user mode",
-                    (Some(task), true) if task.pid == 0 => "idle",
-                    _ => "kernel",
-                }
-                .to_string(),
-                pid: task.as_ref().map(|task| i64::from(task.pid)),
-                comm: task.map(|task| task.comm),
-                pc,
-                function: frames.and_then(|f| f.first().map(|frame| frame.function.clone())),
-            });
-        }
-        Ok(views)
-    }
-}
-
-fn said(error: KernelError) -> Failure {
-    Failure::Other(error.to_string())
 }
 
 /// The value in a line `name  value`.

@@ -1,27 +1,27 @@
 //! Questions that do not resume the guest, and their answers.
 
 use super::{
-    answer::{Answer, CodeAnswer, Failure, MatchAnswer},
+    answer::{Answer, Failure, MatchAnswer},
     request::{Level, Request},
     run::Session,
     view::FramesEnd,
 };
-use crate::arch::insn::{Insn, MAX_LEN};
-use crate::base::{addr::Addr, text};
+use crate::base::addr::Addr;
+use crate::eval::variables::Detail;
 use crate::rsp::command::Command;
 use crate::symbols::lookup::search::Found;
 
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;
 
-/// The longest text `x/s` reads.
-const LONGEST_TEXT: usize = 256;
-
 impl Session {
     /// Answers a request that is not about running.
     pub(super) async fn answer(&mut self, request: Request) -> Result<Answer, Failure> {
         match request {
-            Request::Break(kind, location) => self.set_breakpoint(kind, &location).await,
+            Request::Break(kind, location) => {
+                let location = self.located(&location).await?;
+                self.set_breakpoint(kind, &location).await
+            }
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
                 let unknown = self.points.delete(&numbers);
@@ -44,31 +44,39 @@ impl Session {
             Request::Backtrace(limit) => self.backtrace(limit).await,
             Request::Registers(names) => self.registers(&names),
             Request::Arguments => {
-                let variables = self.all_variables().await?;
+                let variables = self.all_variables(Detail::Whole).await?;
                 let variables = variables.into_iter().filter(|v| v.argument).collect();
                 Ok(Answer::Variables { variables })
             }
             Request::Locals => {
-                let variables = self.all_variables().await?;
+                let variables = self.all_variables(Detail::Whole).await?;
                 let variables = variables.into_iter().filter(|v| !v.argument).collect();
                 Ok(Answer::Variables { variables })
             }
-            Request::List(what) => self.list(&what),
-            Request::Line(location) => self.line(&location),
-            Request::Symbol(address) => self.symbol(&address),
+            Request::List(what) => {
+                let what = self.located_listing(what).await?;
+                self.list(&what)
+            }
+            Request::Line(location) => {
+                let location = self.located(&location).await?;
+                self.line(&location)
+            }
+            Request::Symbol(address) => self.symbol_of(&address).await,
             Request::Macro(name) => self.macro_definition(&name),
-            Request::Disassemble(what) => self.disassemble(&what).await,
+            Request::Disassemble(what) => {
+                let what = self.located_code(what).await?;
+                self.disassemble(&what).await
+            }
             Request::Search(text) => Ok(self.search(&text)),
             Request::Set(name, value) => self.set(&name, &value).await,
             Request::Show(name) => self.show(&name),
-            Request::Examine(count, unit, format, address) => {
-                self.examine(count, unit, format, &address).await
-            }
+            Request::Examine(asked) => self.examine(&asked).await,
+            Request::Print(asked) => self.print(&asked).await,
             Request::Names(what, pattern) => self.names(what, &pattern),
             Request::SourceFiles(pattern) => self.source_files(&pattern),
             Request::Scope(location) => self.scope(&location),
-            Request::Type(name, offsets) => self.type_of(&name, offsets),
-            Request::WhatIs(name) => self.what_is(&name),
+            Request::Type(name, offsets) => self.type_of(&name, offsets).await,
+            Request::WhatIs(name) => self.what_is(&name).await,
             Request::Modules => {
                 if self.need_stopped().is_ok() {
                     self.read_modules().await?;
@@ -79,6 +87,8 @@ impl Session {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })
             }
+            Request::Cpu(cpu) => self.choose_cpu(cpu).await,
+            Request::Task(pid) => self.choose_task(pid).await,
             Request::Want(wants) => {
                 self.want(wants);
                 Ok(Answer::Done {})
@@ -92,9 +102,14 @@ impl Session {
             | Request::Step(..)
             | Request::RunTo(_)
             | Request::PassException
+            | Request::Tasks { .. }
+            | Request::Stacks(_)
             | Request::BreakIn
             | Request::Wait(_)
-            | Request::Leave(_) => Err(Failure::Other("this request resumes the guest".into())),
+            | Request::Leave(_) => {
+                // The loop does these itself.
+                Err(Failure::Other("this request takes more than one answer's time".into()))
+            }
         }
     }
 
@@ -158,62 +173,6 @@ impl Session {
         Ok(Answer::Text { text: format!("{place}\n#define {}", found.text) })
     }
 
-    async fn examine(
-        &mut self,
-        count: u32,
-        unit: u32,
-        format: char,
-        address: &str,
-    ) -> Result<Answer, Failure> {
-        let symbols = self.usable_symbols();
-        if !(format == 'i' && self.is_offline()) {
-            self.need_stopped()?;
-        }
-        let at = self.address(address)?;
-        if format == 'i' {
-            let len = u64::from(count) * MAX_LEN as u64;
-            let insns = match self.is_offline() {
-                true => self.file_instructions(&symbols, at, len, count as usize)?,
-                false => self.instructions(at, len, count as usize).await?,
-            };
-            let end = insns.last().map_or(at, Insn::next);
-            let rows = symbols.rows_of(at, end);
-            let instructions = self.insn_answers(&symbols, insns, &rows);
-            return Ok(Answer::Code(Box::new(CodeAnswer {
-                instructions,
-                ..CodeAnswer::default()
-            })));
-        }
-        if format == 's' {
-            let read = self.compute(move |_, memory| memory.c_string(at, LONGEST_TEXT)).await?;
-            let value = read.map_err(|gap| Failure::Other(gap.to_string()))?;
-            let shown = format!("{at}: \"{}\"", text::printable(&value));
-            return Ok(Answer::Memory { address: at, unit: 1, values: vec![value], text: shown });
-        }
-        let len = count as usize * unit as usize;
-        let read = self.compute(move |_, memory| memory.bytes(at, len)).await?;
-        let bytes = read.map_err(|gap| Failure::Other(gap.to_string()))?;
-        let values: Vec<String> = bytes
-            .chunks_exact(unit as usize)
-            .map(|chunk| {
-                let mut word = [0; 8];
-                word[..chunk.len()].copy_from_slice(chunk);
-                formatted(u64::from_le_bytes(word), unit, format, |addr| symbols.describe(addr))
-            })
-            .collect();
-        let per_row = match format {
-            'a' => 1,
-            _ => (16 / unit).max(1),
-        } as usize;
-        let rows = values.chunks(per_row).enumerate().map(|(row, values)| {
-            let start = at.offset((row * per_row) as u64 * u64::from(unit));
-            let name = symbols.describe(start).map_or(String::new(), |name| format!(" <{name}>"));
-            format!("{start}{name}:\t{}", values.join("\t"))
-        });
-        let shown = rows.collect::<Vec<_>>().join("\n");
-        Ok(Answer::Memory { address: at, unit, values, text: shown })
-    }
-
     pub(super) async fn monitor(&mut self, text: &str) -> Result<Answer, Failure> {
         self.need_stopped()?;
         let command = Command::monitor(text).map_err(|error| Failure::Other(error.to_string()))?;
@@ -263,48 +222,5 @@ impl Session {
         }
         self.touch();
         Ok(Answer::Done {})
-    }
-}
-
-fn formatted(
-    value: u64,
-    unit: u32,
-    format: char,
-    describe: impl Fn(Addr) -> Option<String>,
-) -> String {
-    let width = unit as usize * 2;
-    let shift = 64 - unit * 8;
-    let signed = ((value << shift) as i64) >> shift;
-    match format {
-        'd' => signed.to_string(),
-        'u' => value.to_string(),
-        'o' => format!("0{value:o}"),
-        'c' => match value as u8 {
-            byte @ 0x20..=0x7e => format!("{signed} '{}'", byte as char),
-            _ => format!("{signed} '\\{:03o}'", value as u8),
-        },
-        'a' => match describe(Addr(value)) {
-            Some(name) => format!("0x{value:x} <{name}>"),
-            None => format!("0x{value:x}"),
-        },
-        _ => format!("0x{value:0width$x}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::formatted;
-
-    #[test]
-    fn formats_are_gdbs() {
-        let plain = |value, unit, format| formatted(value, unit, format, |_| None);
-        assert_eq!(plain(0xff, 1, 'x'), "0xff");
-        assert_eq!(plain(0xff, 1, 'd'), "-1");
-        assert_eq!(plain(0xff, 4, 'd'), "255");
-        assert_eq!(plain(0xffff_ffff, 4, 'x'), "0xffffffff");
-        assert_eq!(plain(8, 2, 'o'), "010");
-        assert_eq!(plain(0x61, 1, 'c'), "97 'a'");
-        assert_eq!(plain(0, 1, 'c'), "0 '\\000'");
-        assert_eq!(formatted(0x10, 8, 'a', |_| Some("f+0x1".into())), "0x10 <f+0x1>");
     }
 }

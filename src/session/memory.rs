@@ -21,7 +21,7 @@ impl Session {
     /// Reads the memory a pane wants.
     pub(super) async fn memory_round(&mut self, want: MemoryWant) -> Result<(), Failure> {
         let mut shown = MemoryView { want, ..MemoryView::default() };
-        match self.address(&shown.want.expression) {
+        match self.examined_address(&shown.want.expression).await {
             Ok(base) => {
                 shown.start = base.offset(shown.want.offset as u64);
                 let (start, len) = (shown.start, shown.want.len.min(MOST));

@@ -5,11 +5,13 @@
 
 use super::{
     answer::Failure,
+    entered::{frames_end, kind_word},
     request::Level,
     run::Session,
-    view::{FrameView, FramesEnd, SavedView, StopReason, VariableView},
+    tree::Shown,
+    view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
-    wants::{RowView, Wants},
+    wants::Wants,
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -19,11 +21,11 @@ use crate::base::{
 use crate::eval::{
     location::{self, Context},
     value::Value,
-    variables::{self, Variable},
+    variables::{self, Detail, Variable},
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
-    End, Frame, FrameKind, Saved, Stack, entry,
+    End, Frame, Stack,
     shown::{self, ShownFrame},
     walk,
 };
@@ -38,6 +40,9 @@ const CODE_BYTES: u64 = 96;
 /// only to the caller that passed it, which may have it from its own.
 const CALLERS: usize = 4;
 
+/// Values in a pane or a frame's line.
+const LINE: Detail = Detail::Brief(100);
+
 /// What is still to be computed for this stop.
 #[derive(Debug, Default)]
 pub struct Panes {
@@ -50,12 +55,15 @@ pub struct Panes {
     pub wants: Wants,
     /// What of that is still to be read.
     pub(super) due: Due,
+    /// What the trees showed at this stop and at the one before.
+    pub(super) shown: Shown,
 }
 
 impl Panes {
     /// Nothing is known, nothing is to be read.
     pub fn clear(&mut self) {
-        *self = Panes { wants: std::mem::take(&mut self.wants), ..Panes::default() };
+        let (wants, shown) = (std::mem::take(&mut self.wants), std::mem::take(&mut self.shown));
+        *self = Panes { wants, shown, ..Panes::default() };
     }
 
     /// A new stop, whose first frame is known; everything that is on screen is
@@ -64,7 +72,9 @@ impl Panes {
         let wants = std::mem::take(&mut self.wants);
         let due = Due::all(&wants);
         let stack = self.stack.take();
-        *self = Panes { stack, frames: eager, variables: eager, code: eager, wants, due };
+        let shown = std::mem::take(&mut self.shown).next_stop();
+        let (frames, variables, code) = (eager, eager, eager);
+        *self = Panes { stack, frames, variables, code, wants, due, shown };
     }
 
     /// Another frame was selected.
@@ -72,6 +82,12 @@ impl Panes {
         self.variables = eager;
         self.code = eager;
         self.due.add(Due::of_frame(&self.wants));
+    }
+
+    /// Another stack is shown.
+    pub fn resubject(&mut self, eager: bool) {
+        self.frames = eager;
+        self.reselect(eager);
     }
 
     /// Whether something is still to be computed.
@@ -105,10 +121,10 @@ impl Session {
     }
 
     async fn frames_round(&mut self) -> Result<(), Failure> {
-        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let (stack, missed) = self
             .compute_once(move |symbols, memory| {
-                walk::unwind(symbols, memory, &registers, cpu, SHOWN_FRAMES)
+                walk::unwind(symbols, memory, &registers, owner, SHOWN_FRAMES)
             })
             .await?;
         self.panes.frames = missed;
@@ -124,16 +140,16 @@ impl Session {
         if let Some(stack) = known {
             return Ok(stack.clone());
         }
-        let (registers, cpu) = (self.stop_registers()?, self.stop_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let limit = physical.min(1000);
         let stack = self
-            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, cpu, limit))
+            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, owner, limit))
             .await?;
         self.take_stack(stack.clone(), false);
         Ok(stack)
     }
 
-    fn take_stack(&mut self, stack: Stack, more: bool) {
+    pub(super) fn take_stack(&mut self, stack: Stack, more: bool) {
         let frames = self.frame_views(&stack);
         self.panes.stack = Some(stack);
         let end = match (&self.panes.stack, more) {
@@ -156,13 +172,13 @@ impl Session {
 
     /// The innermost frame, from registers alone.
     pub(super) fn first_frame(&mut self) {
-        let Ok(registers) = self.stop_registers() else { return };
+        let Ok(registers) = self.subject_registers() else { return };
         let nothing = crate::base::memory::Sparse::new();
         let stack = walk::unwind(&self.guest_symbols(), &nothing, &registers, None, 1);
         self.take_stack(stack, true);
     }
 
-    fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
+    pub(super) fn frame_views(&self, stack: &Stack) -> Vec<FrameView> {
         self.shown_frames(stack)
             .into_iter()
             .map(|frame| {
@@ -188,52 +204,12 @@ impl Session {
             .collect()
     }
 
-    /// What entry code saved; what was read for other reasons costs nothing.
-    fn saved_view(&self, saved: Saved) -> SavedView {
-        let known = match (&saved.registers, &self.snapshot) {
-            (None, Some(stop)) => {
-                let arch = stop.registers.arch;
-                entry::saved(&self.guest_symbols(), &stop.memory, saved.at, arch).ok()
-            }
-            _ => None,
-        };
-        let saved = known.unwrap_or(saved);
-        let values = saved.registers.as_ref().map(|registers| {
-            let known = registers.iter().filter_map(|(def, value)| Some((def.name, Addr(value?))));
-            known.collect()
-        });
-        let orig_ax = saved.orig_ax.map(|number| number as i64);
-        SavedView { at: saved.at, registers: values, orig_ax }
-    }
-
-    /// The registers that a physical frame is about: for entry code those it
-    /// saved, once they are read.
-    async fn frame_registers(&mut self, physical: usize) -> Option<Registers> {
-        let frame = self.panes.stack.as_ref()?.frames.get(physical)?;
-        let (own, saved) = (frame.registers.clone(), frame.saved.clone());
-        let Some(saved) = saved else { return Some(own) };
-        if let Some(registers) = saved.registers {
-            return Some(registers);
-        }
-        let (at, arch) = (saved.at, own.arch);
-        let work =
-            move |symbols: &Symbols, memory: &dyn Memory| entry::saved(symbols, memory, at, arch);
-        let read = self.compute(work).await.ok().and_then(Result::ok)?;
-        if let Some(frame) = self.panes.stack.as_mut().and_then(|s| s.frames.get_mut(physical)) {
-            frame.saved = Some(read.clone());
-        }
-        if let Some(stack) = self.panes.stack.clone() {
-            let more = matches!(stack.end, End::Missing(_));
-            self.take_stack(stack, more);
-        }
-        read.registers.or(Some(own))
-    }
-
     /// The frames as they are shown: without inlined functions at whose first
     /// instruction a step stands, because it is not in them yet.
     fn shown_frames(&self, stack: &Stack) -> Vec<ShownFrame> {
         let mut shown = shown::expand(&self.guest_symbols(), stack);
-        shown.drain(..self.hidden.min(shown.len().saturating_sub(1)));
+        let hidden = if self.shows_the_stopped() { self.hidden } else { 0 };
+        shown.drain(..hidden.min(shown.len().saturating_sub(1)));
         for (level, frame) in shown.iter_mut().enumerate() {
             frame.level = level;
         }
@@ -254,13 +230,14 @@ impl Session {
             stop.reason = reason;
             stop.selected = 0;
             stop.variables = None;
+            stop.supplied.variables = None;
         }
         self.panes.reselect(self.options.eager);
         self.stays_put = true;
     }
 
     async fn variables_round(&mut self) -> Result<(), Failure> {
-        let Some(work) = self.variables_work() else {
+        let Some(work) = self.variables_work(LINE) else {
             self.panes.variables = false;
             return Ok(());
         };
@@ -271,7 +248,6 @@ impl Session {
             self.take_arguments(selected, &variables);
         }
         if let Some(stop) = &mut self.stop {
-            stop.supplied.variables = Some(variables.iter().map(row).collect());
             stop.variables = Some(variables);
         }
         Ok(())
@@ -285,14 +261,19 @@ impl Session {
     }
 
     /// Arguments and locals of the selected frame, once they are all read.
-    pub(super) async fn all_variables(&mut self) -> Result<Vec<VariableView>, Failure> {
+    pub(super) async fn all_variables(
+        &mut self,
+        detail: Detail,
+    ) -> Result<Vec<VariableView>, Failure> {
         self.need_stopped()?;
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
         // One caller more: an argument may be known only to it.
         self.whole_stack(self.selected_physical() + 2).await?;
-        let Some(work) = self.variables_work() else { return Ok(Vec::new()) };
+        let Some(work) = self.variables_work(detail) else { return Ok(Vec::new()) };
         let variables = self.compute(work).await?;
-        self.take_arguments(level, &variables);
+        if detail == LINE {
+            self.take_arguments(level, &variables);
+        }
         Ok(variables)
     }
 
@@ -306,8 +287,9 @@ impl Session {
             let Some(state) = self.frame_state(level) else { continue };
             let variables = self
                 .compute(move |symbols, memory| {
-                    let context = Context { symbols, memory, frames: &state.frames() };
-                    let found = variables::arguments(&context, state.depth);
+                    let context =
+                        Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
+                    let found = variables::arguments(&context, state.depth, LINE);
                     found.into_iter().map(|v| view_of(v, true)).collect::<Vec<_>>()
                 })
                 .await?;
@@ -318,25 +300,26 @@ impl Session {
 
     fn variables_work(
         &self,
+        detail: Detail,
     ) -> Option<impl Fn(&Symbols, &dyn Memory) -> Vec<VariableView> + use<>> {
         let state = self.frame_state(self.stop.as_ref()?.selected)?;
         Some(move |symbols: &Symbols, memory: &dyn Memory| {
-            let context = Context { symbols, memory, frames: &state.frames() };
-            let args = variables::arguments(&context, state.depth);
-            let locals = variables::locals(&context, state.depth);
+            let context = Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
+            let args = variables::arguments(&context, state.depth, detail);
+            let locals = variables::locals(&context, state.depth, detail);
             let args = args.into_iter().map(|v| view_of(v, true));
             args.chain(locals.into_iter().map(|v| view_of(v, false))).collect()
         })
     }
 
     /// What variables of a shown frame need.
-    fn frame_state(&self, level: usize) -> Option<FrameState> {
+    pub(super) fn frame_state(&self, level: usize) -> Option<FrameState> {
         let stack = self.panes.stack.as_ref()?;
         let shown = self.shown_frames(stack);
         let shown = shown.get(level)?;
         let frames = stack.frames.get(shown.physical..)?;
         let frames = frames.iter().take(CALLERS + 1).cloned().collect();
-        Some(FrameState { frames, depth: shown.depth })
+        Some(FrameState { frames, depth: shown.depth, cpu: self.subject_cpu() })
     }
 
     /// The source line of a shown frame.
@@ -423,25 +406,17 @@ impl Session {
         let Some(kind) = symbols.function_at(function).and_then(|f| f.return_type) else {
             return Ok(());
         };
-        let registers = self.stop_registers()?;
+        let registers = self.subject_registers()?;
         let value = self
             .compute(move |symbols, memory| variables::returned(symbols, memory, &registers, kind))
             .await?;
         if let Some(stop) = &mut self.stop {
             stop.returned = match value {
-                Value::Known { text, .. } => Some(text),
+                Value::Known(text) => Some(text),
                 _ => None,
             };
         }
         Ok(())
-    }
-
-    fn stop_cpu(&self) -> Option<u32> {
-        self.stop.as_ref().and_then(|stop| stop.cpu)
-    }
-
-    fn stop_registers(&self) -> Result<Registers, Failure> {
-        self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)
     }
 
     /// The selected frame.
@@ -492,6 +467,7 @@ impl Session {
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
+            stop.supplied.variables = None;
             stop.code.clear();
             stop.code_symbols.clear();
             if let Some(registers) = registers {
@@ -500,7 +476,7 @@ impl Session {
         }
         self.panes.reselect(self.options.eager);
         self.touch();
-        let args = self.all_variables().await?;
+        let args = self.all_variables(LINE).await?;
         let frame = self.selected_frame().cloned().ok_or(Failure::Running)?;
         let args = args.into_iter().filter(|v| v.argument).collect();
         Ok(FrameView { args: Some(args), ..frame })
@@ -508,15 +484,17 @@ impl Session {
 }
 
 /// A shown frame and its callers, as its variables need them.
-struct FrameState {
+pub(super) struct FrameState {
     /// The physical frame, then its callers as far as they are read.
-    frames: Vec<Frame>,
+    pub frames: Vec<Frame>,
     /// Its place among the functions inlined at its pc.
-    depth: usize,
+    pub depth: usize,
+    /// Its CPU.
+    pub cpu: Option<u32>,
 }
 
 impl FrameState {
-    fn frames(&self) -> Vec<location::Frame<'_>> {
+    pub fn frames(&self) -> Vec<location::Frame<'_>> {
         let frames = self.frames.iter().map(|frame| location::Frame {
             registers: &frame.registers,
             cfa: frame.cfa,
@@ -527,62 +505,21 @@ impl FrameState {
     }
 }
 
-/// The word of the JSON contract.
-fn kind_word(kind: FrameKind) -> &'static str {
-    match kind {
-        FrameKind::Normal => "normal",
-        FrameKind::Interrupt => "interrupt",
-        FrameKind::Exception => "exception",
-        FrameKind::Nmi => "nmi",
-        FrameKind::Syscall => "syscall",
-        FrameKind::User => "user",
-        FrameKind::Guess => "guess",
-    }
-}
-
-fn frames_end(stack: &Stack) -> FramesEnd {
-    match &stack.end {
-        complete @ End::Complete(_) if stack.is_whole() => {
-            FramesEnd::Complete(complete.to_string())
-        }
-        // What comes after a guess is only as good as the guess.
-        complete @ End::Complete(_) => {
-            FramesEnd::Broken(format!("{complete}, if the guessed frames are right"))
-        }
-        End::Missing(_) => FramesEnd::Reading,
-        other => FramesEnd::Broken(other.to_string()),
-    }
-}
-
 fn view_of(variable: Variable, argument: bool) -> VariableView {
     let mut view = VariableView {
-        name: variable.name,
+        name: variable.definition.name,
         type_name: variable.type_name,
         value: None,
         optimized_out: false,
         unavailable: None,
+        note: variable.lost,
         argument,
     };
     match variable.value {
-        Value::Known { text, .. } => view.value = Some(text),
+        Value::Known(text) => view.value = Some(text),
         Value::OptimizedOut => view.optimized_out = true,
         Value::Unavailable(why) => view.unavailable = Some(why.to_string()),
         Value::Missing(gap) => view.unavailable = Some(gap.to_string()),
     }
     view
-}
-
-/// A variable as a row of the tree.
-fn row(variable: &VariableView) -> RowView {
-    RowView {
-        id: variable.name.clone(),
-        name: variable.name.clone(),
-        type_name: variable.type_name.clone(),
-        value: variable.value.clone(),
-        optimized_out: variable.optimized_out,
-        unavailable: variable.unavailable.clone(),
-        expression: Some(variable.name.clone()),
-        argument: variable.argument,
-        ..RowView::default()
-    }
 }

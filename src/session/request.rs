@@ -103,6 +103,45 @@ pub struct Pattern {
     pub limit: Option<usize>,
 }
 
+/// Which memory, and how (`x`). What is not said is as it was the last time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Examining {
+    /// How many units; below zero those before the address.
+    pub count: Option<i32>,
+    /// Bytes of a unit.
+    pub unit: Option<u32>,
+    /// gdb's letter for how they are written.
+    pub format: Option<char>,
+    /// An expression or a location; empty to go on.
+    pub address: String,
+}
+
+/// Which value, and how (`print`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Printing {
+    /// The expression; empty for the value that was printed last.
+    pub expression: String,
+    /// gdb's letter for how it is written.
+    pub format: Option<char>,
+    /// Whether the guest may be changed. If not, an expression that would is
+    /// answered with what it would do ([`Answer::Confirm`]), to be asked again.
+    pub write: bool,
+    /// What the value is for.
+    pub purpose: Purpose,
+}
+
+/// What a value is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// It is shown and kept in the history (`print`).
+    #[default]
+    Print,
+    /// It is shown only (`output`).
+    Output,
+    /// Only what it changes matters (`set var`).
+    Set,
+}
+
 /// Something asked of the session. Each gets one [`Answer`] or [`Failure`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum Request {
@@ -155,8 +194,10 @@ pub enum Request {
     Set(String, String),
     /// The value of a setting, or of all of them.
     Show(String),
-    /// `x/FMT ADDR`: count, unit size in bytes, format letter, address.
-    Examine(u32, u32, char, String),
+    /// Memory (`x`).
+    Examine(Examining),
+    /// The value of an expression, and what it changes (`print`, `set var`).
+    Print(Printing),
     /// Names that fit a regular expression (`info functions` and the like).
     Names(Names, Pattern),
     /// Source files known to the symbols (`info sources`).
@@ -173,6 +214,22 @@ pub enum Request {
     Modules,
     /// CPUs and what runs on them.
     Cpus,
+    /// Show another CPU's stack; none: tell whose is shown.
+    Cpu(Option<u32>),
+    /// Show another task's stack, by pid; none: tell whose is shown.
+    Task(Option<i64>),
+    /// Tasks. Goes on between other requests; ends early, with what is known,
+    /// at one that interrupts or resumes.
+    Tasks {
+        /// Only those that have this text in pid, name, state or the function
+        /// they wait in; all when it is empty.
+        filter: String,
+        /// With the command lines of processes.
+        cmdlines: bool,
+    },
+    /// The stacks of all tasks, or of those that have a text in pid, name,
+    /// state or a function of the stack; equal ones together. Goes on as tasks do.
+    Stacks(String),
     /// What the panes have on screen: it is read, now and at later stops.
     Want(Wants),
     /// Release, identity, slide.
@@ -187,6 +244,31 @@ pub enum Request {
     TrustSymbols,
     /// Part from the guest; the session ends after the answer.
     Leave(Leave),
+}
+
+impl Request {
+    /// Whether long work that goes on between requests ends here: it was
+    /// interrupted, or the guest will run.
+    pub(super) fn ends_a_job(&self) -> bool {
+        matches!(
+            self,
+            Request::Continue
+                | Request::Step(..)
+                | Request::RunTo(_)
+                | Request::PassException
+                | Request::BreakIn
+                | Request::Leave(_)
+        )
+    }
+
+    /// The same, where the guest may be changed without being asked again.
+    #[must_use]
+    pub fn confirmed(self) -> Request {
+        match self {
+            Request::Print(asked) => Request::Print(Printing { write: true, ..asked }),
+            other => other,
+        }
+    }
 }
 
 /// A request with the way its answer goes back.

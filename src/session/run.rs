@@ -5,12 +5,14 @@ use super::{
     breakpoints::Points,
     code::Code,
     find_vmlinux::Finder,
+    jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
     module_files::Trees,
     modules::Module,
     options::Options,
     panes::Panes,
+    print::Scratch,
     repair::Early,
     request::{Ask, Handle, Leave, Level, Request, Update},
     settings::Settings,
@@ -108,8 +110,12 @@ pub struct Session {
     /// The current stop as shown, or the last one while the guest runs.
     pub(super) stop: Option<StopView>,
     pub(super) panes: Panes,
+    /// Work that takes long, done between requests.
+    pub(super) job: Option<Job>,
     pub(super) points: Points,
     pub(super) settings: Settings,
+    /// Values that were printed, and the like.
+    pub(super) scratch: Scratch,
     /// What `list` showed last.
     pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
@@ -187,8 +193,10 @@ impl Session {
             snapshot: None,
             stop: None,
             panes: Panes::default(),
+            job: None,
             points: Points::default(),
             settings: Settings::default(),
+            scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
             trees: Trees::default(),
@@ -257,6 +265,7 @@ impl Session {
                 Some(loaded) = loads.recv() => self.on_loaded(loaded).await,
                 event = self.wire.event() => self.on_event(event).await,
                 () = timer => self.on_timer().await,
+                () = std::future::ready(()), if self.job.is_some() => self.job_round().await,
                 () = std::future::ready(()), if more => self.pane_round().await,
             }
         }
@@ -339,7 +348,18 @@ impl Session {
 
     async fn handle(&mut self, ask: Ask) -> ControlFlow<()> {
         let Ask { request, reply } = ask;
+        if self.job.is_some() && request.ends_a_job() {
+            self.end_job();
+            if request == Request::BreakIn {
+                let _ = reply.send(Ok(Answer::Done {}));
+                return ControlFlow::Continue(());
+            }
+        }
         match request {
+            Request::Tasks { .. } | Request::Stacks(_) => {
+                self.take_job(request, reply);
+                ControlFlow::Continue(())
+            }
             Request::Leave(how) => {
                 let result = self.leave(how).await;
                 let left = result.is_ok();

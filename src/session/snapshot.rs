@@ -1,5 +1,6 @@
 //! All that is known of one stop. Thrown away when the guest runs on.
 
+use super::{subject::Chosen, tasks::Tasks};
 use crate::arch::Registers;
 use crate::base::memory::Sparse;
 use crate::rsp::thread::ThreadId;
@@ -17,4 +18,8 @@ pub struct Snapshot {
     pub signal: u8,
     /// Guest memory as far as it was read.
     pub memory: Sparse,
+    /// What is shown, when it is not what the stub stopped in.
+    pub chosen: Option<Chosen>,
+    /// Tasks as far as they were read.
+    pub tasks: Option<Tasks>,
 }

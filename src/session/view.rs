@@ -315,6 +315,10 @@ pub struct VariableView {
     /// Why there is no value, when it is not optimized out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
+    /// What can still be said of a value that is optimized out: where it was
+    /// last, and what the caller passed. Not the value now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Whether it is an argument.
     #[serde(skip)]
     pub argument: bool,
@@ -407,10 +411,15 @@ pub struct CpuView {
     pub comm: Option<String>,
     /// Where it is.
     pub pc: Option<Addr>,
+    /// Its stack pointer.
+    pub sp: Option<Addr>,
     /// The function there.
     pub function: Option<String>,
-    /// In words: `kernel`, `user mode`, `idle`, `did not answer`.
+    /// In words: `kernel`, `user mode`, `idle`, `did not answer …`.
     pub doing: String,
+    /// Its registers by name, in gdb's order; empty when it did not answer.
+    #[serde(serialize_with = "super::answer::as_map")]
+    pub registers: Vec<(String, Option<Addr>)>,
 }
 
 /// What something cost on the wire.

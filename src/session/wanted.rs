@@ -1,44 +1,54 @@
 //! Reads what the panes beside the stack have on screen, one piece a round.
 
 use super::{answer::Failure, run::Session, wants::Wants};
+use std::collections::BTreeSet;
+
+/// A piece of what panes want, in the order in which they are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Piece {
+    Tree,
+    Memory,
+    Cpus,
+    Tasks,
+}
 
 /// What is still to be read for the panes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Due {
-    cpus: bool,
-    memory: bool,
-}
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due(BTreeSet<Piece>);
 
 impl Due {
     /// All that is wanted.
     pub(super) fn all(wants: &Wants) -> Due {
-        let memory = wants.memory.is_some();
-        Due { cpus: wants.cpus, memory }.also(Due::of_frame(wants))
+        Due::changed(&Wants::default(), wants)
     }
 
     /// What depends on the selected frame.
     pub(super) fn of_frame(wants: &Wants) -> Due {
-        Due { memory: wants.memory.is_some(), ..Due::default() }
+        let Due(mut pieces) = Due::all(wants);
+        pieces.retain(|piece| matches!(piece, Piece::Memory | Piece::Tree));
+        Due(pieces)
     }
 
     /// What differs.
     fn changed(old: &Wants, new: &Wants) -> Due {
-        Due {
-            cpus: new.cpus && !old.cpus,
-            memory: new.memory.is_some() && new.memory != old.memory,
-        }
+        let memory = new.memory.is_some() && new.memory != old.memory;
+        let tasks = new.tasks.is_some() && new.tasks != old.tasks;
+        let tree = new.variables && (!old.variables || new.open != old.open);
+        let pieces = [
+            (Piece::Tree, tree),
+            (Piece::Memory, memory),
+            (Piece::Cpus, new.cpus && !old.cpus),
+            (Piece::Tasks, tasks),
+        ];
+        Due(pieces.into_iter().filter(|(_, due)| *due).map(|(piece, _)| piece).collect())
     }
 
-    fn also(self, other: Due) -> Due {
-        Due { cpus: self.cpus || other.cpus, memory: self.memory || other.memory }
-    }
-
-    pub(super) fn add(&mut self, other: Due) {
-        *self = self.also(other);
+    pub(super) fn add(&mut self, Due(pieces): Due) {
+        self.0.extend(pieces);
     }
 
     pub(super) fn any(&self) -> bool {
-        *self != Due::default()
+        !self.0.is_empty()
     }
 }
 
@@ -52,15 +62,29 @@ impl Session {
 
     /// Reads one piece of what is wanted.
     pub(super) async fn wanted_round(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.panes.due.cpus) {
-            let cpus = self.read_cpus().await?;
-            if let Some(stop) = &mut self.stop {
-                stop.supplied.cpus = Some(cpus);
+        let Some(piece) = self.panes.due.0.pop_first() else { return Ok(()) };
+        match piece {
+            Piece::Tree => {
+                if self.tree_round().await? {
+                    self.panes.due.0.insert(Piece::Tree);
+                }
             }
-        } else if std::mem::take(&mut self.panes.due.memory)
-            && let Some(want) = self.panes.wants.memory.clone()
-        {
-            self.memory_round(want).await?;
+            Piece::Memory => {
+                if let Some(want) = self.panes.wants.memory.clone() {
+                    self.memory_round(want).await?;
+                }
+            }
+            Piece::Cpus => {
+                let cpus = self.read_cpus().await?;
+                if let Some(stop) = &mut self.stop {
+                    stop.supplied.cpus = Some(cpus);
+                }
+            }
+            Piece::Tasks => {
+                if self.tasks_round().await? {
+                    self.panes.due.0.insert(Piece::Tasks);
+                }
+            }
         }
         self.touch();
         Ok(())

@@ -276,8 +276,8 @@ pub enum TypeShape {
     Struct {
         /// Its tag; `None` when it has none.
         name: Option<String>,
-        /// Bytes.
-        size: u64,
+        /// Bytes; `None` when it is nowhere described whole.
+        size: Option<u64>,
         /// A union.
         union: bool,
     },
@@ -432,6 +432,8 @@ pub enum ValuePlace {
         bytes: Vec<u8>,
         /// How to read them.
         encoding: gimli::Encoding,
+        /// The unit whose types they name; `None` when they name none.
+        unit: Option<u32>,
     },
     /// The value itself (`DW_AT_const_value`), little-endian.
     Constant(Vec<u8>),
@@ -448,6 +450,8 @@ pub struct FrameBase {
     pub encoding: gimli::Encoding,
     /// The image whose addresses it has.
     pub image: ImageId,
+    /// The unit whose types it names.
+    pub unit: u32,
 }
 
 /// A type with everything in it.

@@ -2,7 +2,10 @@
 
 use crate::{
     base::addr::{Addr, FileAddr},
-    image::symtab::{Place, Symbol},
+    image::{
+        file::Section,
+        symtab::{Place, Symbol},
+    },
     symbols::{
         answer::{ImageId, SymbolAt},
         image::DebugImage,
@@ -201,6 +204,14 @@ impl Symbols {
         let sections = placed.image.image().sections();
         let per_cpu = sections.iter().any(|section| section.addr.0 == 0 && section.contains(addr));
         (per_cpu && matches!(placed.placement, Placement::Slide(_))).then_some(Addr(addr.0))
+    }
+
+    /// Whether an address in the file of `image` is of a per-CPU variable,
+    /// which every CPU has a copy of elsewhere.
+    pub fn is_per_cpu(&self, image: ImageId, addr: FileAddr) -> bool {
+        let sections = self.image(image).map(|placed| placed.image.image().sections());
+        let per_cpu = |section: &Section| section.name == ".data..percpu" && section.contains(addr);
+        sections.is_some_and(|sections| sections.iter().any(per_cpu))
     }
 
     /// The symbol that holds `addr`: a function before data, a global before

@@ -263,7 +263,9 @@ fn wanted_hints(app: &App) -> Vec<Action> {
         Sort, ToggleBreakpoint, Unwatch, Watch, Zoom,
     };
     match &app.popup {
-        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) => return Vec::new(),
+        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) | Popup::Confirm(_) => {
+            return Vec::new();
+        }
         Popup::Output(_) | Popup::Help(_) => {
             return vec![Escape, Action::PageDown, Action::PageUp, CommandLine];
         }

@@ -21,6 +21,10 @@ pub enum TourEvent {
     Running,
     /// Another frame than the innermost is selected.
     FrameSelected,
+    /// A value was opened.
+    ValueOpened,
+    /// The stack of another task or CPU is shown.
+    OtherStack,
     /// Any key was pressed.
     Key,
 }
@@ -90,6 +94,12 @@ pub fn events(before: Option<&View>, now: &View) -> Vec<TourEvent> {
         let selected = before.and_then(|view| view.stop.as_ref()).map_or(0, |stop| stop.selected);
         if !new_stop && stop.selected != selected && stop.selected != 0 {
             events.push(TourEvent::FrameSelected);
+        }
+        if !new_stop && stop.supplied.variables.iter().flatten().any(|row| row.open) {
+            events.push(TourEvent::ValueOpened);
+        }
+        if stop.subject.as_ref().is_some_and(|subject| !subject.stopped_here) {
+            events.push(TourEvent::OtherStack);
         }
     }
     let ran = before.is_some_and(|view| matches!(view.state, State::Running { .. }));

@@ -5,7 +5,9 @@ use super::act;
 use super::app::App;
 use super::message::{Effect, Exit, Message, Purpose};
 use super::panes::log::Kind;
-use super::popups::{Popup, command::Typed, leave, output::Output, prompt, prompt::Question};
+use super::popups::{
+    Popup, command::Typed, confirm::Confirm, leave, output::Output, prompt, prompt::Question,
+};
 use super::tour::{self, TourEvent};
 use crate::base::text::printable;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
@@ -241,6 +243,7 @@ fn key_pressed(app: &mut App, key: Key) -> Vec<Effect> {
         Popup::Output(output) => in_output(app, output, key, Popup::Output),
         Popup::Help(output) => in_output(app, output, key, Popup::Help),
         Popup::Leave(leaving) => in_leave(app, leaving, key),
+        Popup::Confirm(confirm) => in_confirm(app, confirm, key),
     }
 }
 
@@ -328,6 +331,17 @@ fn in_output(
         Some(action) => return act::act(app, action),
     }
     Vec::new()
+}
+
+fn in_confirm(app: &mut App, confirm: Confirm, key: Key) -> Vec<Effect> {
+    match key.typed().and_then(Confirm::choice) {
+        Some(true) => vec![Effect::Ask(confirm.request, Purpose::Line(confirm.line))],
+        None if key.code != KeyCode::Esc => {
+            app.popup = Popup::Confirm(confirm);
+            Vec::new()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn in_leave(app: &mut App, leaving: leave::Leaving, key: Key) -> Vec<Effect> {

@@ -35,6 +35,7 @@ pub fn draw(app: &App, frame: &mut Frame<'_>) {
         Popup::Command(command) => {
             command.draw_choices(buffer, arranged.line.intersection(buffer.area), app.theme);
         }
+        Popup::Confirm(confirm) => confirm.draw(buffer, screen, app.theme),
         Popup::None | Popup::Prompt(_) => {}
     }
     let (cursor, drawn) = status::draw_line(app, buffer, arranged.line);

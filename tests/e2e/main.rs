@@ -18,4 +18,5 @@ mod gdb;
 mod oracle;
 mod spine;
 mod stacks;
+mod tasks;
 mod trouble;

@@ -24,6 +24,8 @@ pub struct CallSite {
     pub encoding: gimli::Encoding,
     /// The image whose addresses they have.
     pub image: ImageId,
+    /// The unit whose types they name.
+    pub unit: u32,
 }
 
 impl Symbols {
@@ -48,6 +50,7 @@ impl Symbols {
             registers: parameters.iter().filter_map(register_and_value).collect(),
             encoding: unit.unit.encoding(),
             image: nest.placed.id,
+            unit: unit.number,
         })
     }
 }

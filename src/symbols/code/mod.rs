@@ -20,4 +20,6 @@ pub(super) mod cfi;
 
 pub mod calls;
 
+mod referred;
+
 mod bytes;

@@ -45,8 +45,9 @@ impl Symbols {
         let nest = Nest::at(self, pc)?;
         let value = nest.blocks[0].attr_value(gimli::DW_AT_frame_base)?;
         match location(&nest.unit, value, Some(nest.addr)) {
-            ValuePlace::Expression { bytes, encoding } => {
-                Some(FrameBase { bytes, encoding, image: nest.placed.id })
+            ValuePlace::Expression { bytes, encoding, .. } => {
+                let (image, unit) = (nest.placed.id, nest.unit.number);
+                Some(FrameBase { bytes, encoding, image, unit })
             }
             _ => None,
         }
@@ -122,7 +123,7 @@ pub(in crate::symbols) fn variable<'a>(
 
 /// The location that holds at `addr`: the attribute itself, or the entry of
 /// its list that covers the address.
-fn location(
+pub(in crate::symbols) fn location(
     unit: &Unit<'_>,
     value: AttributeValue<Slice<'_>>,
     addr: Option<FileAddr>,
@@ -130,7 +131,10 @@ fn location(
     let encoding = unit.unit.encoding();
     let expression = |bytes: &[u8]| match bytes.is_empty() {
         true => ValuePlace::None,
-        false => ValuePlace::Expression { bytes: with_addresses(unit, bytes), encoding },
+        false => {
+            let (bytes, unit) = (with_addresses(unit, bytes), Some(unit.number));
+            ValuePlace::Expression { bytes, encoding, unit }
+        }
     };
     if let AttributeValue::Exprloc(bytes) = value {
         return expression(bytes.0.slice());

@@ -62,9 +62,12 @@ impl Symbols {
     /// innermost block first, then of those around it.
     pub fn variables_visible(&self, pc: Addr) -> Vec<Visible> {
         let Some(nest) = Nest::at(self, pc) else { return Vec::new() };
-        let first = nest.frames().first().copied().unwrap_or(0);
-        let blocks = nest.blocks[first..].iter().rev();
-        blocks.flat_map(|block| in_block(&nest, block)).collect()
+        visible_in(&nest, 0)
+    }
+
+    /// The same in the function at place `depth` of [`Symbols::frames_at`].
+    pub fn variables_visible_in(&self, pc: Addr, depth: usize) -> Vec<Visible> {
+        Nest::at(self, pc).map_or(Vec::new(), |nest| visible_in(&nest, depth))
     }
 
     /// A place in words: `in $rdi`, `at $rbp-8`, `optimized out`.
@@ -72,7 +75,7 @@ impl Symbols {
         match location {
             ValuePlace::None => "optimized out".to_owned(),
             ValuePlace::Constant(bytes) => constant(bytes),
-            ValuePlace::Expression { bytes, encoding } => {
+            ValuePlace::Expression { bytes, encoding, .. } => {
                 let expression = gimli::Expression(EndianSlice::new(bytes, LittleEndian));
                 let mut all = Vec::new();
                 let mut operations = expression.operations(*encoding);
@@ -87,6 +90,16 @@ impl Symbols {
             }
         }
     }
+}
+
+fn visible_in(nest: &Nest<'_>, depth: usize) -> Vec<Visible> {
+    let frames = nest.frames();
+    let Some(&first) = frames.get(depth) else { return Vec::new() };
+    // Up to the function inlined into this one.
+    let inner = depth.checked_sub(1).and_then(|inner| frames.get(inner));
+    let end = inner.copied().unwrap_or(nest.blocks.len());
+    let blocks = nest.blocks[first..end].iter().rev();
+    blocks.flat_map(|block| in_block(nest, block)).collect()
 }
 
 const TAGS: [gimli::DwTag; 3] =
@@ -176,7 +189,8 @@ fn places<'a>(
     let encoding = unit.unit.encoding();
     let place = |range, bytes: &[u8]| {
         let bytes = with_addresses(unit, bytes);
-        Place { range, location: ValuePlace::Expression { bytes, encoding } }
+        let unit = Some(unit.number);
+        Place { range, location: ValuePlace::Expression { bytes, encoding, unit } }
     };
     if let AttributeValue::Exprloc(bytes) = value {
         let bytes = bytes.0.slice();
@@ -293,7 +307,8 @@ mod tests {
         let encoding =
             gimli::Encoding { address_size: 8, format: gimli::Format::Dwarf32, version: 5 };
         let told = |bytes: &[u8]| {
-            let location = ValuePlace::Expression { bytes: bytes.to_vec(), encoding };
+            let bytes = bytes.to_vec();
+            let location = ValuePlace::Expression { bytes, encoding, unit: None };
             symbols.place_in_words(ImageId(0), &location, &X86_64)
         };
         assert_eq!(told(&[0x55]), "in $rdi");

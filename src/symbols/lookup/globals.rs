@@ -92,7 +92,7 @@ impl Symbols {
             variable: VariableDef {
                 name: symbol.name.to_owned(),
                 ty: ty.unwrap_or(TypeRef::void_of(placed)),
-                location: ValuePlace::Expression { bytes, encoding },
+                location: ValuePlace::Expression { bytes, encoding, unit: None },
                 line: None,
                 image: placed.id,
             },

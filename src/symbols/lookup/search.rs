@@ -395,7 +395,7 @@ impl Symbols {
 /// How many letters of `name` are wrong, missing, too many or swapped with
 /// their neighbour (the restricted Damerau–Levenshtein distance), in either
 /// case; `None` when more than `most`.
-fn slips(wanted: &[char], name: &str, most: usize) -> Option<usize> {
+pub fn slips(wanted: &[char], name: &str, most: usize) -> Option<usize> {
     let name: Vec<char> = name.to_lowercase().chars().collect();
     let mut before: Vec<usize> = Vec::new();
     let mut last: Vec<usize> = (0..=name.len()).collect();

@@ -6,6 +6,8 @@
 
 pub mod named;
 
+mod enumerators;
+
 pub(super) mod node;
 
 pub(super) mod from_dwarf;

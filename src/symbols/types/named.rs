@@ -19,6 +19,9 @@ use std::collections::BTreeSet;
 /// Kinds of names that are of types.
 const TYPE_KINDS: [Kind; 5] = [Kind::Struct, Kind::Union, Kind::Enum, Kind::Typedef, Kind::Base];
 
+/// Qualifiers in a row at most.
+const MAX_QUALIFIERS: usize = 16;
+
 impl TypeRef {
     /// `void` of an image.
     pub(in crate::symbols) fn void_of(placed: &Placed) -> TypeRef {
@@ -63,6 +66,23 @@ impl Symbols {
         written::declared(&Types::new(self), ty, "", -1)
     }
 
+    /// The type built on this one by a declarator: `*` makes it a pointer,
+    /// `[3]` an array, `(*)(int)` a pointer to a function of it.
+    pub fn declared_as(&self, ty: TypeRef, declarator: &str) -> String {
+        let types = Types::new(self);
+        let mut at = ty;
+        for _ in 0..MAX_QUALIFIERS {
+            let Node::Qualified { target, .. } = &*types.node(at) else { break };
+            at = *target;
+        }
+        // `*` binds weaker than what follows it.
+        let behind = matches!(&*types.node(at), Node::Array { .. } | Node::Function(_));
+        match behind && declarator.starts_with('*') {
+            true => written::declared(&types, ty, &format!("({declarator})"), -1),
+            false => written::declared(&types, ty, declarator, -1),
+        }
+    }
+
     /// What a type is, without typedefs and qualifiers.
     pub fn type_shape(&self, ty: TypeRef) -> TypeShape {
         let types = Types::new(self);
@@ -72,7 +92,7 @@ impl Symbols {
             Node::Base { size, encoding, .. } => base_shape(*encoding, *size),
             Node::Pointer { size, target } => TypeShape::Pointer { size: *size, target: *target },
             Node::Composite { union, name, size } => {
-                TypeShape::Struct { name: name.clone(), size: size.unwrap_or(0), union: *union }
+                TypeShape::Struct { name: name.clone(), size: *size, union: *union }
             }
             Node::Enum { size, .. } => {
                 TypeShape::Enum { size: size.unwrap_or(0), names: types.enumerators(at) }

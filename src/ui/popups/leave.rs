@@ -5,12 +5,7 @@ use crate::config::theme::{Role, Theme};
 use crate::session::request::Leave;
 use crate::session::view::State;
 use crate::ui::pen::{Pen, wrap};
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    style::Style,
-    widgets::{Block, BorderType, Clear, Widget},
-};
+use ratatui::{buffer::Buffer, layout::Rect, style::Style};
 
 /// Where the leaving is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,19 +81,7 @@ impl Leaving {
         let (words, keys) = self.lines(state);
         let rows = wrap(&words, usize::from(width.saturating_sub(4)));
         let height = ((rows.len() + keys.len()) as u16 + 3).min(screen.height);
-        let area = Rect {
-            x: screen.x + (screen.width - width) / 2,
-            y: screen.y + (screen.height - height) / 2,
-            width,
-            height,
-        };
-        Clear.render(area, buffer);
-        let block = Block::bordered()
-            .border_type(BorderType::Rounded)
-            .border_style(theme.style(Role::Warning))
-            .title(" Quit ");
-        let inside = block.inner(area);
-        block.render(area, buffer);
+        let inside = super::window(buffer, screen, (width, height), "Quit", theme);
         for (row, words) in rows.iter().enumerate() {
             let mut pen = Pen::new(buffer, inside, row as u16);
             pen.put(" ", Style::new()).put(words, theme.style(Role::Text));

@@ -103,6 +103,7 @@ fn variable(name: &str, type_name: &str, value: Option<&str>, argument: bool) ->
         value: value.map(str::to_string),
         optimized_out: value.is_none(),
         unavailable: None,
+        note: None,
         argument,
     }
 }
@@ -246,6 +247,8 @@ fn cpu(cpu: u32, doing: &str, current: bool) -> CpuView {
         pid: Some(if current { 812 } else { 0 }),
         comm: Some(if current { "cat".into() } else { format!("swapper/{cpu}") }),
         pc: Some(Addr(PC)),
+        sp: None,
+        registers: Vec::new(),
         function: Some(if current { "HgfsSendRequest".into() } else { "default_idle".into() }),
         doing: doing.into(),
     }

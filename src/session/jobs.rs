@@ -1,0 +1,217 @@
+//! Work that takes long, done a piece at a time between the user's requests:
+//! all tasks, all stacks. What it will cost is said when it starts, how far it
+//! is from time to time, and what is known is the answer when the user ends it.
+
+use super::{
+    answer::{Answer, Failure},
+    request::{Level, Request},
+    run::Session,
+    stacks::Stacks,
+    tasks::Filter,
+    view::Cost,
+};
+use crate::base::text;
+use crate::kernel::tasks::Task;
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// Between two words on how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(2);
+
+/// Work of less time is not announced.
+const WORTH_A_WORD: Duration = Duration::from_millis(500);
+
+/// What one task costs: packets, and bytes on the line in both directions (two
+/// digits a byte, about 45 for the frame, the address and the acks). Measured
+/// on a 6.1 guest: half of its tasks are kernel threads.
+const OF_A_TASK: (u64, u64) = (3, 450);
+const OF_A_WAIT: (u64, u64) = (2, 610);
+const OF_A_STACK: (u64, u64) = (3, 1200);
+
+/// What is to be done.
+#[derive(Debug)]
+enum Work {
+    Tasks { filter: Filter, cmdlines: bool },
+    Stacks { filter: Filter, stacks: Stacks, left: Option<Vec<Task>> },
+}
+
+/// Work that is under way.
+#[derive(Debug)]
+pub struct Job {
+    work: Work,
+    reply: oneshot::Sender<Result<Answer, Failure>>,
+    began: Instant,
+    told: Instant,
+    announced: bool,
+    cost: Cost,
+}
+
+impl Job {
+    fn what(&self) -> &'static str {
+        match self.work {
+            Work::Tasks { .. } => "tasks",
+            Work::Stacks { .. } => "stacks",
+        }
+    }
+}
+
+impl Session {
+    /// Takes work that a request is for; the answer comes when it is done.
+    pub(super) fn take_job(
+        &mut self,
+        request: Request,
+        reply: oneshot::Sender<Result<Answer, Failure>>,
+    ) {
+        self.end_job();
+        let work = match request {
+            Request::Stacks(filter) => {
+                let (filter, stacks) = (Filter::new(&filter), Stacks::default());
+                Work::Stacks { filter, stacks, left: None }
+            }
+            Request::Tasks { filter, cmdlines } => {
+                Work::Tasks { filter: Filter::new(&filter), cmdlines }
+            }
+            _ => return,
+        };
+        let (began, cost) = (Instant::now(), self.wire.cost());
+        self.job = Some(Job { work, reply, began, told: began, announced: false, cost });
+    }
+
+    /// Ends the work that is under way with what is known. True when there was
+    /// some.
+    pub(super) fn end_job(&mut self) -> bool {
+        let Some(job) = self.job.take() else { return false };
+        let _ = job.reply.send(match self.need_stopped() {
+            Ok(()) => Ok(self.job_answer(job.work, false)),
+            Err(failure) => Err(failure),
+        });
+        true
+    }
+
+    /// Does one piece of the work.
+    pub(super) async fn job_round(&mut self) {
+        let Some(mut job) = self.job.take() else { return };
+        match self.piece(&mut job).await {
+            Ok(true) => {
+                self.tell_progress(&mut job);
+                self.job = Some(job);
+            }
+            Ok(false) => {
+                let _ = job.reply.send(Ok(self.job_answer(job.work, true)));
+            }
+            Err(failure) => {
+                let _ = job.reply.send(Err(failure));
+            }
+        }
+        self.publish_cost();
+    }
+
+    fn job_answer(&self, work: Work, complete: bool) -> Answer {
+        match work {
+            Work::Tasks { filter, .. } => Answer::Tasks(self.tasks_answer(&filter, complete)),
+            Work::Stacks { filter, stacks, .. } => {
+                Answer::Stacks(self.stacks_answer(stacks, &filter, complete))
+            }
+        }
+    }
+
+    /// One piece; false when nothing is left.
+    async fn piece(&mut self, job: &mut Job) -> Result<bool, Failure> {
+        self.need_stopped()?;
+        self.start_tasks().await?;
+        if !job.announced {
+            job.announced = true;
+            self.announce(job);
+        }
+        if self.next_task().await? {
+            return Ok(true);
+        }
+        match &mut job.work {
+            Work::Tasks { filter, cmdlines } => self.look_at_a_task(filter, *cmdlines).await,
+            Work::Stacks { filter, stacks, left: Some(left) } => match left.pop() {
+                Some(task) => {
+                    self.add_stack(stacks, filter, &task).await?;
+                    Ok(true)
+                }
+                None => {
+                    self.add_idle_stacks(stacks, filter).await?;
+                    Ok(false)
+                }
+            },
+            Work::Stacks { filter, left, .. } => {
+                let mut tasks = self.tasks_for_stacks(filter);
+                tasks.reverse();
+                *left = Some(tasks);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Says what the work will cost.
+    fn announce(&self, job: &Job) {
+        let Some(tasks) = self.tasks() else { return };
+        let known = tasks.list().len() as u64;
+        let count = u64::from(tasks.total().unwrap_or(known as u32));
+        let each = match job.work {
+            Work::Tasks { .. } => OF_A_WAIT,
+            Work::Stacks { .. } => OF_A_STACK,
+        };
+        let unread = count.saturating_sub(known);
+        let packets = unread * OF_A_TASK.0 + count * each.0;
+        let bytes = unread * OF_A_TASK.1 + count * each.1;
+        let time = self.estimate(packets, bytes);
+        if time.is_some_and(|time| time < WORTH_A_WORD) {
+            return;
+        }
+        let time = time.map_or(String::new(), |time| format!(", {:.0} s", time.as_secs_f64()));
+        self.say(
+            Level::Info,
+            format!(
+                "{} of {count} tasks: at most {packets} reads, {}{time}; interrupt ends it with what is known",
+                job.what(),
+                text::bytes(bytes)
+            ),
+        );
+    }
+
+    /// How long so much would take at the rate measured so far.
+    fn estimate(&self, packets: u64, bytes: u64) -> Option<Duration> {
+        let cost = self.wire.cost();
+        let spent = cost.time.as_secs_f64();
+        let (so_far, answered) = ((cost.tx + cost.rx) as f64, cost.packets as f64);
+        if answered < 8.0 || spent <= 0.0 {
+            return None;
+        }
+        // By bytes on a slow line, by packets on one that is only far.
+        let seconds = (bytes as f64 * spent / so_far).max(0.0);
+        let by_packets = packets as f64 * spent / answered;
+        Duration::try_from_secs_f64(seconds.max(by_packets)).ok()
+    }
+
+    fn tell_progress(&self, job: &mut Job) {
+        if job.told.elapsed() < TELL_EVERY {
+            return;
+        }
+        job.told = Instant::now();
+        let Some(tasks) = self.tasks() else { return };
+        let count = tasks.list().len();
+        let total = tasks.total().map_or(String::new(), |total| format!(" of {total}"));
+        let stacks = match &job.work {
+            Work::Stacks { stacks, .. } if stacks.count() > 0 => {
+                format!(", stacks of {} of them", stacks.count())
+            }
+            _ => String::new(),
+        };
+        let now = self.wire.cost();
+        self.say(
+            Level::Info,
+            format!(
+                "{}: {count}{total} tasks read{stacks}; {} reads, {}, {:.0} s so far",
+                job.what(),
+                now.packets - job.cost.packets,
+                text::bytes(now.tx + now.rx - job.cost.tx - job.cost.rx),
+                job.began.elapsed().as_secs_f64(),
+            ),
+        );
+    }
+}
