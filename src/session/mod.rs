@@ -20,6 +20,7 @@ mod code;
 mod connect;
 mod control;
 mod disassemble;
+mod entered;
 mod examine;
 mod exits;
 mod fetch;
