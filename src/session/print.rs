@@ -197,6 +197,7 @@ impl Session {
     /// Writes a register of the CPU that stopped, and checks it.
     async fn write_register(&mut self, name: &str, value: u64) -> Result<(), Failure> {
         let other = |why: String| Failure::Other(why);
+        self.need_own_subject()?;
         if self.selected_physical() != 0 {
             return Err(other(format!(
                 "{name} of a caller's frame is saved on the stack; registers are written in the \

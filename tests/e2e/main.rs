@@ -9,6 +9,7 @@ mod support {
     pub mod tools;
 }
 
+mod agreement;
 mod boot;
 mod facts;
 mod files;
@@ -16,5 +17,6 @@ mod found;
 mod gdb;
 mod oracle;
 mod spine;
+mod stacks;
 mod tasks;
 mod trouble;
