@@ -654,10 +654,16 @@ fn expressions_have_gdbs_types() {
     let commands: Vec<String> =
         expressions.iter().map(|text| format!("python print('x = ' + gdb.execute('whatis {}', to_string=True).split(' = ', 1)[1].strip())", text.replace('\'', "\\'"))).collect();
     let gdbs = fixture.gdb(&commands);
-    compare("whatis", &expressions, &gdbs, |text| fixture.whatis(text), |text, _, gdbs| {
+    compare(
+        "whatis",
+        &expressions,
+        &gdbs,
+        |text| fixture.whatis(text),
+        |text, _, gdbs| {
             // Those of gdb are said above.
             text == "sizeof(int)" || gdbs.starts_with("error: ")
-        });
+        },
+    );
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Session {
 mod tests {
     use super::*;
     use crate::arch::{Registers, x86_64::X86_64};
-    use crate::unwind::{Bottom, End, Frame, FrameKind};
+    use crate::unwind::{Bottom, By, End, Frame, FrameKind};
 
     fn stack(pcs: &[u64]) -> Stack {
         let frame = |(level, pc): (usize, &u64)| Frame {
@@ -165,6 +165,8 @@ mod tests {
             registers: Registers::unknown(&X86_64),
             cfa: None,
             kind: FrameKind::Normal,
+            by: By::Cfi,
+            saved: None,
         };
         let frames = pcs.iter().enumerate().map(frame).collect();
         Stack { frames, end: End::Complete(Bottom::Thread) }
