@@ -151,3 +151,41 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{Registers, x86_64::X86_64};
+    use crate::unwind::{Bottom, By, End, Frame, FrameKind};
+
+    fn stack(pcs: &[u64]) -> Stack {
+        let frame = |(level, pc): (usize, &u64)| Frame {
+            level,
+            pc: Addr(*pc),
+            lookup: Addr(*pc),
+            registers: Registers::unknown(&X86_64),
+            cfa: None,
+            kind: FrameKind::Normal,
+            by: By::Cfi,
+            saved: None,
+        };
+        let frames = pcs.iter().enumerate().map(frame).collect();
+        Stack { frames, end: End::Complete(Bottom::Thread) }
+    }
+
+    #[test]
+    fn equal_stacks_are_one_group_in_the_order_of_meeting() {
+        let named = |pid| NamedTask { pid, comm: format!("t{pid}"), state: "idle".into() };
+        let mut stacks = Stacks::default();
+        stacks.add(named(1), true, stack(&[1, 2, 3]));
+        stacks.add(named(2), true, stack(&[1, 2]));
+        stacks.add(named(3), false, stack(&[1, 2, 3]));
+        let pids: Vec<Vec<_>> = stacks
+            .groups
+            .iter()
+            .map(|(_, tasks)| tasks.iter().map(|(task, fits)| (task.pid, *fits)).collect())
+            .collect();
+        assert_eq!(pids, [vec![(1, true), (3, false)], vec![(2, true)]]);
+        assert_eq!(stacks.count(), 3);
+    }
+}

@@ -18,7 +18,7 @@ use crate::kernel::{
     tasks::{State, Task},
 };
 use crate::symbols::placed::Symbols;
-use crate::unwind::{sleeping, walk};
+use crate::unwind::{FrameKind, sleeping, walk};
 use std::collections::HashMap;
 
 /// Rows that appear at a time while the list is read for a filter.
@@ -387,7 +387,9 @@ fn wait_of(
         within("__sched_text_start", "__sched_text_end")
             || within("__lock_text_start", "__lock_text_end")
     };
-    let frame = stack.frames.iter().find(|frame| !is_schedulers(frame.lookup))?;
+    // What a scan found is no fact.
+    let mut frames = stack.frames.iter().take_while(|frame| frame.kind != FrameKind::Guess);
+    let frame = frames.find(|frame| !is_schedulers(frame.lookup))?;
     Some(symbols.symbol_at(frame.lookup)?.name)
 }
 
