@@ -17,3 +17,4 @@ mod gdb;
 mod oracle;
 mod spine;
 mod trouble;
+mod values;
