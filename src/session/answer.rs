@@ -2,6 +2,7 @@
 //! `result` object of each batch command). Text for people is made from these
 //! by [`crate::command::render`].
 
+use super::elements::ElementsAnswer;
 use super::symbol_answer::{
     CodeAnswer, LineRange, MatchAnswer, NamesAnswer, ScopeAnswer, SourceAnswer, SymbolAnswer,
     TypeAnswer,
@@ -87,6 +88,8 @@ pub enum Answer {
         #[serde(serialize_with = "as_map")]
         registers: Vec<(String, Option<Addr>)>,
     },
+    /// What is in a collection.
+    Elements(Box<ElementsAnswer>),
     /// Arguments or locals.
     Variables {
         /// In the order of declaration.

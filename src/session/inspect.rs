@@ -72,6 +72,7 @@ impl Session {
             Request::Set(name, value) => self.set(&name, &value).await,
             Request::Show(name) => self.show(&name),
             Request::Examine(asked) => self.examine(&asked).await,
+            Request::Elements(asked) => self.elements(&asked).await,
             Request::Print(asked) => self.print(&asked).await,
             Request::Names(what, pattern) => self.names(what, &pattern),
             Request::SourceFiles(pattern) => self.source_files(&pattern),

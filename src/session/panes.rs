@@ -512,7 +512,7 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         value: None,
         optimized_out: false,
         unavailable: None,
-        note: variable.lost,
+        note: variable.note,
         argument,
     };
     match variable.value {

@@ -156,3 +156,13 @@ def steps(command, count):
     for _ in range(count):
         gdb.execute(command, to_string=True)
         say(place(gdb.newest_frame()))
+
+
+def texts(commands):
+    """What each command prints, or why it fails."""
+    for command in commands:
+        try:
+            text = gdb.execute(command, to_string=True)
+        except gdb.error as error:
+            text = "error: %s" % error
+        say(text.rstrip("\n"))

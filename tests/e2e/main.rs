@@ -20,3 +20,4 @@ mod spine;
 mod stacks;
 mod tasks;
 mod trouble;
+mod values;
