@@ -28,6 +28,8 @@ struct Sight {
     frame: Option<FrameState>,
     /// The CPU whose copies of per-CPU variables are meant.
     cpu: Option<u32>,
+    /// The task that is shown, when it is not what the guest stopped in.
+    task: Option<Addr>,
     kept: Arc<Kept>,
 }
 
@@ -40,7 +42,10 @@ impl Sight {
     ) -> T {
         let frames = self.frame.as_ref().map_or(Vec::new(), FrameState::frames);
         let context = Context { symbols, memory, frames: &frames, cpu: self.cpu };
-        let current = |symbols: &Symbols, memory: &dyn Memory| current(symbols, memory, self.cpu);
+        let current = |symbols: &Symbols, memory: &dyn Memory| match self.task {
+            Some(task) => Ok(task),
+            None => current(symbols, memory, self.cpu),
+        };
         let depth = self.frame.as_ref().map_or(0, |frame| frame.depth);
         work(&context, &Scene { depth, current: &current, kept: &self.kept })
     }
@@ -78,7 +83,9 @@ impl Session {
             Some(frame) => frame.cpu,
             None => stop.and_then(|stop| stop.cpu),
         };
-        Sight { frame, cpu, kept: self.scratch.kept.clone() }
+        let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
+        let task = chosen.filter(|_| stopped).and_then(|chosen| chosen.task);
+        Sight { frame, cpu, task, kept: self.scratch.kept.clone() }
     }
 
     /// Does `work` on what expressions see, as often as it misses something.

@@ -30,6 +30,8 @@ pub struct Chosen {
     pub registers: Registers,
     /// The CPU whose stacks it may be on.
     pub cpu: Option<u32>,
+    /// Its `struct task_struct`.
+    pub task: Option<Addr>,
     /// The same for people.
     pub view: SubjectView,
 }
@@ -133,7 +135,7 @@ impl Session {
                 false => format!("{}, on no CPU", task.state.word()),
             },
         };
-        Ok(Some(Chosen { registers, cpu: task.cpu, view }))
+        Ok(Some(Chosen { registers, cpu: task.cpu, task: Some(task.addr), view }))
     }
 
     /// Shows another stack.
@@ -343,7 +345,7 @@ fn chosen_cpu(state: &CpuState) -> Result<Chosen, Failure> {
             _ => format!("runs on CPU {cpu}"),
         },
     };
-    Ok(Chosen { registers, cpu: Some(cpu), view })
+    Ok(Chosen { registers, cpu: Some(cpu), task: state.stop.task, view })
 }
 
 /// `CPU 1`, or `pid 7 rcu_sched`.

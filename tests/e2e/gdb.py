@@ -61,3 +61,12 @@ def steps(command, count):
     for _ in range(count):
         gdb.execute(command, to_string=True)
         say(place(gdb.newest_frame()))
+
+
+def values(expressions):
+    for expression in expressions:
+        try:
+            text = gdb.execute("print " + expression, to_string=True)
+            say(text.split(" = ", 1)[1].rstrip("\n"))
+        except gdb.error as error:
+            say("error: %s" % error)

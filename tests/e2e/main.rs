@@ -10,6 +10,7 @@ mod support {
 }
 
 mod boot;
+mod expressions;
 mod facts;
 mod files;
 mod found;
