@@ -2,10 +2,8 @@
 //! `types`, `sources`, `scope` and `symbol`.
 
 use super::{
-    answer::{
-        Answer, Failure, NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable,
-        SymbolAnswer,
-    },
+    answer::{Answer, Failure},
+    described::{NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable, SymbolAnswer},
     request::{Names, Pattern},
     run::Session,
 };

@@ -8,6 +8,7 @@
 //! for the session.
 
 pub mod answer;
+pub mod described;
 pub mod options;
 pub mod request;
 pub mod run;

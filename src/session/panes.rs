@@ -8,7 +8,7 @@ use super::{
     request::Level,
     run::Session,
     tree::Shown,
-    view::{FrameView, FramesEnd, StopReason, VariableView},
+    view::{FrameView, FramesEnd, SavedView, StopReason, VariableView},
     wanted::Due,
     wants::Wants,
 };
@@ -24,7 +24,7 @@ use crate::eval::{
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
-    End, Frame, FrameKind, Stack,
+    End, Frame, FrameKind, Saved, Stack, entry,
     shown::{self, ShownFrame},
     walk,
 };
@@ -153,7 +153,7 @@ impl Session {
         self.panes.stack = Some(stack);
         let end = match (&self.panes.stack, more) {
             (_, true) | (None, _) => FramesEnd::Reading,
-            (Some(stack), false) => frames_end(&stack.end),
+            (Some(stack), false) => frames_end(stack),
         };
         if let Some(stop) = &mut self.stop {
             // Arguments that were read stay.
@@ -194,12 +194,54 @@ impl Session {
                     inlined: frame.inlined,
                     module: frame.module,
                     kind: kind_word(frame.kind),
+                    saved: frame.saved.map(|saved| self.saved_view(saved)),
                     args: None,
                     source_note: mapped.note,
                     source_guessed: mapped.guessed,
                 }
             })
             .collect()
+    }
+
+    /// What entry code saved; what was read for other reasons costs nothing.
+    fn saved_view(&self, saved: Saved) -> SavedView {
+        let known = match (&saved.registers, &self.snapshot) {
+            (None, Some(stop)) => {
+                let arch = stop.registers.arch;
+                entry::saved(&self.guest_symbols(), &stop.memory, saved.at, arch).ok()
+            }
+            _ => None,
+        };
+        let saved = known.unwrap_or(saved);
+        let values = saved.registers.as_ref().map(|registers| {
+            let known = registers.iter().filter_map(|(def, value)| Some((def.name, Addr(value?))));
+            known.collect()
+        });
+        let orig_ax = saved.orig_ax.map(|number| number as i64);
+        SavedView { at: saved.at, registers: values, orig_ax }
+    }
+
+    /// The registers that a physical frame is about: for entry code those it
+    /// saved, once they are read.
+    async fn frame_registers(&mut self, physical: usize) -> Option<Registers> {
+        let frame = self.panes.stack.as_ref()?.frames.get(physical)?;
+        let (own, saved) = (frame.registers.clone(), frame.saved.clone());
+        let Some(saved) = saved else { return Some(own) };
+        if let Some(registers) = saved.registers {
+            return Some(registers);
+        }
+        let (at, arch) = (saved.at, own.arch);
+        let work =
+            move |symbols: &Symbols, memory: &dyn Memory| entry::saved(symbols, memory, at, arch);
+        let read = self.compute(work).await.ok().and_then(Result::ok)?;
+        if let Some(frame) = self.panes.stack.as_mut().and_then(|s| s.frames.get_mut(physical)) {
+            frame.saved = Some(read.clone());
+        }
+        if let Some(stack) = self.panes.stack.clone() {
+            let more = matches!(stack.end, End::Missing(_));
+            self.take_stack(stack, more);
+        }
+        read.registers.or(Some(own))
     }
 
     /// The frames as they are shown: without inlined functions at whose first
@@ -456,8 +498,12 @@ impl Session {
                 count.max(1) - 1
             )));
         }
-        let registers =
-            self.frame_state(level).and_then(|state| Some(state.frames.first()?.registers.clone()));
+        let shown = self.panes.stack.as_ref().map(|stack| self.shown_frames(stack));
+        let physical = shown.and_then(|shown| Some(shown.get(level)?.physical));
+        let registers = match physical {
+            Some(physical) => self.frame_registers(physical).await,
+            None => None,
+        };
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
@@ -505,15 +551,22 @@ fn kind_word(kind: FrameKind) -> &'static str {
         FrameKind::Normal => "normal",
         FrameKind::Interrupt => "interrupt",
         FrameKind::Exception => "exception",
+        FrameKind::Nmi => "nmi",
         FrameKind::Syscall => "syscall",
         FrameKind::User => "user",
         FrameKind::Guess => "guess",
     }
 }
 
-pub(super) fn frames_end(end: &End) -> FramesEnd {
-    match end {
-        complete @ End::Complete(_) => FramesEnd::Complete(complete.to_string()),
+pub(super) fn frames_end(stack: &Stack) -> FramesEnd {
+    match &stack.end {
+        complete @ End::Complete(_) if stack.is_whole() => {
+            FramesEnd::Complete(complete.to_string())
+        }
+        // What comes after a guess is only as good as the guess.
+        complete @ End::Complete(_) => {
+            FramesEnd::Broken(format!("{complete}, if the guessed frames are right"))
+        }
         End::Missing(_) => FramesEnd::Reading,
         other => FramesEnd::Broken(other.to_string()),
     }

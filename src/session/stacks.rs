@@ -132,7 +132,7 @@ impl Session {
             });
             let tasks = tasks.into_iter().filter(|(_, fits)| has || *fits);
             let tasks: Vec<_> = tasks.map(|(task, _)| task).collect();
-            let (complete, end) = match frames_end(&stack.end) {
+            let (complete, end) = match frames_end(&stack) {
                 FramesEnd::Complete(how) => (true, how),
                 FramesEnd::Broken(why) => (false, why),
                 FramesEnd::Reading => (false, "not read to its end".to_string()),

@@ -61,6 +61,11 @@ impl Tasks {
         self.total
     }
 
+    /// Of how many it is known where they wait.
+    pub fn looked_at(&self) -> usize {
+        self.more.values().filter(|more| more.wait.is_some()).count()
+    }
+
     /// What is wrong with the guest's lists.
     pub fn troubles(&self) -> Vec<String> {
         let mut troubles = self.walk.troubles().to_vec();

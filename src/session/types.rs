@@ -1,7 +1,8 @@
 //! Questions about types.
 
 use super::{
-    answer::{Answer, Failure, HoleAnswer, MemberAnswer, TypeAnswer},
+    answer::{Answer, Failure},
+    described::{HoleAnswer, MemberAnswer, TypeAnswer},
     run::Session,
 };
 use crate::eval::{ctype::CType, expr::evaluate};

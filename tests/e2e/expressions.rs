@@ -128,7 +128,8 @@ fn same(ours: &str, gdbs: &str) -> bool {
     // To gdb a small number is the offset of a per-CPU variable; and it has not
     // read the section of the module in which its `struct module` is.
     let without = |text: &str, name: &str| {
-        let mut parts = text.split(&format!(" <{name}"));
+        let mark = format!(" <{name}");
+        let mut parts = text.split(&mark);
         let mut out = parts.next().unwrap_or_default().to_owned();
         for part in parts {
             out.push_str(part.split_once('>').map_or(part, |(_, rest)| rest));
@@ -168,6 +169,9 @@ fn expressions_have_the_values_that_gdb_prints() {
         };
         match () {
             () if same(&ours, gdbs) => equal += 1,
+            // It is declared without a size; gdb finds the definition once it
+            // has read that file for something else.
+            () if *text == "linux_banner" && ours.ends_with(gdbs) => equal += 1,
             () => different.push(format!("{text}\n  gdb:  {gdbs}\n  ours: {ours}")),
         }
     }
@@ -246,7 +250,9 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
     let sum = "print per_cpu(hgfs_stats, 0).sent + per_cpu(hgfs_stats, 1).sent > 0";
     assert_eq!(value(&ended, sum), "1");
     assert!(value(&ended, "print hgfs_stats.sent").parse::<u64>().is_ok());
-    assert!(value(&ended, "print &per_cpu(hgfs_stats, 1)").starts_with("(struct HgfsStats *) 0xffff"));
+    assert!(
+        value(&ended, "print &per_cpu(hgfs_stats, 1)").starts_with("(struct HgfsStats *) 0xffff")
+    );
     let wrong = error("print req->idd");
     assert_eq!(
         wrong,

@@ -9,6 +9,7 @@ mod support {
     pub mod tools;
 }
 
+mod agreement;
 mod boot;
 mod expressions;
 mod facts;
@@ -17,5 +18,6 @@ mod found;
 mod gdb;
 mod oracle;
 mod spine;
+mod stacks;
 mod tasks;
 mod trouble;
