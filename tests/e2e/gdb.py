@@ -166,3 +166,12 @@ def texts(commands):
         except gdb.error as error:
             text = "error: %s" % error
         say(text.rstrip("\n"))
+
+
+def values(expressions):
+    for expression in expressions:
+        try:
+            text = gdb.execute("print " + expression, to_string=True)
+            say(text.split(" = ", 1)[1].rstrip("\n"))
+        except gdb.error as error:
+            say("error: %s" % error)
