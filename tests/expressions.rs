@@ -694,7 +694,7 @@ fn an_assignment_says_what_it_would_write() {
     assert_eq!(written("v_bits.e = 1"), "6 bytes (v_bits.e): 554642532233 -> 1");
     assert_eq!(
         written("v_tight.c = -1"),
-        "9 bytes (v_tight.c): 1311768465173141112 -> 2305843009213693951"
+        "8 bytes (v_tight.c): 1311768465173141112 -> 2305843009213693951"
     );
     assert_eq!(written("v_state = COMING"), "4 bytes (v_state): GOING -> COMING");
     assert_eq!(

@@ -28,7 +28,7 @@ struct Sight {
     frame: Option<FrameState>,
     /// The CPU whose copies of per-CPU variables are meant.
     cpu: Option<u32>,
-    /// The task that is looked at, where it is not the one that a CPU runs.
+    /// The task that is shown, when it is not what the guest stopped in.
     task: Option<Addr>,
     kept: Arc<Kept>,
 }
@@ -84,7 +84,7 @@ impl Session {
             None => stop.and_then(|stop| stop.cpu),
         };
         let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
-        let task = chosen.and_then(|chosen| chosen.task);
+        let task = chosen.filter(|_| stopped).and_then(|chosen| chosen.task);
         Sight { frame, cpu, task, kept: self.scratch.kept.clone() }
     }
 
@@ -98,6 +98,16 @@ impl Session {
             return Ok(sight.look(&self.usable_symbols(), &Nothing::default(), work));
         }
         self.compute(move |symbols, memory| sight.look(symbols, memory, &work)).await
+    }
+
+    /// Does `work` once; whether it missed something, which is read now. The
+    /// guest must be stopped.
+    pub(super) async fn see_once<T>(
+        &mut self,
+        work: impl Fn(&Context<'_>, &Scene<'_>) -> T,
+    ) -> Result<(T, bool), Failure> {
+        let sight = self.sight();
+        self.compute_once(move |symbols, memory| sight.look(symbols, memory, &work)).await
     }
 
     /// The same, where an answer that callers could give is wanted.

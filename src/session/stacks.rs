@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Failure, NamedTask, NoStackAnswer, StackAnswer, StacksAnswer},
-    panes::frames_end,
+    entered::frames_end,
     run::Session,
     tasks::{Filter, read_ahead},
     view::FramesEnd,
@@ -84,9 +84,10 @@ impl Session {
                 return Ok(());
             }
         };
+        let owner = walk::Owner { cpu, task: Some(task.addr) };
         let stack = self
             .compute(move |symbols, memory| {
-                walk::unwind(symbols, memory, &registers, cpu, walk::MAX_FRAMES)
+                walk::unwind(symbols, memory, &registers, owner, walk::MAX_FRAMES)
             })
             .await?;
         stacks.add(named, fits, stack);

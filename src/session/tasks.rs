@@ -377,7 +377,8 @@ fn wait_of(
     arch: &'static Arch,
 ) -> Option<String> {
     let start = read_ahead(symbols, memory, task, TOP_OF_STACK, arch)?;
-    let stack = walk::unwind(symbols, memory, &start, None, MOST_SCHEDULER_FRAMES);
+    let owner = walk::Owner { cpu: None, task: Some(task) };
+    let stack = walk::unwind(symbols, memory, &start, owner, MOST_SCHEDULER_FRAMES);
     let is_schedulers = |addr: Addr| {
         let within = |first: &str, end: &str| {
             let range = symbols.symbol_addr(first).zip(symbols.symbol_addr(end));

@@ -156,3 +156,22 @@ def steps(command, count):
     for _ in range(count):
         gdb.execute(command, to_string=True)
         say(place(gdb.newest_frame()))
+
+
+def texts(commands):
+    """What each command prints, or why it fails."""
+    for command in commands:
+        try:
+            text = gdb.execute(command, to_string=True)
+        except gdb.error as error:
+            text = "error: %s" % error
+        say(text.rstrip("\n"))
+
+
+def values(expressions):
+    for expression in expressions:
+        try:
+            text = gdb.execute("print " + expression, to_string=True)
+            say(text.split(" = ", 1)[1].rstrip("\n"))
+        except gdb.error as error:
+            say("error: %s" % error)

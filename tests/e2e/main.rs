@@ -11,6 +11,7 @@ mod support {
 
 mod agreement;
 mod boot;
+mod expressions;
 mod facts;
 mod files;
 mod found;
@@ -20,3 +21,4 @@ mod spine;
 mod stacks;
 mod tasks;
 mod trouble;
+mod values;
