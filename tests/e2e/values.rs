@@ -170,7 +170,8 @@ fn values_are_printed_as_by_gdb() {
                     None => variables.differences.push(format!("{at} {command}: {ours} is {gdbs}")),
                 }
             }
-            for (name, value) in rows {
+            // Variables of macros that left no code are lost to gdb, too.
+            for (name, value) in rows.into_iter().filter(|row| row.1 != "<optimized out>") {
                 variables.differences.push(format!("{at} {command}: no {name}, gdb has {value}"));
             }
         } else {
