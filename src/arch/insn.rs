@@ -4,8 +4,8 @@
 
 use crate::base::addr::Addr;
 use iced_x86::{
-    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction, IntelFormatter,
-    Mnemonic, OpKind,
+    Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction,
+    InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess, OpKind,
 };
 
 /// The longest x86 instruction in bytes (Intel SDM volume 2, 2.3.11).
@@ -123,6 +123,43 @@ pub fn decode_one(at: Addr, bytes: &[u8]) -> Option<Insn> {
     decode(at, bytes, 1, Flavor::Att, &|_| None).pop()
 }
 
+/// The call that ends where `before` ends, at `end`: where it goes, `None` for
+/// a computed target. No answer where no call can end there. Bytes before the
+/// call may look like a part of it, so of several readings a direct call wins.
+pub fn call_ending_at(end: Addr, before: &[u8]) -> Option<Option<Addr>> {
+    // `call rel32`, then `call r/m64` with up to a displacement of 32 bits and
+    // a REX or segment prefix.
+    [5, 2, 3, 4, 6, 7, 8].into_iter().find_map(|len| {
+        let bytes = before.get(before.len().checked_sub(len)?..)?;
+        let insn = decode_one(end.back(len as u64), bytes)?;
+        match insn.flow {
+            Flow::Call(target) if insn.bytes.len() == len => Some(target),
+            _ => None,
+        }
+    })
+}
+
+/// The registers that no instruction in `code` writes, apart from what calls
+/// do, among those named. None at all when some of it is no code.
+pub fn never_written(code: &[u8], names: &[&'static str]) -> Vec<&'static str> {
+    let mut left = names.to_vec();
+    let mut decoder = Decoder::with_ip(64, code, 0, DecoderOptions::NONE);
+    let mut infos = InstructionInfoFactory::new();
+    let mut instruction = Instruction::default();
+    while decoder.can_decode() && !left.is_empty() {
+        decoder.decode_out(&mut instruction);
+        if instruction.is_invalid() {
+            return Vec::new();
+        }
+        for used in infos.info(&instruction).used_registers() {
+            let reads = matches!(used.access(), OpAccess::Read | OpAccess::CondRead);
+            let written = format!("{:?}", used.register().full_register());
+            left.retain(|name| reads || !written.eq_ignore_ascii_case(name));
+        }
+    }
+    left
+}
+
 fn flow(instruction: &Instruction) -> Flow {
     let target = || Addr(instruction.near_branch_target());
     match instruction.flow_control() {
@@ -237,6 +274,29 @@ mod tests {
         assert_eq!(text(Flavor::Intel, &load), "mov rax,QWORD PTR [rip+0x100] # 0x1107 <jiffies>");
         assert_eq!(text(Flavor::Intel, &[0x74, 0x0e]), "je 0x1010");
         assert_eq!(text(Flavor::Att, &[0x83, 0xf8, 0x03]), "cmp $0x3,%eax");
+    }
+
+    #[test]
+    fn a_call_is_known_by_the_bytes_before_its_return_address() {
+        let end = Addr(0xffff_ffff_8100_0010);
+        let ending = |bytes: &[u8]| call_ending_at(end, bytes);
+        assert_eq!(ending(&[0x90, 0x90, 0xe8, 0xf0, 0, 0, 0]), Some(Some(end.offset(0xf0))));
+        assert_eq!(ending(&[0x90, 0x90, 0x90, 0x90, 0x90, 0xff, 0xd0]), Some(None));
+        assert_eq!(ending(&[0x41, 0xff, 0xd4]), Some(None), "call *%r12");
+        assert_eq!(ending(&[0xff, 0x14, 0xc5, 0, 0, 0, 0x81]), Some(None), "call *table(,%rax,8)");
+        assert_eq!(ending(&[0x90; 8]), None);
+        assert_eq!(ending(&[0xe8]), None);
+    }
+
+    #[test]
+    fn registers_that_a_function_leaves_alone_are_known() {
+        let names = ["rbx", "rbp", "r12"];
+        // rep movsb; mov %ecx,%eax; ret
+        assert_eq!(never_written(&[0xf3, 0xa4, 0x89, 0xc8, 0xc3], &names), names);
+        // push %rbx; mov %edi,%ebx; pop %rbx; xor %r12d,%r12d; ret
+        let code = [0x53, 0x89, 0xfb, 0x5b, 0x45, 0x31, 0xe4, 0xc3];
+        assert_eq!(never_written(&code, &names), ["rbp"]);
+        assert_eq!(never_written(&[0x06], &names), [""; 0]);
     }
 
     #[test]

@@ -163,6 +163,9 @@ impl Runner<'_> {
                 Ok(Answer::Text { text: render::help(topic.as_deref()) })
             }
             // A script means what it says.
+            Ok(Parsed::Face(FaceCommand::Display(expression))) => Err(Failure::Other(format!(
+                "display keeps a value on the screen; in a batch: print {expression}, after each stop"
+            ))),
             Ok(Parsed::Request(request)) => self.ask(request.confirmed()).await,
             Err(error) => Err(Failure::Other(error.to_string())),
         };

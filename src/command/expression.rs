@@ -1,7 +1,7 @@
 //! Commands about values and types, and how their arguments are read.
 
 use super::{
-    Parsed,
+    FaceCommand, Parsed,
     parse::required,
     table::{A_READ, CommandDef, NOTHING, ask},
 };
@@ -29,6 +29,18 @@ pub(super) const COMMANDS: &[CommandDef] = &[
         cost: A_READ,
         completes: Some(Completes::Location),
         make: |args| print(args, Purpose::Output),
+    },
+    CommandDef {
+        name: "display",
+        aliases: &[],
+        usage: "display EXPRESSION",
+        help: "Keep a value on the screen, in the watch pane; d there takes it away.",
+        cost: "at each stop a read of what is not known",
+        completes: Some(Completes::Location),
+        make: |args| {
+            let expression = required(args, "an expression")?;
+            Ok(Parsed::Face(FaceCommand::Display(expression)))
+        },
     },
     CommandDef {
         name: "set",

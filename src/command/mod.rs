@@ -29,6 +29,8 @@ pub enum Parsed {
 pub enum FaceCommand {
     /// Leave the program; the guest runs on.
     Quit,
+    /// Keep the value of an expression on the screen.
+    Display(String),
     /// Help on a command, or on all.
     Help(Option<String>),
 }

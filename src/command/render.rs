@@ -141,6 +141,17 @@ pub fn frame(frame: &FrameView) -> String {
     if frame.kind != "normal" {
         let _ = write!(out, " <{}>", frame.kind);
     }
+    if let Some(registers) = frame.saved.as_ref().and_then(|saved| saved.registers.as_ref()) {
+        let number = frame.saved.as_ref().and_then(|saved| saved.orig_ax);
+        if let Some(number) = number.filter(|_| frame.kind == "syscall") {
+            let _ = write!(out, " nr {number}");
+        }
+        // The privilege level in the selector; a kernel's pc is the next frame's.
+        let user = registers.get("cs").is_some_and(|cs| cs.0 & 3 != 0);
+        if let Some(pc) = registers.get("rip").filter(|_| user) {
+            let _ = write!(out, " (user rip {pc})");
+        }
+    }
     out
 }
 
@@ -296,10 +307,11 @@ pub fn help(topic: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::view::SavedView;
+    use std::collections::BTreeMap;
 
-    #[test]
-    fn a_frame_reads_like_gdbs() {
-        let shown = FrameView {
+    fn plain() -> FrameView {
+        FrameView {
             level: 1,
             pc: Addr(0xffff_ffff_8120_0010),
             function: Some("vfs_read".into()),
@@ -310,6 +322,7 @@ mod tests {
             inlined: false,
             module: None,
             kind: "normal",
+            saved: None,
             args: Some(vec![VariableView {
                 name: "count".into(),
                 type_name: "size_t".into(),
@@ -321,11 +334,33 @@ mod tests {
             }]),
             source_note: String::new(),
             source_guessed: false,
-        };
+        }
+    }
+
+    #[test]
+    fn a_frame_reads_like_gdbs() {
         assert_eq!(
-            frame(&shown),
+            frame(&plain()),
             "#1  0xffffffff81200010 in vfs_read (count=<optimized out>) at fs/read_write.c:470"
         );
+    }
+
+    #[test]
+    fn entry_code_tells_what_it_was_entered_from() {
+        let registers = |cs| BTreeMap::from([("cs", Addr(cs)), ("rip", Addr(0x45_0000))]);
+        let saved =
+            |cs| SavedView { at: Addr(0x10), registers: Some(registers(cs)), orig_ax: Some(0) };
+        let told = |kind, saved| {
+            let place = FrameView { kind, saved, ..plain() };
+            frame(&place).split_once(" at ").unwrap().1.to_owned()
+        };
+        assert_eq!(
+            told("syscall", Some(saved(0x33))),
+            "fs/read_write.c:470 <syscall> nr 0 (user rip 0x450000)"
+        );
+        assert_eq!(told("interrupt", Some(saved(0x10))), "fs/read_write.c:470 <interrupt>");
+        let unread = SavedView { registers: None, orig_ax: None, ..saved(0x33) };
+        assert_eq!(told("syscall", Some(unread)), "fs/read_write.c:470 <syscall>");
     }
 
     #[test]

@@ -151,10 +151,10 @@ impl<'a> Symtab<'a> {
     /// The symbol that names `addr` best: the last that starts at or before
     /// it, among several at one address a function before data, a global
     /// before a local, a sized one before a label, and then the shortest
-    /// name. `None` past the end of a sized symbol, unless a larger one
-    /// around it holds the address. Symbols without a size reach to the next
-    /// one or the end of the one around them, but not over more than a page.
-    /// Per-CPU and absolute symbols name no address.
+    /// name. A symbol without a size counts only where no sized one holds the
+    /// address: labels inside a function do not name its code. It reaches to
+    /// the next one, but not over more than a page; nothing is named past the
+    /// end of the last sized symbol by that or by one before it. Per-CPU and absolute symbols name no address.
     pub fn at_addr(&self, addr: FileAddr) -> Option<Symbol<'a>> {
         /// Nested and padded symbols are few in a row; this only bounds the
         /// walk back over hostile tables.
@@ -173,15 +173,20 @@ impl<'a> Symtab<'a> {
             0 => entry.addr >= ended && addr.0 - entry.addr < REACH,
             size => addr.0 - entry.addr < size,
         };
-        let mut best: Option<&Entry> = None;
-        for entry in near() {
-            if best.is_some_and(|best| best.addr != entry.addr) {
-                break;
+        let nearest = |sized: bool| {
+            let mut best: Option<&Entry> = None;
+            for entry in near().filter(|entry| (entry.size != 0) == sized) {
+                if best.is_some_and(|best| best.addr != entry.addr) {
+                    break;
+                }
+                if inside(entry) && best.is_none_or(|best| self.rank(entry) > self.rank(best)) {
+                    best = Some(entry);
+                }
             }
-            if inside(entry) && best.is_none_or(|best| self.rank(entry) > self.rank(best)) {
-                best = Some(entry);
-            }
-        }
+            best
+        };
+        // Labels inside a function are no functions (SYM_INNER_LABEL).
+        let best = nearest(true).or_else(|| nearest(false));
         best.map(|entry| self.symbol(entry))
     }
 

@@ -44,11 +44,10 @@ pub fn of(
     let layout = Struct::new(symbols, "mm_struct")?;
     let (pgd, start) = (layout.offset("pgd")?, layout.offset("arg_start")?);
     let end = layout.offset("arg_end")?;
-    // Set once while the kernel starts; built without five levels, there is
-    // none.
-    let five = symbols.symbol_addr("__pgtable_l5_enabled");
+    // With CONFIG_X86_5LEVEL a variable, 39 or 48; without, there is none.
+    let top = symbols.symbol_addr("pgdir_shift");
     let (base, mm) = (memory.u64(base), memory.u64(task.offset(mm)));
-    let five = five.map_or(Ok(0), |addr| memory.u32(addr))? != 0;
+    let top = top.map_or(Ok(39), |addr| memory.u32(addr))?.min(48);
     let (base, mm) = (Addr(base?), Addr(mm?));
     if mm.0 == 0 {
         return Ok(None);
@@ -57,17 +56,16 @@ pub fn of(
         (memory.u64(mm.offset(pgd)), memory.u64(mm.offset(start)), memory.u64(mm.offset(end)));
     let (pgd, start, end) = (Addr(pgd?), start?, end?);
     let len = end.saturating_sub(start).min(MOST).min(PAGE - start % PAGE);
-    let Some(at) = direct(memory, base, pgd, start, five)?.filter(|_| len > 0) else {
+    let Some(at) = direct(memory, base, pgd, start, top)?.filter(|_| len > 0) else {
         return Ok(None);
     };
     let bytes = memory.bytes(at, len as usize)?;
-    let cut = u64::from(end.saturating_sub(start) > len);
     let words: Vec<_> = bytes
         .split(|&byte| byte == 0)
         .filter(|word| !word.is_empty())
         .map(|word| printable(&String::from_utf8_lossy(word)))
         .collect();
-    let more = if cut == 1 { "…" } else { "" };
+    let more = if end - start > len { "…" } else { "" };
     Ok((!words.is_empty()).then(|| words.join(" ") + more))
 }
 
@@ -77,10 +75,9 @@ fn direct(
     base: Addr,
     pgd: Addr,
     user: u64,
-    five: bool,
+    top: u32,
 ) -> Result<Option<Addr>, KernelError> {
     let mut table = pgd;
-    let top = if five { 48 } else { 39 };
     for shift in (12..=top).rev().step_by(9) {
         let entry = memory.u64(table.offset((user >> shift & 0x1ff) * 8))?;
         if entry & PRESENT == 0 {
@@ -126,7 +123,7 @@ mod tests {
     #[test]
     fn page_tables_are_walked_as_the_cpu_does() {
         let pgd = BASE.offset(0x1000);
-        let at = |memory: &Sparse| direct(memory, BASE, pgd, USER, false).unwrap();
+        let at = |memory: &Sparse| direct(memory, BASE, pgd, USER, 39).unwrap();
         assert_eq!(at(&tables(false)), Some(BASE.offset(0x9678)));
         assert_eq!(at(&tables(true)), Some(BASE.offset(0x4000_0000 + (USER & 0x1f_ffff))));
         let mut memory = tables(false);

@@ -144,23 +144,8 @@ pub fn registers(
     memory: &dyn Memory,
     addr: Addr,
 ) -> Result<Registers, KernelError> {
-    let layout = Struct::new(symbols, "pt_regs")?;
-    if layout.size() > 512 {
-        return Err(KernelError::Implausible("struct pt_regs is too large to read".to_string()));
-    }
-    let bytes = memory.bytes(addr, layout.size() as usize)?;
-    let mut registers = Registers::unknown(&X86_64);
-    for def in X86_64.registers {
-        // rax is ax, eflags is flags, r8 and cs are themselves.
-        let short = def.name.strip_prefix(['r', 'e']).filter(|s| !s.starts_with(char::is_numeric));
-        let (offset, size) = layout.field(short.unwrap_or(def.name))?;
-        let (offset, size) = (offset as usize, size.min(8) as usize);
-        let value = bytes.get(offset..offset + size).map(|bytes| {
-            bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte))
-        });
-        if let Some(reg) = X86_64.reg(def.name) {
-            registers.set(reg, value);
-        }
-    }
-    Ok(registers)
+    let layout = symbols
+        .pt_regs(&X86_64)
+        .ok_or_else(|| KernelError::NoType("struct pt_regs".to_string()))?;
+    Ok(layout.decode(0, &memory.bytes(addr, layout.size)?))
 }

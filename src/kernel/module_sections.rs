@@ -18,7 +18,7 @@ use crate::{
         KernelError, Struct,
         modules::{Module, State, number},
     },
-    symbols::placed::Symbols,
+    symbols::placed::{PER_CPU, Symbols},
 };
 
 /// More sections than any module has; -ffunction-sections gives hundreds.
@@ -101,7 +101,7 @@ impl Attrs {
 /// puts the symbol table in (`layout_symtab` and `rewrite_section_headers` in
 /// kernel/module). A wrong guess here costs reads, nothing else.
 pub fn expected_names(ko: &Image) -> Vec<String> {
-    let taken_out = |name: &str| matches!(name, ".data..percpu" | ".modinfo" | "__versions");
+    let taken_out = |name: &str| matches!(name, PER_CPU | ".modinfo" | "__versions");
     let put_in = |name: &str| matches!(name, ".symtab" | ".strtab");
     (ko.sections().iter())
         .filter(|section| section.size > 0)
@@ -160,6 +160,22 @@ pub fn build_id(memory: &dyn Memory, sections: &[Section]) -> Result<Option<Vec<
     };
     let bytes = memory.bytes(note.addr, NOTE_BYTES)?;
     Ok(build_id_of(&bytes).map(<[u8]>::to_vec))
+}
+
+/// Where a module's per-CPU variables are: an offset, as those of vmlinux
+/// have. The section is not among the others, because the loader takes it out;
+/// its copies are at `percpu` of `struct module` (`percpu_modalloc` in
+/// kernel/module/main.c). One read of 8 bytes; `None` for a kernel for one CPU.
+pub fn per_cpu(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    module: &Module,
+) -> Result<Option<Section>, KernelError> {
+    let Some((member, _)) = Struct::new(symbols, "module")?.find("percpu") else {
+        return Ok(None);
+    };
+    let addr = Addr(memory.u64(module.addr.offset(member))?);
+    Ok((addr.0 != 0).then(|| Section { name: PER_CPU.to_string(), addr }))
 }
 
 /// A section as the kernel has it: the pointer to its name, and its address.

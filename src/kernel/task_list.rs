@@ -379,6 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn kernels_with_a_ring_of_threads_and_the_cpu_on_the_stack() {
+        // Before 3.14 a process's threads were a ring without a head; up to
+        // 4.8 `struct thread_info` was at the end of the stack.
+        let mut tasks = family();
+        tasks[0].thread = (at(1).offset(THREAD), at(1).offset(THREAD));
+        tasks[2].thread = (at(4).offset(THREAD), at(4).offset(THREAD));
+        tasks[3].thread = (at(3).offset(THREAD), at(3).offset(THREAD));
+        for alone in [4, 5] {
+            let own = tasks[alone].addr.offset(THREAD);
+            tasks[alone].thread = (own, own);
+        }
+        let mut memory = memory(&tasks);
+        memory.insert(Addr(0xffff_c900_0010_0000), &[0, 0, 0, 0, 3, 0, 0, 0]);
+        let mut walk = Walk::from(layouts().old(), ROOT);
+        while walk.step(&memory) == Ok(true) {}
+        let pids: Vec<_> = walk.tasks().iter().map(|task| task.pid).collect();
+        assert_eq!((pids, walk.troubles().len()), (vec![1, 3, 4, 5, 6, 2, 7], 0));
+        let first = &walk.tasks()[0];
+        assert_eq!((first.cpu, walk.layouts().cpu(&memory, first)), (None, Ok(Some(3))));
+    }
+
+    #[test]
     fn a_miss_is_told_and_the_walk_goes_on_from_there() {
         let whole = memory(&family());
         let mut known = Sparse::new();

@@ -134,19 +134,20 @@ pub struct Task {
     pub parent: Addr,
     /// The lowest address of its kernel stack.
     pub stack: Addr,
-    pub(super) links: Links,
+    /// Where the lists go on that lead from it to others.
+    pub links: Links,
 }
 
 /// Where the lists go on that lead from a task to others.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Links {
+pub struct Links {
     /// `children.next`.
-    pub child: Addr,
+    pub(super) child: Addr,
     /// `sibling.next`.
-    pub sibling: Addr,
+    pub(super) sibling: Addr,
     /// The list of its group's threads: before, after, and its head, where
     /// that is no task. None for a kernel thread.
-    pub threads: Option<Threads>,
+    pub(super) threads: Option<Threads>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -392,6 +393,13 @@ pub(super) mod tests {
         }
     }
 
+    impl Layouts {
+        /// The same as it would have been in an old kernel.
+        pub(in crate::kernel) fn old(self) -> Layouts {
+            Layouts { signal: None, cpu: None, cpu_of_stack: Some((4, 4)), ..self }
+        }
+    }
+
     /// A task in memory.
     pub(in crate::kernel) struct Made {
         pub addr: Addr,
@@ -459,39 +467,61 @@ pub(super) mod tests {
         assert!(matches!(layouts().read(&memory, AT), Err(KernelError::Implausible(_))));
     }
 
-    /// The reads for a task at `addr` until it is known.
-    fn reads(addr: Addr, flags: u32) -> Vec<u64> {
+    /// The same of Debian's 6.1 for amd64, which has every feature.
+    fn distribution() -> Layouts {
+        Layouts {
+            exit_state: (2308, 4),
+            pid: (2416, 4),
+            tgid: (2420, 4),
+            parent: (2432, 8),
+            comm: (2976, 16),
+            children: 2448,
+            sibling: 2464,
+            thread: 2608,
+            signal: Some(((3072, 8), 16)),
+            ..layouts()
+        }
+    }
+
+    /// The reads for a task of this layout at `addr` until it is known.
+    fn reads(layouts: &Layouts, addr: Addr, flags: u32) -> Vec<u64> {
         let mut guest = Sparse::new();
-        Made { flags, ..Made::new(addr, 7, PARENT) }.put(&mut guest);
+        guest.insert(addr, &[0; 4096]);
+        guest.insert(addr.offset(layouts.flags.0), &flags.to_le_bytes());
+        guest.insert(addr.offset(layouts.pid.0), &[7, 0, 0, 0, 7, 0, 0, 0]);
+        guest.insert(addr.offset(layouts.parent.0), &PARENT.0.to_le_bytes());
         let mut memory = Sparse::new();
         let mut lengths = Vec::new();
         for _ in 0..4 {
             let recorder = Recorder::new(&memory);
-            let done = layouts().read(&recorder, addr).is_ok();
+            let done = layouts.read(&recorder, addr).is_ok();
             for miss in recorder.into_misses() {
                 lengths.extend(vec![miss.len; packets(miss.start, (0, miss.len)) as usize]);
                 memory.insert(miss.start, &guest.bytes(miss.start, miss.len as usize).unwrap());
             }
             if done {
-                break;
+                return lengths;
             }
         }
-        lengths
+        panic!("it is not known after {lengths:?}");
     }
 
     #[test]
     fn a_task_costs_three_reads_wherever_its_structure_lies() {
-        assert_eq!(reads(AT, PF_KTHREAD as u32), [36, 56, 16]);
-        assert_eq!(reads(AT, 0), [36, 208, 64]);
-        // Where slabs put 6528 bytes: five in 32 KiB.
-        for object in 0..5 {
-            let addr = AT.offset(object * 6528);
-            for flags in [0, PF_KTHREAD as u32] {
-                let reads = reads(addr, flags);
-                assert!(reads.len() <= 3, "{addr} {flags:#x}: {reads:?}");
+        assert_eq!(reads(&layouts(), AT, PF_KTHREAD as u32), [36, 56, 16]);
+        assert_eq!(reads(&layouts(), AT, 0), [36, 208, 64]);
+        assert_eq!(reads(&distribution(), AT, 0), [36, 208, 104]);
+        // Where slabs of 32 KiB put structures of these sizes.
+        for (layouts, size, count) in [(layouts(), 6528, 5), (distribution(), 9792, 3)] {
+            for object in 0..count {
+                let addr = AT.offset(object * size);
+                for flags in [0, PF_KTHREAD as u32] {
+                    let reads = reads(&layouts, addr, flags);
+                    assert!(reads.len() <= 3, "{addr} {flags:#x}: {reads:?}");
+                }
+                // Only of a task on its way out its exit_state is read too.
+                assert!(reads(&layouts, addr, PF_EXITING as u32).len() <= 4);
             }
-            // Only of a task on its way out its exit_state is read too.
-            assert!(reads(addr, PF_EXITING as u32).len() <= 4);
         }
     }
 

@@ -2,12 +2,12 @@
 //! `types`, `sources`, `scope` and `symbol`.
 
 use super::{
-    answer::{
-        Answer, Failure, NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable,
-        SymbolAnswer,
-    },
+    answer::{Answer, Failure},
     request::{Names, Pattern},
     run::Session,
+    symbol_answer::{
+        NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable, SymbolAnswer,
+    },
 };
 use crate::base::addr::Addr;
 use crate::symbols::{

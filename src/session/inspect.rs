@@ -1,9 +1,10 @@
 //! Questions that do not resume the guest, and their answers.
 
 use super::{
-    answer::{Answer, Failure, MatchAnswer},
+    answer::{Answer, Failure},
     request::{Level, Request},
     run::Session,
+    symbol_answer::MatchAnswer,
     view::FramesEnd,
 };
 use crate::base::addr::Addr;

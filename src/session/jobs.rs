@@ -21,6 +21,9 @@ const TELL_EVERY: Duration = Duration::from_secs(2);
 /// Work of less time is not announced.
 const WORTH_A_WORD: Duration = Duration::from_millis(500);
 
+/// Letters of a bar that shows how far it is.
+const BAR: usize = 20;
+
 /// What one task costs: packets, and bytes on the line in both directions (two
 /// digits a byte, about 45 for the frame, the address and the acks). Measured
 /// on a 6.1 guest: half of its tasks are kernel threads.
@@ -206,12 +209,44 @@ impl Session {
         self.say(
             Level::Info,
             format!(
-                "{}: {count}{total} tasks read{stacks}; {} reads, {}, {:.0} s so far",
+                "{} {}: {count}{total} tasks read{stacks}; {} reads, {}, {:.0} s so far",
+                bar(self.part_done(job)),
                 job.what(),
                 now.packets - job.cost.packets,
                 text::bytes(now.tx + now.rx - job.cost.tx - job.cost.rx),
                 job.began.elapsed().as_secs_f64(),
             ),
         );
+    }
+
+    /// How much of the work is done, from 0 to 1, by packets.
+    fn part_done(&self, job: &Job) -> f64 {
+        let Some(tasks) = self.tasks() else { return 0.0 };
+        let read = tasks.list().len() as u64;
+        let count = u64::from(tasks.total().unwrap_or_default()).max(read);
+        let (each, done) = match &job.work {
+            Work::Tasks { .. } => (OF_A_WAIT, tasks.looked_at() as u64),
+            Work::Stacks { stacks, .. } => (OF_A_STACK, stacks.count() as u64),
+        };
+        let (all, done) = (count * (OF_A_TASK.0 + each.0), read * OF_A_TASK.0 + done * each.0);
+        (done as f64 / all.max(1) as f64).min(1.0)
+    }
+}
+
+/// `[#####     ]`.
+fn bar(part: f64) -> String {
+    let full = (part * BAR as f64).round() as usize;
+    format!("[{:<BAR$}]", "#".repeat(full.min(BAR)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_fills_from_the_left() {
+        assert_eq!(bar(0.0), "[                    ]");
+        assert_eq!(bar(0.5), "[##########          ]");
+        assert_eq!(bar(7.0), "[####################]");
     }
 }

@@ -10,6 +10,12 @@ use crate::base::{
     addr::Addr,
     memory::{Gap, Memory, PAGE},
 };
+use crate::eval::{
+    ctype::{CType, Shape},
+    expr::evaluate,
+};
+use crate::symbols::placed::Symbols;
+use std::ops::Range;
 
 /// More than any screen shows.
 const MOST: u64 = 16 * 1024;
@@ -27,7 +33,8 @@ impl Session {
                 let (start, len) = (shown.start, shown.want.len.min(MOST));
                 shown.bytes =
                     self.compute(move |_, memory| known_bytes(memory, start, len)).await?;
-                shown.names = self.names_of_words(&shown);
+                shown.names = self.members_shown(&shown).await?;
+                shown.names.extend(self.names_of_words(&shown));
             }
             Err(why) => shown.error = Some(why.to_string()),
         }
@@ -35,6 +42,28 @@ impl Session {
             stop.supplied.memory = Some(shown);
         }
         Ok(())
+    }
+
+    /// The members that begin in each word, where the expression is a struct or
+    /// points at one.
+    async fn members_shown(&mut self, shown: &MemoryView) -> Result<Vec<(Addr, String)>, Failure> {
+        let (text, want) = (shown.want.expression.clone(), shown.want.clone());
+        let start = shown.start.back(want.offset as u64);
+        let members = self.see(move |context, scene| {
+            let symbols = context.symbols;
+            let (ty, _) = evaluate::type_of(context, scene, &text).ok()?;
+            let ty = match ty.shape(symbols) {
+                Shape::Pointer { target, .. } => target,
+                _ => ty,
+            };
+            let from = u64::try_from(want.offset).unwrap_or(0);
+            let mut members = Members { symbols, window: from..from + want.len, found: Vec::new() };
+            members.inside(&ty, 0, "", 0);
+            Some(members.found)
+        });
+        let members = members.await?.unwrap_or_default();
+        let word_of = |offset: u64| Addr(start.offset(offset).0 & !(WORD - 1));
+        Ok(members.into_iter().map(|(offset, name)| (word_of(offset), name)).collect())
     }
 
     /// For each word that is a symbol or points at one, its name.
@@ -54,6 +83,37 @@ impl Session {
             names.extend(value.and_then(|value| Some((at, symbols.describe(value)?))));
         }
         names
+    }
+}
+
+/// Members of a struct whose first byte is in a window.
+struct Members<'a> {
+    symbols: &'a Symbols,
+    window: Range<u64>,
+    found: Vec<(u64, String)>,
+}
+
+impl Members<'_> {
+    /// Adds those of `ty`, which begins at `base` and is called `path`.
+    fn inside(&mut self, ty: &CType, base: u64, path: &str, depth: usize) {
+        /// Structs in structs: more than any name on a screen has.
+        const DEEPEST: usize = 6;
+        for field in ty.members(self.symbols) {
+            let at = base + field.offset;
+            let is_outside = at >= self.window.end || at + field.size.max(1) <= self.window.start;
+            if is_outside || depth > DEEPEST {
+                continue;
+            }
+            let name = match field.name.as_str() {
+                "" => path.to_string(),
+                name => format!("{path}.{name}"),
+            };
+            match field.ty.shape(self.symbols) {
+                Shape::Struct { .. } => self.inside(&field.ty, at, &name, depth + 1),
+                _ if at >= self.window.start => self.found.push((at, name)),
+                _ => {}
+            }
+        }
     }
 }
 

@@ -15,7 +15,10 @@ use crate::kernel::{
     modules::{self as guest, Layouts},
     sections_file,
 };
-use crate::symbols::{image::DebugImage, placed::Placement};
+use crate::symbols::{
+    image::DebugImage,
+    placed::{PER_CPU, Placement},
+};
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
@@ -245,7 +248,7 @@ impl Session {
             module.sections = sections;
             match proven {
                 Ok(()) if image.image().has_dwarf() => {
-                    return Ok(self.take_file(module, path, image));
+                    return self.take_file(module, path, image).await;
                 }
                 // Better than none, but another place may have its debug info.
                 Ok(()) => search.bare = search.bare.or(Some((path, image))),
@@ -253,16 +256,30 @@ impl Session {
             }
         }
         if let Some((path, image)) = search.bare {
-            return Ok(self.take_file(module, path, image));
+            return self.take_file(module, path, image).await;
         }
         module.symbols = Symbols::WrongBuild(search.problems.join("; "));
         Ok(module)
     }
 
-    fn take_file(&mut self, mut module: Module, path: PathBuf, image: Arc<DebugImage>) -> Module {
-        module.symbols = self.put(&module.found.name, &path, image, &module.sections);
+    async fn take_file(
+        &mut self,
+        mut module: Module,
+        path: PathBuf,
+        image: Arc<DebugImage>,
+    ) -> Result<Module, Failure> {
+        let mut sections = module.sections.clone();
+        if image.image().section(PER_CPU).is_some_and(|section| section.size > 0) {
+            let found = module.found.clone();
+            let place = self.compute(move |symbols, memory| {
+                module_sections::per_cpu(symbols, memory, &found).ok().flatten()
+            });
+            // Without it only the module's per-CPU variables are nowhere.
+            sections.extend(place.await?);
+        }
+        module.symbols = self.put(&module.found.name, &path, image, &sections);
         module.path = Some(path);
-        module
+        Ok(module)
     }
 
     /// A file of a module that took long is open.

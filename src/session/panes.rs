@@ -5,6 +5,7 @@
 
 use super::{
     answer::Failure,
+    entered::{frames_end, kind_word},
     request::Level,
     run::Session,
     tree::Shown,
@@ -24,7 +25,7 @@ use crate::eval::{
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
-    End, Frame, FrameKind, Stack,
+    End, Frame, Stack,
     shown::{self, ShownFrame},
     walk,
 };
@@ -120,10 +121,10 @@ impl Session {
     }
 
     async fn frames_round(&mut self) -> Result<(), Failure> {
-        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let (stack, missed) = self
             .compute_once(move |symbols, memory| {
-                walk::unwind(symbols, memory, &registers, cpu, SHOWN_FRAMES)
+                walk::unwind(symbols, memory, &registers, owner, SHOWN_FRAMES)
             })
             .await?;
         self.panes.frames = missed;
@@ -139,21 +140,21 @@ impl Session {
         if let Some(stack) = known {
             return Ok(stack.clone());
         }
-        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let limit = physical.min(1000);
         let stack = self
-            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, cpu, limit))
+            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, owner, limit))
             .await?;
         self.take_stack(stack.clone(), false);
         Ok(stack)
     }
 
-    fn take_stack(&mut self, stack: Stack, more: bool) {
+    pub(super) fn take_stack(&mut self, stack: Stack, more: bool) {
         let frames = self.frame_views(&stack);
         self.panes.stack = Some(stack);
         let end = match (&self.panes.stack, more) {
             (_, true) | (None, _) => FramesEnd::Reading,
-            (Some(stack), false) => frames_end(&stack.end),
+            (Some(stack), false) => frames_end(stack),
         };
         if let Some(stop) = &mut self.stop {
             // Arguments that were read stay.
@@ -194,6 +195,7 @@ impl Session {
                     inlined: frame.inlined,
                     module: frame.module,
                     kind: kind_word(frame.kind),
+                    saved: frame.saved.map(|saved| self.saved_view(saved)),
                     args: None,
                     source_note: mapped.note,
                     source_guessed: mapped.guessed,
@@ -456,8 +458,12 @@ impl Session {
                 count.max(1) - 1
             )));
         }
-        let registers =
-            self.frame_state(level).and_then(|state| Some(state.frames.first()?.registers.clone()));
+        let shown = self.panes.stack.as_ref().map(|stack| self.shown_frames(stack));
+        let physical = shown.and_then(|shown| Some(shown.get(level)?.physical));
+        let registers = match physical {
+            Some(physical) => self.frame_registers(physical).await,
+            None => None,
+        };
         if let Some(stop) = &mut self.stop {
             stop.selected = level;
             stop.variables = None;
@@ -496,26 +502,6 @@ impl FrameState {
             lookup: frame.lookup,
         });
         frames.collect()
-    }
-}
-
-/// The word of the JSON contract.
-fn kind_word(kind: FrameKind) -> &'static str {
-    match kind {
-        FrameKind::Normal => "normal",
-        FrameKind::Interrupt => "interrupt",
-        FrameKind::Exception => "exception",
-        FrameKind::Syscall => "syscall",
-        FrameKind::User => "user",
-        FrameKind::Guess => "guess",
-    }
-}
-
-pub(super) fn frames_end(end: &End) -> FramesEnd {
-    match end {
-        complete @ End::Complete(_) => FramesEnd::Complete(complete.to_string()),
-        End::Missing(_) => FramesEnd::Reading,
-        other => FramesEnd::Broken(other.to_string()),
     }
 }
 

@@ -96,6 +96,9 @@ impl Session {
             _ => None,
         };
         let registers = self.plain_register(text);
+        if let (Some(flags), None) = (self.plain_flags(text), format) {
+            seen.text = flags;
+        }
         let value = (asked.purpose != Purpose::Set).then_some(seen.text);
         Ok(Answer::Value(Box::new(ValueAnswer {
             type_name: seen.type_name,
@@ -131,6 +134,16 @@ impl Session {
         let registers = self.selected_registers()?;
         let register = registers.arch.reg(name)?;
         Some(vec![(name.to_owned(), registers.get(register).map(Addr))])
+    }
+
+    /// The flags register in words, as gdb has it: `[ PF ZF IF ]`.
+    fn plain_flags(&self, text: &str) -> Option<String> {
+        let registers = self.selected_registers()?;
+        let arch = registers.arch;
+        let flags = arch.reg(text.strip_prefix('$')?).filter(|reg| *reg == arch.flags)?;
+        let words = crate::arch::x86_64::flags_text(registers.get(flags)?);
+        let lowest_first: Vec<&str> = words.split(' ').rev().collect();
+        Some(format!("[ {} ]", lowest_first.join(" ")))
     }
 
     /// Writes what an expression asked for, and reads it back.
@@ -197,6 +210,7 @@ impl Session {
     /// Writes a register of the CPU that stopped, and checks it.
     async fn write_register(&mut self, name: &str, value: u64) -> Result<(), Failure> {
         let other = |why: String| Failure::Other(why);
+        self.need_own_subject()?;
         if self.selected_physical() != 0 {
             return Err(other(format!(
                 "{name} of a caller's frame is saved on the stack; registers are written in the \

@@ -21,13 +21,15 @@ use crate::eval::{
 };
 use crate::kernel::cpus;
 use crate::symbols::placed::Symbols;
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 /// What expressions see of a stop. Without one: symbols, and nothing else.
 struct Sight {
     frame: Option<FrameState>,
     /// The CPU whose copies of per-CPU variables are meant.
     cpu: Option<u32>,
+    /// The task that is shown, when it is not what the guest stopped in.
+    task: Option<Addr>,
     kept: Arc<Kept>,
 }
 
@@ -40,7 +42,10 @@ impl Sight {
     ) -> T {
         let frames = self.frame.as_ref().map_or(Vec::new(), FrameState::frames);
         let context = Context { symbols, memory, frames: &frames, cpu: self.cpu };
-        let current = |symbols: &Symbols, memory: &dyn Memory| current(symbols, memory, self.cpu);
+        let current = |symbols: &Symbols, memory: &dyn Memory| match self.task {
+            Some(task) => Ok(task),
+            None => current(symbols, memory, self.cpu),
+        };
         let depth = self.frame.as_ref().map_or(0, |frame| frame.depth);
         work(&context, &Scene { depth, current: &current, kept: &self.kept })
     }
@@ -55,11 +60,15 @@ fn current(symbols: &Symbols, memory: &dyn Memory, cpu: Option<u32>) -> Result<A
     task.ok_or_else(|| Absent::because(format!("the guest does not say what CPU {cpu} was doing")))
 }
 
-/// Memory where there is no guest.
-struct Nothing;
+/// Memory where there is no guest; it knows whether any was wanted.
+#[derive(Default)]
+struct Nothing {
+    wanted: Cell<bool>,
+}
 
 impl Memory for Nothing {
     fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
+        self.wanted.set(true);
         Err(Gap::Fault(Span::new(addr, buf.len() as u64)))
     }
 }
@@ -74,7 +83,9 @@ impl Session {
             Some(frame) => frame.cpu,
             None => stop.and_then(|stop| stop.cpu),
         };
-        Sight { frame, cpu, kept: self.scratch.kept.clone() }
+        let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
+        let task = chosen.filter(|_| stopped).and_then(|chosen| chosen.task);
+        Sight { frame, cpu, task, kept: self.scratch.kept.clone() }
     }
 
     /// Does `work` on what expressions see, as often as it misses something.
@@ -84,7 +95,7 @@ impl Session {
     ) -> Result<T, Failure> {
         let sight = self.sight();
         if self.need_stopped().is_err() {
-            return Ok(sight.look(&self.usable_symbols(), &Nothing, work));
+            return Ok(sight.look(&self.usable_symbols(), &Nothing::default(), work));
         }
         self.compute(move |symbols, memory| sight.look(symbols, memory, &work)).await
     }
@@ -105,10 +116,17 @@ impl Session {
         text: &str,
         work: impl Fn(&Context<'_>, &Scene<'_>) -> Result<T, ExprError>,
     ) -> Result<T, Failure> {
+        if self.need_stopped().is_err() {
+            let memory = Nothing::default();
+            let result = self.sight().look(&self.usable_symbols(), &memory, work);
+            return match result {
+                Ok(_) if memory.wanted.get() => Err(self.no_memory(text)),
+                result => result.map_err(|error| self.failed(text, error)),
+            };
+        }
         let mut result = self.see(&work).await?;
         if let Err(error) = &result
             && matches!(error.absent, Some(Absent::OptimizedOut | Absent::Unavailable(_)))
-            && self.need_stopped().is_ok()
         {
             // What is gone here may be known to a caller.
             self.whole_stack(self.selected_physical() + 2).await?;
@@ -119,18 +137,24 @@ impl Session {
 
     /// An error of an expression in the face's words.
     pub(super) fn failed(&self, text: &str, error: ExprError) -> Failure {
-        let unread = matches!(&error.absent, Some(Absent::Gap(_)));
-        let message = match &self.state {
-            _ if self.need_stopped().is_ok() || !unread => error.message.clone(),
-            State::Offline => format!("{}: there is no guest to read from", error.message),
-            _ => return Failure::Running,
-        };
-        let pointed = ExprError { message, ..error };
+        if matches!(&error.absent, Some(Absent::Gap(_))) && self.need_stopped().is_err() {
+            return self.no_memory(text);
+        }
         Failure::Expression {
-            shown: pointed.shown(text),
-            message: pointed.message,
-            start: pointed.at.start,
-            end: pointed.at.end,
+            shown: error.shown(text),
+            message: error.message,
+            start: error.at.start,
+            end: error.at.end,
+        }
+    }
+
+    fn no_memory(&self, text: &str) -> Failure {
+        match &self.state {
+            State::Offline => Failure::NoTarget(format!(
+                "'{text}' is in the guest's memory, and there is no guest; its type and place are \
+                 known: whatis {text}, p &({text})"
+            )),
+            _ => Failure::Running,
         }
     }
 

@@ -21,7 +21,7 @@ use crate::kernel::{
     task_list,
     tasks::{Layouts, Task},
 };
-use crate::unwind::sleeping;
+use crate::unwind::{sleeping, walk::Owner};
 
 /// A subject that is not what the stub stopped in.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct Chosen {
     pub registers: Registers,
     /// The CPU whose stacks it may be on.
     pub cpu: Option<u32>,
+    /// Its `struct task_struct`.
+    pub task: Option<Addr>,
     /// The same for people.
     pub view: SubjectView,
 }
@@ -133,7 +135,7 @@ impl Session {
                 false => format!("{}, on no CPU", task.state.word()),
             },
         };
-        Ok(Some(Chosen { registers, cpu: task.cpu, view }))
+        Ok(Some(Chosen { registers, cpu: task.cpu, task: Some(task.addr), view }))
     }
 
     /// Shows another stack.
@@ -162,7 +164,7 @@ impl Session {
     async fn subject_answer(&mut self) -> Result<Answer, Failure> {
         let level = self.stop.as_ref().map_or(0, |stop| stop.selected);
         let frame = self.select(level).await?;
-        Ok(Answer::Subject { subject: self.subject_view(), frame })
+        Ok(Answer::Subject { subject: self.subject_view(), frame: Box::new(frame) })
     }
 
     /// Whose stack is shown.
@@ -196,6 +198,12 @@ impl Session {
         }
     }
 
+    /// Whose stack is shown.
+    pub(super) fn subject_owner(&self) -> Owner {
+        let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
+        Owner { cpu: self.subject_cpu(), task: chosen.and_then(|chosen| chosen.task) }
+    }
+
     /// Whether what is shown is what the stub stopped in.
     pub(super) fn shows_the_stopped(&self) -> bool {
         self.snapshot.as_ref().is_none_or(|snapshot| snapshot.chosen.is_none())
@@ -223,6 +231,7 @@ impl Session {
     async fn find_task(&mut self, pid: i64) -> Result<Task, Failure> {
         let none = || Failure::Other(format!("there is no task with pid {pid}"));
         let number = i32::try_from(pid).map_err(|_| none())?;
+        self.need_symbols()?;
         if let Some(task) = self.known_task(|task| task.pid == number) {
             return Ok(task);
         }
@@ -249,9 +258,22 @@ impl Session {
         Err(none())
     }
 
+    /// That the symbols are those of the guest's kernel: without, nothing of
+    /// its own structures is known.
+    pub(super) fn need_symbols(&self) -> Result<(), Failure> {
+        if self.guest_symbols().vmlinux().is_some() {
+            return Ok(());
+        }
+        Err(Failure::Other(match &self.target.vmlinux {
+            None => "this needs the symbols of the guest's kernel; give its vmlinux with --vmlinux".into(),
+            Some(_) => "this needs symbols, and the vmlinux is not proven to be the guest's; override with: trust-symbols".into(),
+        }))
+    }
+
     /// What each CPU does. What is not known yet is asked for at once: one
     /// round for all CPUs after that which tells where to look.
     pub(super) async fn cpu_states(&mut self) -> Result<Vec<CpuState>, Failure> {
+        self.need_symbols()?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let states = self
             .compute(move |symbols, memory| {
@@ -329,7 +351,7 @@ fn chosen_cpu(state: &CpuState) -> Result<Chosen, Failure> {
             _ => format!("runs on CPU {cpu}"),
         },
     };
-    Ok(Chosen { registers, cpu: Some(cpu), view })
+    Ok(Chosen { registers, cpu: Some(cpu), task: state.stop.task, view })
 }
 
 /// `CPU 1`, or `pid 7 rcu_sched`.

@@ -18,7 +18,7 @@ use crate::kernel::{
     tasks::{State, Task},
 };
 use crate::symbols::placed::Symbols;
-use crate::unwind::{sleeping, walk};
+use crate::unwind::{FrameKind, sleeping, walk};
 use std::collections::HashMap;
 
 /// Rows that appear at a time while the list is read for a filter.
@@ -59,6 +59,11 @@ impl Tasks {
     /// How many the guest counts.
     pub fn total(&self) -> Option<u32> {
         self.total
+    }
+
+    /// Of how many it is known where they wait.
+    pub fn looked_at(&self) -> usize {
+        self.more.values().filter(|more| more.wait.is_some()).count()
     }
 
     /// What is wrong with the guest's lists.
@@ -187,6 +192,7 @@ impl Session {
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.tasks.is_some()) {
             return Ok(());
         }
+        self.need_symbols()?;
         let (walk, total) = self
             .compute(|symbols, memory| (Walk::new(symbols), task_list::count(symbols, memory).ok()))
             .await?;
@@ -371,7 +377,8 @@ fn wait_of(
     arch: &'static Arch,
 ) -> Option<String> {
     let start = read_ahead(symbols, memory, task, TOP_OF_STACK, arch)?;
-    let stack = walk::unwind(symbols, memory, &start, None, MOST_SCHEDULER_FRAMES);
+    let owner = walk::Owner { cpu: None, task: Some(task) };
+    let stack = walk::unwind(symbols, memory, &start, owner, MOST_SCHEDULER_FRAMES);
     let is_schedulers = |addr: Addr| {
         let within = |first: &str, end: &str| {
             let range = symbols.symbol_addr(first).zip(symbols.symbol_addr(end));
@@ -380,7 +387,9 @@ fn wait_of(
         within("__sched_text_start", "__sched_text_end")
             || within("__lock_text_start", "__lock_text_end")
     };
-    let frame = stack.frames.iter().find(|frame| !is_schedulers(frame.lookup))?;
+    // What a scan found is no fact.
+    let mut frames = stack.frames.iter().take_while(|frame| frame.kind != FrameKind::Guess);
+    let frame = frames.find(|frame| !is_schedulers(frame.lookup))?;
     Some(symbols.symbol_at(frame.lookup)?.name)
 }
 
@@ -401,4 +410,66 @@ pub(super) fn read_ahead(
         let _ = memory.bytes(sp, len.min(top - sp.0) as usize);
     }
     sleeping::start(symbols, memory, task, arch).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::tasks::Links;
+
+    fn task(pid: i32, comm: &str, state: State, on_cpu: bool) -> Task {
+        Task {
+            addr: Addr(0xffff_8880_0000_0000 + pid as u64 * 0x2000),
+            pid,
+            tgid: pid,
+            comm: comm.into(),
+            state,
+            cpu: Some(0),
+            on_cpu: Some(on_cpu),
+            kernel: false,
+            parent: Addr(0xffff_ffff_81c1_0a40),
+            stack: Addr(0),
+            links: Links::default(),
+        }
+    }
+
+    fn some() -> Vec<Task> {
+        vec![
+            task(1, "init", State::Sleeping, false),
+            task(12, "kworker/0:1", State::Idle, false),
+            task(5, "cat", State::DiskSleep, false),
+            task(3, "Xorg", State::Running, true),
+            task(4, "bash", State::Running, false),
+        ]
+    }
+
+    #[test]
+    fn orders_put_the_wanted_first_and_keep_the_rest() {
+        let tasks = some();
+        let sorted = |order| {
+            let mut rows: Vec<&Task> = tasks.iter().collect();
+            sort(&mut rows, order);
+            rows.into_iter().map(|task| task.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(sorted(TaskSort::List), [1, 12, 5, 3, 4]);
+        assert_eq!(sorted(TaskSort::Pid), [1, 3, 4, 5, 12]);
+        assert_eq!(sorted(TaskSort::Name), [4, 5, 1, 12, 3]);
+        assert_eq!(sorted(TaskSort::State), [3, 4, 5, 1, 12]);
+    }
+
+    #[test]
+    fn a_filter_is_for_names_states_and_pids_and_a_number_for_no_function() {
+        let tasks = some();
+        let fits = |text: &str| {
+            let filter = Filter::new(text);
+            tasks.iter().filter(|task| filter.fits(task)).map(|task| task.pid).collect::<Vec<_>>()
+        };
+        assert_eq!(fits(""), [1, 12, 5, 3, 4]);
+        assert_eq!(fits(" XORG "), [3]);
+        assert_eq!(fits("sleep"), [1, 5]);
+        assert_eq!(fits("1"), [1, 12], "in the pid, and in the name");
+        assert!(Filter::new("vfs").fits_function("vfs_read"));
+        assert!(!Filter::new("64").fits_function("do_syscall_64"));
+        assert!(!Filter::new("").fits_function("vfs_read"));
+    }
 }

@@ -1,8 +1,9 @@
 //! Questions about types.
 
 use super::{
-    answer::{Answer, Failure, HoleAnswer, MemberAnswer, TypeAnswer},
+    answer::{Answer, Failure},
     run::Session,
+    symbol_answer::{HoleAnswer, MemberAnswer, TypeAnswer},
 };
 use crate::eval::{ctype::CType, expr::evaluate};
 use crate::symbols::{answer::MemberView, placed::Symbols, types::describe::Named};

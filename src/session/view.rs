@@ -9,7 +9,7 @@ use crate::arch::{
 use crate::base::addr::Addr;
 use crate::symbols::image::ADDRESSES_AT;
 use serde::Serialize;
-use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration, time::Instant};
 
 /// All that can be shown.
 #[derive(Clone, Debug)]
@@ -272,8 +272,11 @@ pub struct FrameView {
     pub inlined: bool,
     /// The module it lies in; `None` for vmlinux.
     pub module: Option<String>,
-    /// `normal`, `interrupt`, `exception`, `syscall`, `user` or `guess`.
+    /// `normal`, `interrupt`, `exception`, `nmi`, `syscall`, `user` or `guess`.
     pub kind: &'static str,
+    /// For entry code, what it saved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved: Option<SavedView>,
     /// Arguments; `None` while they are not read.
     pub args: Option<Vec<VariableView>>,
     /// How `path` was found (`--substitute-path …`, `guessed: …`), or, when it
@@ -283,6 +286,18 @@ pub struct FrameView {
     /// Whether `path` is a guess.
     #[serde(skip)]
     pub source_guessed: bool,
+}
+
+/// The `struct pt_regs` that entry code made of what it was entered from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SavedView {
+    /// Where it is.
+    pub at: Addr,
+    /// What it holds, by gdb's names; `None` while it is not read: a system
+    /// call's is read when its frame is selected.
+    pub registers: Option<BTreeMap<&'static str, Addr>>,
+    /// The number of a system call.
+    pub orig_ax: Option<i64>,
 }
 
 /// One argument or local variable in one line.

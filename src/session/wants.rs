@@ -41,7 +41,8 @@ pub struct TaskWant {
 /// An order of tasks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TaskSort {
-    /// As the kernel lists them: by age, threads under their group.
+    /// As the tree of processes has them: parents before their children,
+    /// threads under their group; the first rows cost least.
     #[default]
     List,
     /// By pid.

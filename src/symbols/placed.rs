@@ -16,6 +16,10 @@ use std::sync::Arc;
 /// The name of the kernel proper among the images.
 pub const VMLINUX: &str = "vmlinux";
 
+/// The section of per-CPU variables. Where a module has it is an offset that
+/// every CPU adds its own to, so nothing is at that address.
+pub const PER_CPU: &str = ".data..percpu";
+
 /// Where the guest has an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Placement {
@@ -66,6 +70,7 @@ impl Placed {
             }
             let start = match &placement {
                 Placement::Slide(slide) => Some(Addr(section.addr.0.wrapping_add(*slide))),
+                Placement::Sections(_) if section.name == PER_CPU => None,
                 Placement::Sections(list) => {
                     list.iter().find(|(name, _)| *name == section.name).map(|(_, addr)| *addr)
                 }
@@ -202,15 +207,25 @@ impl Symbols {
             return Some(at);
         }
         let sections = placed.image.image().sections();
-        let per_cpu = sections.iter().any(|section| section.addr.0 == 0 && section.contains(addr));
-        (per_cpu && matches!(placed.placement, Placement::Slide(_))).then_some(Addr(addr.0))
+        match &placed.placement {
+            Placement::Slide(_) => {
+                let offset = |section: &Section| section.addr.0 == 0 && section.contains(addr);
+                sections.iter().any(offset).then_some(Addr(addr.0))
+            }
+            Placement::Sections(list) => {
+                let own = |section: &&Section| section.name == PER_CPU && section.contains(addr);
+                let section = sections.iter().find(own)?;
+                let (_, base) = list.iter().find(|(name, _)| name == PER_CPU)?;
+                Some(base.offset(addr.0.wrapping_sub(section.addr.0)))
+            }
+        }
     }
 
     /// Whether an address in the file of `image` is of a per-CPU variable,
     /// which every CPU has a copy of elsewhere.
     pub fn is_per_cpu(&self, image: ImageId, addr: FileAddr) -> bool {
         let sections = self.image(image).map(|placed| placed.image.image().sections());
-        let per_cpu = |section: &Section| section.name == ".data..percpu" && section.contains(addr);
+        let per_cpu = |section: &Section| section.name == PER_CPU && section.contains(addr);
         sections.is_some_and(|sections| sections.iter().any(per_cpu))
     }
 
@@ -302,7 +317,7 @@ impl Symbols {
             Place::Section(index) => image
                 .sections()
                 .get(usize::from(index))
-                .is_some_and(|section| section.name == ".data..percpu"),
+                .is_some_and(|section| section.name == PER_CPU),
         };
         if per_cpu { placed.symbol_addr(&symbol) } else { None }
     }

@@ -182,6 +182,9 @@ fn terminate(app: &mut App) -> Vec<Effect> {
 /// One line goes to the message row, more into a popup; a stop may come much
 /// later than it was asked for and opens nothing over what the user does now.
 fn show_answer(app: &mut App, line: &str, answer: &Answer) {
+    if let Answer::Confirm { effect } = answer {
+        return confirm(app, line, effect);
+    }
     let text = render::answer(answer);
     app.note(Kind::Answer, &text);
     let is_stop = matches!(answer, Answer::Stop { .. });
@@ -203,6 +206,14 @@ fn show_answer(app: &mut App, line: &str, answer: &Answer) {
             app.message = Some((Level::Info, printable(text.lines().next().unwrap_or(""))));
         }
         _ => open_output(app, line, &text),
+    }
+}
+
+/// Asks before a line changes the guest.
+fn confirm(app: &mut App, line: &str, effect: &str) {
+    if let Ok(Parsed::Request(request)) = parse(line) {
+        let (effect, line) = (printable(effect), line.to_string());
+        app.popup = Popup::Confirm(Confirm { effect, line, request: request.confirmed() });
     }
 }
 
@@ -276,6 +287,10 @@ fn typed(app: &mut App, line: &str) -> Vec<Effect> {
         Ok(Parsed::Face(FaceCommand::Help(topic))) => {
             let text = render::help(topic.as_deref());
             app.popup = Popup::Output(Output::new(line, &text));
+            Vec::new()
+        }
+        Ok(Parsed::Face(FaceCommand::Display(expression))) => {
+            act::watch(app, &expression);
             Vec::new()
         }
         Ok(Parsed::Request(Request::Leave(how))) => act::leave(app, how),

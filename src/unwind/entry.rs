@@ -1,5 +1,6 @@
-//! The kernel's entry code: assembly without unwind rules, below which there
-//! is a `struct pt_regs` of what was entered from.
+//! The kernel's entry code: assembly without DWARF rules, below which there
+//! is a `struct pt_regs` of what was entered from. Its place is what ORC says;
+//! kernels without ORC need the following.
 //!
 //! When C code returns into entry code, the stack pointer is at the
 //! `pt_regs` the entry code pushed (arch/x86/entry/entry_64.S,
@@ -9,12 +10,11 @@
 //! values are such as the CPU pushes.
 
 use crate::{
-    arch::Registers,
+    arch::{Arch, Registers},
     base::{addr::Addr, memory::Memory},
-    symbols::{answer::Layout, placed::Symbols},
-    unwind::{End, FrameKind},
+    symbols::placed::Symbols,
+    unwind::{End, FrameKind, Saved, rules},
 };
-use std::sync::Arc;
 
 /// What assembly without a rule is, by its symbol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,6 @@ const OLD_EXCEPTIONS: &[&str] = &[
     "int3",
     "invalid_op",
     "machine_check",
-    "nmi",
     "overflow",
     "page_fault",
     "segment_not_present",
@@ -70,8 +69,13 @@ pub(super) fn classify(symbols: &Symbols, at: Addr) -> Option<Entry> {
         "asm_spurious_interrupt",
         "asm_sysvec_",
         "common_interrupt",
+        "irq_entries_start",
+        "spurious_entries_start",
     ]) {
         return Some(Entry::Entered(FrameKind::Interrupt));
+    }
+    if name == "nmi" || starts(&["asm_exc_nmi"]) {
+        return Some(Entry::Entered(FrameKind::Nmi));
     }
     if starts(&["asm_exc_", "asm_int80"]) {
         return Some(Entry::Entered(FrameKind::Exception));
@@ -86,18 +90,33 @@ pub(super) fn classify(symbols: &Symbols, at: Addr) -> Option<Entry> {
     in_entry_text.then_some(Entry::Entered(kind))
 }
 
-/// The registers that were pushed on entry, found from the stack pointer in
-/// the entry code.
+/// What is saved in the `struct pt_regs` at `at`. One read of 168 bytes.
+///
+/// # Errors
+/// [`End::Missing`] and [`End::Fault`] as memory says; [`End::NoCfi`] without
+/// debug information.
+pub fn saved(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    at: Addr,
+    arch: &'static Arch,
+) -> Result<Saved, End> {
+    let layout = symbols.pt_regs(arch).ok_or(End::NoCfi(at))?;
+    let bytes = memory.bytes(at, layout.size).map_err(End::of)?;
+    let orig_ax = layout.orig_ax(&bytes);
+    Ok(Saved { at, registers: Some(layout.decode(0, &bytes)), orig_ax })
+}
+
+/// What was pushed on entry, found from the stack pointer in the entry code.
 pub(super) fn entered_from(
     symbols: &Symbols,
     memory: &dyn Memory,
     in_entry: &Registers,
     at: Addr,
-) -> Result<Registers, End> {
+) -> Result<Saved, End> {
     let sp = in_entry.sp().ok_or(End::LostRegister)?;
-    let layout = symbols.struct_layout("pt_regs").ok_or(End::NoCfi(at))?;
-    match PtRegs::read(&layout, memory, sp, in_entry) {
-        Ok(direct) if direct.is_plausible(symbols) => return Ok(direct.registers),
+    match saved(symbols, memory, sp, in_entry.arch) {
+        Ok(direct) if is_plausible(&direct) => return Ok(direct),
         Err(missing @ End::Missing(_)) => return Err(missing),
         // At the end of an interrupt stack there may be no room for one.
         _ => {}
@@ -106,66 +125,82 @@ pub(super) fn entered_from(
     if pointer.0 >> 63 == 0 || !pointer.0.is_multiple_of(8) {
         return Err(End::NoCfi(at));
     }
-    let behind = PtRegs::read(&layout, memory, pointer, in_entry)?;
-    if behind.is_plausible(symbols) { Ok(behind.registers) } else { Err(End::NoCfi(at)) }
+    pushed_at(symbols, memory, pointer, in_entry.arch, at)
 }
 
-/// The registers in a `pt_regs` that the unwind table says is at `sp`.
+/// What is in the `pt_regs` that the unwind table says is at `sp`.
 pub(super) fn pushed_at(
     symbols: &Symbols,
     memory: &dyn Memory,
     sp: Addr,
-    like: &Registers,
+    arch: &'static Arch,
     at: Addr,
-) -> Result<Registers, End> {
-    let layout = symbols.struct_layout("pt_regs").ok_or(End::NoCfi(at))?;
-    let pushed = PtRegs::read(&layout, memory, sp, like)?;
-    if pushed.is_plausible(symbols) { Ok(pushed.registers) } else { Err(End::NoCfi(at)) }
+) -> Result<Saved, End> {
+    let pushed = saved(symbols, memory, sp, arch)?;
+    if is_plausible(&pushed) { Ok(pushed) } else { Err(End::NoCfi(at)) }
 }
 
-struct PtRegs {
-    registers: Registers,
-}
-
-impl PtRegs {
-    fn read(
-        layout: &Arc<Layout>,
-        memory: &dyn Memory,
-        at: Addr,
-        like: &Registers,
-    ) -> Result<PtRegs, End> {
-        let bytes = memory.bytes(at, layout.size.min(504) as usize).map_err(End::of)?;
-        let mut registers = Registers::unknown(like.arch);
-        for def in like.arch.registers {
-            // rax is ax, eflags is flags; r8 and cs are themselves.
-            let short =
-                def.name.strip_prefix(['r', 'e']).filter(|s| !s.starts_with(char::is_numeric));
-            let value = layout.member(short.unwrap_or(def.name)).and_then(|member| {
-                let start = member.offset as usize;
-                let bytes = bytes.get(start..start + member.size.min(8) as usize)?;
-                Some(bytes.iter().rev().fold(0u64, |value, &byte| value << 8 | u64::from(byte)))
-            });
-            if let Some(reg) = like.arch.reg(def.name) {
-                registers.set(reg, value);
-            }
-        }
-        Ok(PtRegs { registers })
+/// What the CPU alone pushed, at `sp`: pc, flags, stack. The registers that a
+/// function must save are still those of the entry code, which pushes or
+/// clears them later, or has got them back.
+pub(super) fn pushed_by_cpu(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    sp: Addr,
+    in_entry: &Registers,
+    at: Addr,
+) -> Result<Saved, End> {
+    let layout = symbols.pt_regs(in_entry.arch).ok_or(End::NoCfi(at))?;
+    let from = layout.pushed_by_cpu;
+    let bytes = memory.bytes(sp, layout.size.saturating_sub(from)).map_err(End::of)?;
+    let mut registers = layout.decode(from, &bytes);
+    for reg in rules::callee_saved(in_entry.arch) {
+        registers.set(reg, in_entry.get(reg));
     }
+    let pushed = Saved { at: sp.back(from as u64), registers: Some(registers), orig_ax: None };
+    if is_plausible(&pushed) { Ok(pushed) } else { Err(End::NoCfi(at)) }
+}
 
-    /// Whether the CPU could have pushed this: known selectors
-    /// (arch/x86/include/asm/segment.h: kernel 0x10, user 0x23 and 0x33), the
-    /// flag that is always set and those that never are, and a pc that goes
-    /// with the privilege.
-    fn is_plausible(&self, symbols: &Symbols) -> bool {
-        let get = |name| self.registers.by_name(name);
-        let (Some(cs), Some(flags)) = (get("cs"), get("eflags")) else { return false };
-        let (Some(pc), Some(sp)) = (self.registers.pc(), self.registers.sp()) else { return false };
-        let flags_ok = flags & 0x2 != 0 && flags & !0x3f_7fd7 == 0;
-        let pc_ok = match cs & 0xffff {
-            0x10 => symbols.symbol_at(pc).is_some() && sp.0 >> 63 == 1,
-            0x23 | 0x33 => pc.0 >> 63 == 0,
-            _ => false,
+/// Whether the CPU could have pushed this: known selectors
+/// (arch/x86/include/asm/segment.h: kernel 0x10, user 0x23 and 0x33), the flag
+/// that is always set and those that never are, and a pc and stack that go with
+/// the privilege. The pc of a kernel that jumped astray is anywhere.
+fn is_plausible(saved: &Saved) -> bool {
+    let Some(registers) = &saved.registers else { return false };
+    let (Some(cs), Some(flags)) = (registers.by_name("cs"), registers.by_name("eflags")) else {
+        return false;
+    };
+    let (Some(pc), Some(sp)) = (registers.pc(), registers.sp()) else { return false };
+    let flags_ok = flags & 0x2 != 0 && flags & !0x3f_7fd7 == 0;
+    let place_ok = match cs & 0xffff {
+        0x10 => sp.0 >> 63 == 1,
+        0x23 | 0x33 => pc.0 >> 63 == 0,
+        _ => false,
+    };
+    flags_ok && place_ok
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::x86_64::X86_64;
+
+    #[test]
+    fn only_what_a_cpu_pushes_is_plausible() {
+        let pushed = |cs: u64, flags: u64, pc: u64, sp: u64| {
+            let mut registers = Registers::unknown(&X86_64);
+            for (name, value) in [("cs", cs), ("eflags", flags), ("rip", pc), ("rsp", sp)] {
+                registers.set(X86_64.reg(name).unwrap(), Some(value));
+            }
+            is_plausible(&Saved { at: Addr(0), registers: Some(registers), orig_ax: None })
         };
-        flags_ok && pc_ok
+        let (kernel, stack) = (0xffff_ffff_8100_0000, 0xffff_c900_0001_3e00);
+        assert!(pushed(0x10, 0x246, kernel, stack));
+        assert!(pushed(0x33, 0x246, 0x40_1000, 0x7fff_0000_0000));
+        assert!(pushed(0x10, 0x1_0246, 0, stack), "a call of a null pointer");
+        assert!(!pushed(0x10, 0x244, kernel, stack), "bit 1 of the flags is always set");
+        assert!(!pushed(0x10, 0x246, kernel, 0x7fff_0000_0000), "not on a user stack");
+        assert!(!pushed(0x33, 0x246, kernel, stack), "not user space");
+        assert!(!pushed(0x18, 0x246, kernel, stack));
     }
 }

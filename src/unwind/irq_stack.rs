@@ -12,6 +12,7 @@ use crate::{
         memory::{Gap, Memory, PAGE},
     },
     symbols::placed::Symbols,
+    unwind::percpu,
 };
 
 /// CPUs that are tried when nobody says on which one the stack is.
@@ -30,36 +31,16 @@ pub(super) fn leave(
     if sp.0 % PAGE != PAGE - 8 || sp.0 >> 63 == 0 {
         return Ok(sp);
     }
-    let Some(variable) = top_variable(symbols) else { return Ok(sp) };
-    let Some(offsets) = symbols.symbol_addr("__per_cpu_offset") else {
-        return if memory.u64(variable)? == sp.0 { memory.u64(sp).map(Addr) } else { Ok(sp) };
-    };
+    let Some(variable) = percpu::variable(symbols, "hardirq_stack_ptr") else { return Ok(sp) };
     let cpus = match (cpu, symbols.symbol_addr("nr_cpu_ids")) {
         (Some(cpu), _) => u64::from(cpu)..u64::from(cpu) + 1,
         (None, Some(count)) => 0..u64::from(memory.u32(count)?).min(MAX_TRIED),
         (None, None) => 0..1,
     };
     for cpu in cpus {
-        let offset = memory.u64(offsets.offset(cpu * 8))?;
-        if memory.u64(variable.offset(offset))? == sp.0 {
+        if memory.u64(percpu::copy(symbols, memory, variable, cpu)?)? == sp.0 {
             return memory.u64(sp).map(Addr);
         }
     }
     Ok(sp)
-}
-
-/// The per-CPU variable that holds the top: of its own, or a member of
-/// `pcpu_hot` (6.2 to 6.14).
-fn top_variable(symbols: &Symbols) -> Option<Addr> {
-    // A kernel for one CPU has it as a plain variable.
-    let one_cpu = symbols.symbol_addr("__per_cpu_offset").is_none();
-    let named = |name: &str| {
-        let plain = || symbols.symbol_addr(name).filter(|_| one_cpu);
-        symbols.per_cpu_offset_symbol(name).or_else(plain)
-    };
-    named("hardirq_stack_ptr").or_else(|| {
-        let hot = named("pcpu_hot")?;
-        let member = symbols.struct_layout("pcpu_hot")?.member("hardirq_stack_ptr")?;
-        Some(hot.offset(member.offset))
-    })
 }

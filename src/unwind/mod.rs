@@ -4,16 +4,21 @@
 //! that has no answer yet ends the walk with [`End::Missing`] and the frames
 //! so far, and the same call is made again with more memory. Every frame is
 //! there because an unwind rule or the kernel's own record (`struct pt_regs`)
-//! says so. Where nothing says so the stack ends with the reason; no frame is
-//! ever invented. Walks are bounded.
+//! says so, or, where code has no rule, because a return address is where the
+//! instruction set or the frame pointer says; see [`By`]. What is only a scan of
+//! the stack is marked ([`FrameKind::Guess`]), and a stack with such a frame in
+//! it is not [whole](Stack::is_whole). Walks are bounded.
 
-mod entry;
+pub mod entry;
 mod expression;
 mod irq_stack;
 mod orc;
+mod percpu;
+mod ruleless;
 mod rules;
 pub mod shown;
 pub mod sleeping;
+mod trampoline;
 pub mod walk;
 
 use crate::{
@@ -31,12 +36,46 @@ pub enum FrameKind {
     Interrupt,
     /// The entry code of an exception: the next frame raised it.
     Exception,
+    /// The entry code of a non-maskable interrupt: the next frame was
+    /// interrupted, wherever it was.
+    Nmi,
     /// The entry code of a system call.
     Syscall,
     /// User space.
     User,
     /// Found by a scan of the stack, not by a rule.
     Guess,
+}
+
+/// What says that a frame is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The registers the walk began with.
+    Start,
+    /// DWARF's rule for the frame before it.
+    Cfi,
+    /// The kernel's own table.
+    Orc,
+    /// The registers that entry code saved.
+    PtRegs,
+    /// The frame before it has not moved the stack pointer, and there is the
+    /// return address of a call to it.
+    Return,
+    /// The frame pointer, in code without a rule.
+    FramePointer,
+    /// A scan of the stack: it follows a call, and nothing more is known.
+    Guess,
+}
+
+/// What the code that a frame of entry code entered from had in its registers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Saved {
+    /// Where the `struct pt_regs` is.
+    pub at: Addr,
+    /// What is in it; `None` while it was not needed: see [`entry::saved`].
+    pub registers: Option<Registers>,
+    /// The number of the system call in a `pt_regs` of one, where it was read.
+    pub orig_ax: Option<u64>,
 }
 
 /// One frame of a stack, without the functions inlined into it.
@@ -57,6 +96,10 @@ pub struct Frame {
     pub cfa: Option<Addr>,
     /// What kind of code it is.
     pub kind: FrameKind,
+    /// What says that it is there.
+    pub by: By,
+    /// For entry code, what it saved.
+    pub saved: Option<Saved>,
 }
 
 /// Where a stack rightly ends.
@@ -88,6 +131,9 @@ pub enum End {
     /// The return address is no address of the kernel: the stack is damaged,
     /// or the rule did not fit.
     BadReturn(Addr),
+    /// A tracer put this return address in place of the real one, which is
+    /// not in its records.
+    Hooked(Addr),
     /// The stack pointer of a task is no address of a kernel's stack.
     BadStack(Addr),
     /// A rule needs a register that no frame saved.
@@ -116,6 +162,9 @@ impl fmt::Display for End {
             End::Missing(gap) | End::Fault(gap) => gap.fmt(f),
             End::NoCfi(pc) => write!(f, "no unwind rule at {pc}"),
             End::BadReturn(pc) => write!(f, "{pc} is no return address; the stack may be damaged"),
+            End::Hooked(pc) => {
+                write!(f, "a tracer returns to {pc} first, and its record of where then is lost")
+            }
             End::BadStack(sp) => write!(f, "{sp} is no stack; the task may be freed or damaged"),
             End::LostRegister => f.write_str("a register the unwind rule needs was not saved"),
             End::Loop => f.write_str("the stack goes in a circle; it may be damaged"),
@@ -130,4 +179,12 @@ pub struct Stack {
     pub frames: Vec<Frame>,
     /// Why it ends.
     pub end: End,
+}
+
+impl Stack {
+    /// Whether it ends where a stack rightly ends, and no frame is a guess.
+    pub fn is_whole(&self) -> bool {
+        matches!(self.end, End::Complete(_))
+            && self.frames.iter().all(|frame| frame.by != By::Guess)
+    }
 }

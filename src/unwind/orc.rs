@@ -9,7 +9,7 @@
 //! only at boot, and because assembly frames are few.
 
 use crate::{
-    arch::Registers,
+    arch::{Reg, Registers},
     base::{
         addr::{Addr, FileAddr},
         memory::Memory,
@@ -60,6 +60,8 @@ pub(super) enum Before {
     /// The code this was entered from has its registers in the `pt_regs` at
     /// this address.
     PtRegs(Addr),
+    /// Only what the CPU pushed of it, at this address.
+    Pushed(Addr),
 }
 
 /// The rule at `at`, which is in vmlinux.
@@ -126,11 +128,18 @@ impl Rule {
         self.kind == Kind::End
     }
 
-    /// One step back from a frame with these registers.
+    /// Whether anything is known of the code.
+    pub(super) fn is_known(&self) -> bool {
+        self.kind != Kind::Undefined
+    }
+
+    /// One step back from a frame with these registers, of which the code
+    /// leaves `kept` alone.
     pub(super) fn step(
         &self,
         memory: &dyn Memory,
         registers: &Registers,
+        kept: &[Reg],
         at: Addr,
     ) -> Result<Before, End> {
         let named = |name: &str| registers.by_name(name).map(Addr).ok_or(End::LostRegister);
@@ -149,9 +158,9 @@ impl Rule {
         };
         match self.kind {
             Kind::Regs => return Ok(Before::PtRegs(sp)),
+            Kind::Partial => return Ok(Before::Pushed(sp)),
             Kind::Call => {}
-            // What the CPU pushed is not enough to go on from with certainty.
-            Kind::Undefined | Kind::Partial | Kind::End => return Err(End::NoCfi(at)),
+            Kind::Undefined | Kind::End => return Err(End::NoCfi(at)),
         }
         let arch = registers.arch;
         let mut caller = Registers::unknown(arch);
@@ -163,6 +172,9 @@ impl Rule {
             BP => Some(read(named("rbp")?.offset(self.bp_offset as u64))?),
             _ => None,
         };
+        for reg in kept {
+            caller.set(*reg, registers.get(*reg));
+        }
         caller.set(arch.fp, bp);
         Ok(Before::Caller(caller, sp))
     }
@@ -198,7 +210,7 @@ mod tests {
         registers.set(X86_64.sp, Some(0x1000));
         let mut memory = Sparse::new();
         memory.insert(Addr(0x1000), &0xffff_ffff_8100_0005u64.to_le_bytes());
-        let before = rule(Kind::Call, 5, 8).step(&memory, &registers, Addr(0)).unwrap();
+        let before = rule(Kind::Call, 5, 8).step(&memory, &registers, &[], Addr(0)).unwrap();
         let Before::Caller(caller, cfa) = before else { panic!("{before:?}") };
         assert_eq!(
             (caller.pc(), caller.sp(), cfa),
@@ -206,9 +218,15 @@ mod tests {
         );
         assert_eq!(caller.by_name("rbp"), registers.by_name("rbp"));
         assert_eq!(caller.by_name("rbx"), None, "ORC does not say");
-        let regs = rule(Kind::Regs, 5, 8).step(&memory, &registers, Addr(0));
+        let rbx = X86_64.reg("rbx").unwrap();
+        let before = rule(Kind::Call, 5, 8).step(&memory, &registers, &[rbx], Addr(0)).unwrap();
+        let Before::Caller(caller, _) = before else { panic!("{before:?}") };
+        assert_eq!(caller.by_name("rbx"), registers.by_name("rbx"), "the code does not write it");
+        let regs = rule(Kind::Regs, 5, 8).step(&memory, &registers, &[], Addr(0));
         assert_eq!(regs, Ok(Before::PtRegs(Addr(0x1008))));
-        let nothing = rule(Kind::Undefined, 0, 0).step(&memory, &registers, Addr(7));
+        let pushed = rule(Kind::Partial, 5, 8).step(&memory, &registers, &[], Addr(0));
+        assert_eq!(pushed, Ok(Before::Pushed(Addr(0x1008))));
+        let nothing = rule(Kind::Undefined, 0, 0).step(&memory, &registers, &[], Addr(7));
         assert_eq!(nothing, Err(End::NoCfi(Addr(7))));
     }
 }

@@ -1,9 +1,12 @@
 //! One step by an unwind rule: this frame's registers to its caller's.
 
 use crate::{
-    arch::Registers,
+    arch::{Arch, Reg, Registers, insn},
     base::{addr::Addr, memory::Memory},
-    symbols::answer::{CfaRule, CfiRow, RegRule},
+    symbols::{
+        answer::{CfaRule, CfiRow, RegRule},
+        placed::Symbols,
+    },
     unwind::{End, expression},
 };
 
@@ -12,9 +15,17 @@ use crate::{
 /// are unknown in a caller.
 const CALLEE_SAVED: [u16; 6] = [3, 6, 12, 13, 14, 15];
 
+/// Assembly functions are short; a longer one may change any register.
+const LONGEST: u64 = 4096;
+
 /// Saved registers are within this of each other; a wider spread is read one
 /// by one.
 const ONE_READ: i64 = 256;
+
+/// The registers a function must save.
+pub(super) fn callee_saved(arch: &'static Arch) -> impl Iterator<Item = Reg> {
+    CALLEE_SAVED.into_iter().filter_map(|dwarf| arch.reg_by_dwarf(dwarf))
+}
 
 /// The caller's registers and the canonical frame address.
 pub(super) fn caller(
@@ -31,10 +42,8 @@ pub(super) fn caller(
     };
     let arch = registers.arch;
     let mut caller = Registers::unknown(arch);
-    for dwarf in CALLEE_SAVED {
-        if let Some(reg) = arch.reg_by_dwarf(dwarf) {
-            caller.set(reg, registers.get(reg));
-        }
+    for reg in callee_saved(arch) {
+        caller.set(reg, registers.get(reg));
     }
     // The stack pointer before the call is the CFA by definition.
     caller.set(arch.sp, Some(cfa.0));
@@ -61,6 +70,20 @@ pub(super) fn caller(
         caller.set(reg, value);
     }
     Ok((caller, cfa))
+}
+
+/// The registers a function must save that nothing in the assembly function at
+/// `at` writes, so that a caller's are still there. Neither
+/// ORC nor the frame pointer say that.
+pub(super) fn kept(symbols: &Symbols, at: Addr, registers: &Registers) -> Vec<Reg> {
+    let arch = registers.arch;
+    let names: Vec<&'static str> = callee_saved(arch).map(|reg| arch.def(reg).name).collect();
+    let whole = || {
+        let function = symbols.symbol_at(at).filter(|s| (1..=LONGEST).contains(&s.size))?;
+        let code = symbols.file_code(function.start, function.size as usize)?;
+        Some(insn::never_written(&code, &names))
+    };
+    whole().unwrap_or_default().iter().filter_map(|name| arch.reg(name)).collect()
 }
 
 /// The stack between the lowest and the highest saved register, read at once:

@@ -4,7 +4,7 @@
 use crate::{
     base::addr::Addr,
     symbols::{answer::SourceFile, placed::Symbols},
-    unwind::{FrameKind, Stack},
+    unwind::{FrameKind, Saved, Stack},
 };
 
 /// One line of a backtrace.
@@ -29,6 +29,8 @@ pub struct ShownFrame {
     pub module: Option<String>,
     /// What kind of code it is.
     pub kind: FrameKind,
+    /// For entry code, what it saved.
+    pub saved: Option<Saved>,
     /// The index in [`Stack::frames`].
     pub physical: usize,
     /// Its place among the functions at the pc: 0 is innermost.
@@ -49,6 +51,7 @@ pub fn expand(symbols: &Symbols, stack: &Stack) -> Vec<ShownFrame> {
             inlined: false,
             module: None,
             kind: frame.kind,
+            saved: frame.saved.clone(),
             physical,
             depth: 0,
         };

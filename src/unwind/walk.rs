@@ -3,31 +3,50 @@
 
 use crate::{
     arch::Registers,
-    base::{addr::Addr, memory::Memory},
+    base::{
+        addr::Addr,
+        memory::{Gap, Memory, PAGE},
+    },
     symbols::placed::Symbols,
     unwind::{
-        Bottom, End, Frame, FrameKind, Stack,
+        Bottom, By, End, Frame, FrameKind, Saved, Stack,
         entry::{self, Entry},
         irq_stack,
-        orc::{self, Before},
-        rules,
+        orc::{self, Before, Rule},
+        percpu, ruleless, rules, trampoline,
     },
 };
+use std::cell::Cell;
 
 /// No real stack has more frames; kernel stacks are 16 KiB.
 pub const MAX_FRAMES: usize = 512;
 
-/// All code of an x86_64 kernel, its modules and what it compiles itself is in
-/// the top 2 GiB, because it is built with `-mcmodel=kernel`.
-const LOWEST_CODE: Addr = Addr(0xffff_ffff_8000_0000);
+/// How much of a stack is read at once, upward: what is next to a saved
+/// register is wanted next, and a packet costs as much as 20 of these bytes.
+const AHEAD: usize = 192;
+
+/// Whose stack it is, as far as that is known. Only stacks that come from an
+/// interrupt stack or have a tracer in them need it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The CPU it is used on; without it every CPU is tried.
+    pub cpu: Option<u32>,
+    /// The `struct task_struct`; without it the one that runs on the CPU.
+    pub task: Option<Addr>,
+}
+
+impl From<Option<u32>> for Owner {
+    fn from(cpu: Option<u32>) -> Owner {
+        Owner { cpu, task: None }
+    }
+}
 
 /// The stack of a CPU or task with these registers, up to `limit` frames.
-/// `cpu` is the CPU the stack belongs to; without it a stack that comes from
-/// an interrupt stack costs more reads.
 ///
 /// Frames that were walked over interrupted code: the entry code is a frame
-/// of its own, of kind [`FrameKind::Interrupt`] or [`FrameKind::Exception`];
-/// the next one is the interrupted code, looked up at its pc exactly.
+/// of its own, of kind [`FrameKind::Interrupt`], [`FrameKind::Exception`] or
+/// [`FrameKind::Nmi`], with what it [saved](Frame::saved); the next one is the
+/// interrupted code, looked up at its pc exactly.
 ///
 /// A pc without flags is none of a CPU but of a task that was switched away
 /// from ([`sleeping::start`](super::sleeping::start)), thus a return address;
@@ -37,14 +56,16 @@ pub fn unwind(
     symbols: &Symbols,
     memory: &dyn Memory,
     start: &Registers,
-    cpu: Option<u32>,
+    owner: impl Into<Owner>,
     limit: usize,
 ) -> Stack {
-    let walk = Walk { symbols, memory, cpu };
+    let stack = Ahead { memory };
+    let walk = Walk { symbols, memory, stack: &stack, owner: owner.into(), hooks: Cell::new(0) };
     let mut frames: Vec<Frame> = Vec::new();
-    let mut next = Some((start.clone(), stands(symbols, start)));
+    let exact = stands(symbols, start);
+    let mut next = Some(Step { registers: start.clone(), exact, by: By::Start });
     let mut end = End::Limit;
-    while let Some((registers, exact)) = next.take() {
+    while let Some(Step { registers, exact, by }) = next.take() {
         if frames.len() >= limit.min(MAX_FRAMES) {
             break;
         }
@@ -56,11 +77,20 @@ pub fn unwind(
         let level = frames.len();
         let user = exact && is_user(&registers);
         let kind = if user { FrameKind::User } else { FrameKind::Normal };
-        let mut frame = Frame { level, pc, lookup, registers, cfa: None, kind };
+        let mut frame = Frame { level, pc, lookup, registers, cfa: None, kind, by, saved: None };
         let step =
             if user { Err(End::Complete(Bottom::User)) } else { walk.step(&mut frame, exact) };
+        if by == By::Guess {
+            frame.kind = FrameKind::Guess;
+        }
+        // Entry code that was entered from itself would go on for ever.
+        let again = frame.saved.as_ref().is_some_and(|saved| {
+            let mut before = frames.iter().filter_map(|frame| frame.saved.as_ref());
+            before.any(|other| other.at == saved.at)
+        });
         frames.push(frame);
         match step {
+            Ok(_) if again => end = End::Loop,
             Ok(step) => next = Some(step),
             Err(reason) => end = reason,
         }
@@ -68,58 +98,100 @@ pub fn unwind(
     Stack { frames, end }
 }
 
+/// The next frame.
+struct Step {
+    registers: Registers,
+    /// Execution stands at the pc, rather than returns to it.
+    exact: bool,
+    by: By,
+}
+
 struct Walk<'a> {
     symbols: &'a Symbols,
+    /// For what is not on the stack.
     memory: &'a dyn Memory,
-    cpu: Option<u32>,
+    /// For what is.
+    stack: &'a dyn Memory,
+    owner: Owner,
+    /// Return addresses so far that a tracer had replaced.
+    hooks: Cell<usize>,
 }
 
 impl Walk<'_> {
-    /// The registers of the frame after `frame`, and whether its pc is exact.
-    fn step(&self, frame: &mut Frame, exact: bool) -> Result<(Registers, bool), End> {
+    /// The frame after `frame`, which learns what the step tells about it.
+    fn step(&self, frame: &mut Frame, exact: bool) -> Result<Step, End> {
+        if exact && trampoline::is_hook(self.symbols, frame.pc) {
+            // Just returned to; the slot is below the stack pointer.
+            let sp = frame.registers.sp().ok_or(End::LostRegister)?;
+            let mut registers = frame.registers.clone();
+            registers.set(registers.arch.pc, Some(self.unhooked(frame.pc, sp)?.0));
+            return Ok(Step { registers, exact: false, by: By::Return });
+        }
         let Some(row) = self.symbols.cfi_row(frame.lookup) else {
             return self.leave_assembly(frame, exact);
         };
         let mut registers = frame.registers.clone();
         let sp = registers.sp().ok_or(End::LostRegister)?;
         let effective =
-            irq_stack::leave(self.symbols, self.memory, sp, self.cpu).map_err(End::of)?;
+            irq_stack::leave(self.symbols, self.memory, sp, self.owner.cpu).map_err(End::of)?;
         registers.set(registers.arch.sp, Some(effective.0));
-        let (caller, cfa) = rules::caller(&row, self.memory, &registers)?;
-        frame.cfa = Some(cfa);
+        let (caller, cfa) = rules::caller(&row, self.stack, &registers)?;
         // A stack grows down, so a caller's is above, except across a switch.
         if cfa <= effective {
             return Err(End::Loop);
         }
-        called(caller, row.signal_frame)
+        let step = self.called(caller, row.signal_frame, By::Cfi);
+        if matches!(step, Err(End::BadReturn(_))) && frame.by == By::FramePointer {
+            // The frame pointers of ftrace_caller before 5.1 are made up for
+            // such walks; the stack pointer that goes with them is not.
+            let caller = ruleless::by_frame_pointer(self.symbols, self.stack, &registers)?;
+            return caller.map_or(step, |caller| self.called(caller, false, By::FramePointer));
+        }
+        frame.cfa = Some(cfa);
+        step
     }
 
-    /// From code without a DWARF rule: entry code that was returned into, or
-    /// any assembly that the kernel's own table covers.
-    fn leave_assembly(&self, frame: &mut Frame, exact: bool) -> Result<(Registers, bool), End> {
+    /// From code without a DWARF rule: entry code, or any assembly that the
+    /// kernel's own table covers, or what no table does.
+    fn leave_assembly(&self, frame: &mut Frame, exact: bool) -> Result<Step, End> {
         let at = frame.lookup;
         match entry::classify(self.symbols, at) {
             Some(Entry::Thread) => Err(End::Complete(Bottom::Thread)),
             Some(Entry::Boot) => Err(End::Complete(Bottom::Boot)),
             Some(Entry::Entered(kind)) => {
                 frame.kind = kind;
-                // Standing in it, one does not know how much it has pushed.
-                if exact {
-                    return self.by_orc(frame);
+                if let Some(rule) = orc::rule(self.symbols, at) {
+                    return self.by_orc(frame, &rule, exact);
                 }
                 if kind == FrameKind::Syscall {
+                    // Standing in it, one does not know how much it has pushed.
+                    let sp = frame.registers.sp().filter(|_| !exact);
+                    frame.saved = sp.map(|at| Saved { at, registers: None, orig_ax: None });
                     return Err(End::Complete(Bottom::Syscall));
                 }
-                let from = entry::entered_from(self.symbols, self.memory, &frame.registers, at)?;
-                interrupted(from)
+                if exact {
+                    return self.without_rules(frame, exact);
+                }
+                let from = entry::entered_from(self.symbols, self.stack, &frame.registers, at)?;
+                interrupted(frame, from)
             }
-            None => self.by_orc(frame),
+            None => {
+                let outside = self.symbols.symbol_at(at).is_none();
+                let copied = match outside && ruleless::may_be_code(self.symbols, at) {
+                    true => trampoline::copied_from(self.symbols, self.memory, at),
+                    false => Ok(None),
+                };
+                let place = copied.map_err(End::of)?.unwrap_or(at);
+                match orc::rule(self.symbols, place) {
+                    Some(rule) if rule.is_known() => self.by_orc(frame, &rule, exact),
+                    _ => self.without_rules(frame, exact),
+                }
+            }
         }
     }
 
-    fn by_orc(&self, frame: &mut Frame) -> Result<(Registers, bool), End> {
-        let at = frame.lookup;
-        let rule = orc::rule(self.symbols, at).ok_or(End::NoCfi(at))?;
+    fn by_orc(&self, frame: &mut Frame, rule: &Rule, exact: bool) -> Result<Step, End> {
+        let (at, arch) = (frame.lookup, frame.registers.arch);
         if rule.is_end() {
             return Err(End::Complete(match frame.kind {
                 FrameKind::Syscall => Bottom::Syscall,
@@ -127,23 +199,70 @@ impl Walk<'_> {
                 _ => Bottom::User,
             }));
         }
-        match rule.step(self.memory, &frame.registers, at)? {
-            Before::PtRegs(sp) => {
-                let like = &frame.registers;
-                let from = entry::pushed_at(self.symbols, self.memory, sp, like, at)?;
-                if is_user(&from) && frame.kind == FrameKind::Syscall {
-                    return Err(End::Complete(Bottom::Syscall));
-                }
-                interrupted(from)
+        let kept = rules::kept(self.symbols, at, &frame.registers);
+        let from = match rule.step(self.stack, &frame.registers, &kept, at)? {
+            // It costs a read, and where the stack ends is known without.
+            Before::PtRegs(at) if frame.kind == FrameKind::Syscall && !exact => {
+                frame.saved = Some(Saved { at, registers: None, orig_ax: None });
+                return Err(End::Complete(Bottom::Syscall));
+            }
+            Before::PtRegs(sp) => entry::pushed_at(self.symbols, self.stack, sp, arch, at)?,
+            Before::Pushed(sp) => {
+                entry::pushed_by_cpu(self.symbols, self.stack, sp, &frame.registers, at)?
             }
             Before::Caller(caller, cfa) => {
-                frame.cfa = Some(cfa);
                 if frame.registers.sp().is_none_or(|sp| cfa <= sp) {
                     return Err(End::Loop);
                 }
-                called(caller, false)
+                frame.cfa = Some(cfa);
+                return self.called(caller, false, By::Orc);
             }
+        };
+        interrupted(frame, from)
+    }
+
+    fn without_rules(&self, frame: &mut Frame, exact: bool) -> Result<Step, End> {
+        let place = (frame.lookup, exact);
+        let (caller, by) = ruleless::caller(self.symbols, self.stack, &frame.registers, place)?;
+        frame.cfa = caller.sp();
+        self.called(caller, false, by)
+    }
+
+    /// On to a caller, if there can be one.
+    fn called(&self, mut caller: Registers, exact: bool, by: By) -> Result<Step, End> {
+        let (Some(pc), Some(sp)) = (caller.pc(), caller.sp()) else {
+            return Err(End::LostRegister);
+        };
+        // head_64.S pushes it so that unwinders stop.
+        if pc == Addr(0) {
+            return Err(End::Complete(Bottom::Boot));
         }
+        if trampoline::is_hook(self.symbols, pc) {
+            caller.set(caller.arch.pc, Some(self.unhooked(pc, sp)?.0));
+        } else if !ruleless::may_be_code(self.symbols, if exact { pc } else { pc.back(1) }) {
+            return Err(End::BadReturn(pc));
+        }
+        Ok(Step { registers: caller, exact, by })
+    }
+
+    /// Where a function really returns to that returns to the hook at `pc`,
+    /// when `sp` is the stack pointer after that.
+    fn unhooked(&self, pc: Addr, sp: Addr) -> Result<Addr, End> {
+        let task = match self.owner.task {
+            Some(task) => task,
+            None => {
+                let current = percpu::variable(self.symbols, "current_task");
+                let (Some(current), Some(cpu)) = (current, self.owner.cpu) else {
+                    return Err(End::Hooked(pc));
+                };
+                let at = percpu::copy(self.symbols, self.memory, current, cpu.into());
+                Addr(at.and_then(|at| self.memory.u64(at)).map_err(End::of)?)
+            }
+        };
+        let (slot, met) = (sp.back(8), self.hooks.get());
+        let real = trampoline::real_return(self.symbols, self.memory, task, (pc, slot), met)?;
+        self.hooks.set(met + 1);
+        Ok(real)
     }
 }
 
@@ -153,28 +272,40 @@ fn stands(symbols: &Symbols, registers: &Registers) -> bool {
         || registers.pc().is_some_and(|pc| symbols.symbol_at(pc).is_some_and(|s| s.start == pc))
 }
 
-/// On to a caller, if there can be one.
-fn called(caller: Registers, exact: bool) -> Result<(Registers, bool), End> {
-    match caller.pc() {
-        // head_64.S pushes it so that unwinders stop.
-        Some(Addr(0)) => Err(End::Complete(Bottom::Boot)),
-        Some(pc) if pc < LOWEST_CODE => Err(End::BadReturn(pc)),
-        Some(_) => Ok((caller, exact)),
-        None => Err(End::LostRegister),
-    }
-}
-
 /// On to interrupted code, if it is the kernel's.
-fn interrupted(from: Registers) -> Result<(Registers, bool), End> {
-    match is_user(&from) {
+fn interrupted(frame: &mut Frame, from: Saved) -> Result<Step, End> {
+    let registers = from.registers.clone().ok_or(End::LostRegister)?;
+    frame.saved = Some(from);
+    match is_user(&registers) {
+        true if frame.kind == FrameKind::Syscall => Err(End::Complete(Bottom::Syscall)),
         true => Err(End::Complete(Bottom::User)),
-        false => Ok((from, true)),
+        false => Ok(Step { registers, exact: true, by: By::PtRegs }),
     }
 }
 
 /// By the privilege level in the code segment's selector.
 fn is_user(registers: &Registers) -> bool {
     registers.by_name("cs").is_some_and(|cs| cs & 3 != 0)
+}
+
+/// A stack as it is read: a miss asks for more of it, in the same page.
+struct Ahead<'a> {
+    memory: &'a dyn Memory,
+}
+
+impl Memory for Ahead<'_> {
+    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
+        let result = self.memory.read(addr, buf);
+        if matches!(result, Err(Gap::Missing(_))) {
+            let mut ahead = [0; AHEAD];
+            let len = AHEAD.min((PAGE - addr.0 % PAGE) as usize);
+            if len > buf.len() {
+                // Only to be missed as well.
+                let _ = self.memory.read(addr, &mut ahead[..len]);
+            }
+        }
+        result
+    }
 }
 
 #[cfg(test)]

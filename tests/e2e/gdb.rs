@@ -86,8 +86,14 @@ impl Gdb {
 
     /// What it shows of the stopped guest on a unix socket, which stays stopped.
     pub fn look(&mut self, socket: &Path) -> Value {
+        self.look_by(socket, "dump()")
+    }
+
+    /// What a function of the script says of it.
+    pub fn look_by(&mut self, socket: &Path, call: &str) -> Value {
         let target = format!("target remote {}", socket.display());
-        let mut said = self.ask(&[&target, "python dump()", "disconnect"]);
+        let call = format!("python {call}");
+        let mut said = self.ask(&[&target, &call, "disconnect"]);
         assert_eq!(said.len(), 1);
         said.remove(0)
     }

@@ -9,12 +9,16 @@ mod support {
     pub mod tools;
 }
 
+mod agreement;
 mod boot;
+mod expressions;
 mod facts;
 mod files;
 mod found;
 mod gdb;
 mod oracle;
 mod spine;
+mod stacks;
+mod tasks;
 mod trouble;
 mod values;

@@ -1,131 +1,11 @@
 //! The same stops seen by gdb: registers, stacks, arguments, and where steps
 //! land.
 
-use crate::facts::{ENTRY, address, line_of, run, start_stopped};
+use crate::agreement::{Agreement, gdb, guest, socket};
+use crate::facts::{line_of, start_stopped};
 use crate::gdb::Gdb;
-use crate::support::{
-    batch::Setup,
-    guest::{LockedGuest, boot},
-};
-use kgdb_tui::demo::guest::{Boot, Hgfs, Link};
+use crate::support::{batch::Setup, guest::LockedGuest};
 use serde_json::Value;
-use std::path::PathBuf;
-
-/// A guest that reads /proc/hgfs every second, where gdb can find it.
-fn guest() -> LockedGuest {
-    boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, link: Link::Unix, ..Boot::default() })
-}
-
-fn gdb(guest: &mut LockedGuest) -> Gdb {
-    let listing =
-        "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
-    let sections = run(guest, listing);
-    Gdb::start(&sections)
-}
-
-fn socket(guest: &LockedGuest) -> PathBuf {
-    guest.address().strip_prefix("unix:").unwrap().into()
-}
-
-/// What two debuggers agreed on, and where they differ.
-#[derive(Default)]
-struct Agreement {
-    registers: usize,
-    frames: usize,
-    values: usize,
-    lost: usize,
-    /// Values that gdb shows in a caller only.
-    found: usize,
-    differences: Vec<String>,
-}
-
-impl Agreement {
-    fn stop(&mut self, name: &str, ours: (&Value, &Value), gdbs: &Value) {
-        let (bt, registers) = ours;
-        for (register, value) in gdbs["registers"].as_object().unwrap() {
-            let value = value.as_u64().unwrap();
-            if address(&registers[register]) == value {
-                self.registers += 1;
-            } else {
-                self.differ(name, format!("{register}: {} is {value:#x}", registers[register]));
-            }
-        }
-        let mut frames = gdbs["frames"].as_array().unwrap().as_slice();
-        // At the first instruction of an inlined function, gdb, which has only
-        // just come, is in it; we were asked for the line that calls it.
-        while frames[0]["inlined"] == true && frames[0]["function"] != bt["frames"][0]["function"] {
-            frames = &frames[1..];
-        }
-        for (level, frame) in frames.iter().enumerate() {
-            let function = frame["function"].as_str().unwrap_or("??");
-            let ours = &bt["frames"][level];
-            // Beyond assembly that has no unwind data gdb invents frames.
-            if function.starts_with(ENTRY) || function.starts_with("asm_") || function == "??" {
-                let name_of_ours = ours["function"].as_str().unwrap_or("none");
-                if function != "??" && !name_of_ours.starts_with(function) {
-                    self.differ(name, format!("#{level} {function}: {name_of_ours}"));
-                }
-                break;
-            }
-            self.frame(&format!("{name} #{level} {function}"), ours, frame, &frames[level..]);
-        }
-    }
-
-    fn frame(&mut self, name: &str, ours: &Value, gdbs: &Value, outer: &[Value]) {
-        for key in ["function", "inlined", "line"] {
-            if ours[key] != gdbs[key] {
-                return self.differ(name, format!("{key}: {} is {}", ours[key], gdbs[key]));
-            }
-        }
-        let file = gdbs["file"].as_str().unwrap_or_default();
-        if !ours["file"].as_str().unwrap_or_default().ends_with(file.trim_start_matches("./")) {
-            return self.differ(name, format!("file: {} is {file}", ours["file"]));
-        }
-        if address(&ours["pc"]) != gdbs["pc"].as_u64().unwrap() {
-            return self.differ(name, format!("pc: {} is {}", ours["pc"], gdbs["pc"]));
-        }
-        self.frames += 1;
-        let args = ours["args"].as_array().unwrap();
-        for arg in gdbs["args"].as_array().unwrap() {
-            let Some(mine) = args.iter().find(|mine| mine["name"] == arg["name"]) else {
-                self.differ(name, format!("no argument {}", arg["name"]));
-                continue;
-            };
-            match (mine["value"].as_str(), arg["value"].as_str()) {
-                (None, None) => self.lost += 1,
-                (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
-                // gcc took the argument out of a part of a function, and says
-                // what the caller would have passed (DW_OP_GNU_parameter_ref);
-                // gdb shows the value there only.
-                (Some(mine), None) if passed_on(outer, &arg["name"], mine) => self.found += 1,
-                (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
-            }
-        }
-    }
-
-    fn differ(&mut self, name: &str, what: String) {
-        self.differences.push(format!("{name}: {what}"));
-    }
-}
-
-/// Whether a caller has an argument of the same name and value.
-fn passed_on(outer: &[Value], name: &Value, value: &str) -> bool {
-    let mut args = outer.iter().flat_map(|frame| frame["args"].as_array().unwrap());
-    args.any(|arg| arg["name"] == *name && arg["value"].as_str().is_some_and(|v| same(value, v)))
-}
-
-/// Whether two texts tell the same value: the number, or the word.
-fn same(ours: &str, gdbs: &str) -> bool {
-    let first = |text: &str| {
-        let word = text.split([' ', ',']).next().unwrap_or_default().to_owned();
-        let number = match word.strip_prefix("0x") {
-            Some(digits) => u64::from_str_radix(digits, 16).ok(),
-            None => word.parse::<i64>().ok().map(|value| value as u64),
-        };
-        (number, if number.is_some() { String::new() } else { word })
-    };
-    first(ours) == first(gdbs)
-}
 
 #[test]
 fn stops_look_as_in_gdb() {
@@ -170,16 +50,7 @@ fn stops_look_as_in_gdb() {
         let gdbs = gdb.look(&socket);
         agreement.stop(place, (bt, registers), &gdbs);
     }
-    eprintln!(
-        "with gdb at {} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us; {} differences",
-        places.len(),
-        agreement.registers,
-        agreement.frames,
-        agreement.values,
-        agreement.lost,
-        agreement.found,
-        agreement.differences.len()
-    );
+    eprintln!("{}", agreement.told(places.len()));
     assert!(agreement.differences.is_empty(), "{:#?}", agreement.differences);
     assert!(agreement.frames > 100 && agreement.values > 50);
 }

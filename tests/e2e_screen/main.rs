@@ -10,6 +10,8 @@ mod support {
     pub mod tools;
 }
 
+mod panes;
+
 use kgdb_tui::demo::guest::{Boot, GuestLock, Hgfs};
 use std::{
     fs,

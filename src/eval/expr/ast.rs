@@ -32,7 +32,8 @@ pub(super) struct Expr {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Integer(Integer),
-    Float(f64),
+    /// A fraction, and whether it is a `float`.
+    Float(f64, bool),
     Char(u8),
     Text(Vec<u8>),
     Name(Name),
@@ -241,7 +242,9 @@ impl fmt::Display for Expr {
                     false => write!(f, "{:#x}{sign}{longs}", integer.value),
                 }
             }
-            Kind::Float(value) => write!(f, "{value:?}"),
+            Kind::Float(value, single) => {
+                write!(f, "{value:?}{}", if *single { "f" } else { "" })
+            }
             Kind::Char(byte) => write!(f, "'{}'", escaped(*byte, '\'')),
             Kind::Text(bytes) => {
                 let text: String = bytes.iter().map(|byte| escaped(*byte, '"')).collect();
@@ -297,7 +300,7 @@ struct Operand<'a>(&'a Expr);
 impl fmt::Display for Operand<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.kind {
-            Kind::Integer(_) | Kind::Float(_) | Kind::SizeOf(_) | Kind::SizeOfType(_) => {
+            Kind::Integer(_) | Kind::Float(..) | Kind::SizeOf(_) | Kind::SizeOfType(_) => {
                 write!(f, "({})", self.0)
             }
             _ => self.0.fmt(f),

@@ -146,7 +146,11 @@ impl<'a> Evaluator<'a> {
         let at = &expr.at;
         match &expr.kind {
             Kind::Integer(integer) => Ok(of_number(Number::Int(literal(*integer)))),
-            Kind::Float(value) => Ok(of_number(Number::Float(*value, 8))),
+            Kind::Float(value, single) => {
+                let number = Number::Float(*value, 8);
+                let size = if *single { 4 } else { 8 };
+                Ok(of_number(Number::Float(number.to_float(size), size)))
+            }
             Kind::Char(byte) => Ok(Typed::of_bytes(CType::Basic(Basic::Char), &[*byte])),
             Kind::Text(bytes) => {
                 let ended = [bytes.as_slice(), &[0]].concat();

@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Token {
     Integer(Integer),
-    Float(f64),
+    Float(f64, bool),
     /// `'a'`.
     Char(u8),
     /// `"text"`.
@@ -66,7 +66,7 @@ fn word(rest: &str, first: char, at: usize) -> Result<(Token, usize), ExprError>
         let len = number_end(rest);
         return match literal::number(&rest[..len]) {
             Ok(literal::Number::Integer(integer)) => Ok((Token::Integer(integer), len)),
-            Ok(literal::Number::Float(value)) => Ok((Token::Float(value), len)),
+            Ok(literal::Number::Float(value, single)) => Ok((Token::Float(value, single), len)),
             Err(why) => Err(ExprError::new(at..at + len, why)),
         };
     }
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(tokens("$rip+$"), [dollar("rip"), Mark("+"), dollar(""), End]);
         assert_eq!(tokens("$$ $$3 $1"), [dollar("$"), dollar("$3"), dollar("1"), End]);
         assert_eq!(tokens(r#""a\"b""#), [Text(b"a\"b".to_vec()), End]);
-        assert_eq!(tokens("1.5e-3"), [Token::Float(1.5e-3), End]);
+        assert_eq!(tokens("1.5e-3"), [Token::Float(1.5e-3, false), End]);
         assert_eq!(tokens("0xe+1").len(), 4, "a hexadecimal e is no exponent");
     }
 

@@ -5,7 +5,8 @@ use crate::eval::expr::ast::Integer;
 /// A number, as it stands in the text.
 pub(super) enum Number {
     Integer(Integer),
-    Float(f64),
+    /// A fraction, and whether an `f` makes it a `float`.
+    Float(f64, bool),
 }
 
 /// Reads a whole word as a number: decimal, `0x`, `0b`, octal with a leading
@@ -16,7 +17,8 @@ pub(super) fn number(word: &str) -> Result<Number, String> {
     let is_hex = lower.starts_with("0x");
     if !is_hex && (lower.contains('.') || lower.contains('e')) {
         let digits = lower.trim_end_matches(['f', 'l']);
-        return digits.parse().map(Number::Float).map_err(|_| invalid());
+        let single = lower.ends_with('f');
+        return digits.parse().map(|v| Number::Float(v, single)).map_err(|_| invalid());
     }
     let digits = lower.trim_end_matches(['u', 'l']);
     let suffix = &lower[digits.len()..];
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn fractions_are_floats() {
         for (word, value) in [("1.5", 1.5), ("2e3", 2000.0), (".5", 0.5), ("1.5f", 1.5)] {
-            assert!(matches!(number(word), Ok(Number::Float(v)) if v == value), "{word}");
+            assert!(matches!(number(word), Ok(Number::Float(v, _)) if v == value), "{word}");
         }
         assert!(number("1.2.3").is_err());
     }

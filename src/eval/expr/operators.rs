@@ -113,10 +113,15 @@ impl Evaluator<'_> {
 
     /// `first@count`: so many of them in memory, as an array.
     fn repeated(&self, first: &Expr, count: &Expr, at: &At) -> Result<Typed> {
-        let number = self.number(&self.value(count)?, &count.at)?.to_int(8, true).value;
+        // The type has the count in it.
+        let real = Evaluator { dry: false, ..*self };
+        let number = real.value(count).and_then(|value| real.number(&value, &count.at));
+        let number = match number {
+            Err(_) if self.dry => 1,
+            number => number?.to_int(8, true).value,
+        };
         let value = self.lvalue(first)?;
         let number = match number {
-            0 if self.dry => 1,
             number @ 1..=0x7fff_ffff => number as u64,
             number => {
                 let message = format!("{number} of them can't be an array");

@@ -45,7 +45,7 @@ pub(super) fn expression_or_type(text: &str, is_type: &dyn Fn(&str) -> bool) -> 
 impl Expr {
     pub fn new(kind: Kind, at: At) -> Result<Expr> {
         let below = match &kind {
-            Kind::Integer(_) | Kind::Float(_) | Kind::Char(_) | Kind::Text(_) => 0,
+            Kind::Integer(_) | Kind::Float(..) | Kind::Char(_) | Kind::Text(_) => 0,
             Kind::Name(_) | Kind::Dollar(_) | Kind::History(_) => 0,
             Kind::Unary(_, of) | Kind::Step { target: of, .. } | Kind::SizeOf(of) => of.depth,
             Kind::Member { of, .. } => of.depth,
@@ -351,7 +351,7 @@ impl<'a> Parser<'a> {
         let word = self.word().clone();
         let kind = match word.token {
             Token::Integer(integer) => Kind::Integer(integer),
-            Token::Float(value) => Kind::Float(value),
+            Token::Float(value, single) => Kind::Float(value, single),
             Token::Char(byte) => Kind::Char(byte),
             Token::Text(mut bytes) => {
                 // C puts strings in a row together.
@@ -380,6 +380,10 @@ impl<'a> Parser<'a> {
     fn named(&mut self) -> Result<Expr> {
         let start = self.word().at.start;
         let word = self.word().clone();
+        if self.at_type() {
+            let message = "a value is wanted here, and this is a type; ptype shows types";
+            return Err(ExprError::new(word.at, message));
+        }
         self.skip();
         if let Token::Name(name) = &word.token
             && self.is_mark(0, "(")

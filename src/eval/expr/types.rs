@@ -22,7 +22,12 @@ impl Evaluator<'_> {
                 CType::Known(found.ok_or_else(|| {
                     let like =
                         symbols.complete_type(&tag.chars().take(2).collect::<String>(), 5000);
-                    let hint = did_you_mean(&similar(tag, like.into_iter()));
+                    let own = |tag: String| format!("{keyword} {tag}");
+                    let like: Vec<_> =
+                        similar(tag, like.into_iter()).into_iter().map(own).collect();
+                    let like: Vec<_> =
+                        like.into_iter().filter(|name| symbols.find_type(name).is_some()).collect();
+                    let hint = did_you_mean(&like);
                     ExprError::new(ty.at.clone(), format!("no type {full}{hint}"))
                 })?)
             }
@@ -65,15 +70,22 @@ impl Evaluator<'_> {
             }
             true => format!("'{own}' is no struct or union"),
             false => {
-                let names = fields.into_iter().flat_map(|field| match field.name.is_empty() {
-                    true => field.ty.members(symbols).into_iter().map(|inner| inner.name).collect(),
-                    false => vec![field.name],
-                });
+                let names = self.member_names(ty, 0).into_iter();
                 let hint = did_you_mean(&similar(name, names));
                 format!("no member '{name}' in {own}{hint}")
             }
         };
         Err(ExprError::new(at.clone(), message))
+    }
+
+    /// Names of members, those inside anonymous structs and unions too.
+    fn member_names(&self, ty: &CType, depth: usize) -> Vec<String> {
+        let fields = ty.members(self.context.symbols).into_iter();
+        let names = fields.flat_map(|field| match field.name.is_empty() {
+            true if depth < 8 => self.member_names(&field.ty, depth + 1),
+            _ => vec![field.name],
+        });
+        names.collect()
     }
 
     /// Bytes from the start of a type to what a path leads to, and its type.

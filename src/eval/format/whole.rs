@@ -54,7 +54,10 @@ impl Context<'_> {
             && match value.ty.shape(self.symbols) {
                 // A pointer that is called by a name says it, `char *` does not.
                 Shape::Pointer { target, .. } => {
-                    !target.is_char(self.symbols) || !value.ty.name(self.symbols).ends_with('*')
+                    let name = value.ty.name(self.symbols);
+                    // `char *const` has no name either.
+                    let bare = name.trim_end_matches(|c: char| c.is_alphabetic() || c == ' ');
+                    !target.is_char(self.symbols) || !bare.ends_with('*')
                 }
                 _ => false,
             };

@@ -24,4 +24,6 @@ pub(super) mod written;
 
 pub(super) mod offsets;
 
+pub mod pt_regs;
+
 pub mod describe;

@@ -41,13 +41,15 @@ impl Cpus {
         let Some(cpus) = &stop.supplied.cpus else {
             return look.placeholder(buffer, area, "reading …");
         };
+        // A task that sleeps is on no CPU, though it was on one last.
         let shown = match &stop.subject {
-            Some(subject) => subject.cpu,
-            None => stop.cpu,
+            Some(subject) => (subject.cpu, subject.pid),
+            None => (stop.cpu, stop.pid),
         };
         for (at, index) in self.list.seen().enumerate() {
             if let Some(cpu) = cpus.get(index) {
-                draw_cpu(buffer, area, at as u16, cpu, shown == Some(cpu.cpu), look);
+                let is_shown = shown == (Some(cpu.cpu), cpu.pid);
+                draw_cpu(buffer, area, at as u16, cpu, is_shown, look);
             }
             look.cursor(buffer, area, at as u16, index == self.list.cursor);
         }

@@ -62,6 +62,7 @@ fn kind_mark(frame: &FrameView) -> &'static str {
     match frame.kind {
         "interrupt" => "irq",
         "exception" => "trap",
+        "nmi" => "nmi",
         "syscall" => "syscall",
         "user" => "user",
         "guess" => "guess?",

@@ -120,6 +120,7 @@ fn frame(level: usize, pc: u64, function: &str, file: &str, line: u32) -> FrameV
         inlined: false,
         module: None,
         kind: "normal",
+        saved: None,
         args: None,
         source_note: "guessed: /build/linux → /usr/src/linux-source-6.1".into(),
         source_guessed: true,

@@ -1,0 +1,187 @@
+//! What two debuggers say of one stop, compared.
+
+use crate::{
+    facts::{ENTRY, address, run},
+    gdb::Gdb,
+    support::guest::{LockedGuest, boot},
+};
+use kgdb_tui::demo::guest::{Boot, Hgfs, Link};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// A guest that reads /proc/hgfs every second, where gdb can find it.
+pub fn guest() -> LockedGuest {
+    boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, link: Link::Unix, ..Boot::default() })
+}
+
+/// gdb with the symbols of that guest's module.
+pub fn gdb(guest: &mut LockedGuest) -> Gdb {
+    let listing =
+        "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
+    let sections = run(guest, listing);
+    Gdb::start(&sections)
+}
+
+/// Where its kgdb is.
+pub fn socket(guest: &LockedGuest) -> PathBuf {
+    guest.address().strip_prefix("unix:").unwrap().into()
+}
+
+/// What two debuggers agreed on, and where they differ.
+#[derive(Default)]
+pub struct Agreement {
+    /// Registers with the same value.
+    pub registers: usize,
+    /// Frames with the same function, line, inline mark and pc.
+    pub frames: usize,
+    /// Arguments and locals with the same value.
+    pub values: usize,
+    /// Those that neither has a value for.
+    pub lost: usize,
+    /// Values that gdb shows in a caller only.
+    pub found: usize,
+    /// Everything else.
+    pub differences: Vec<String>,
+}
+
+impl Agreement {
+    /// Compares one stop: our stack and registers with gdb's.
+    pub fn stop(&mut self, name: &str, ours: (&Value, &Value), gdbs: &Value) {
+        let (bt, registers) = ours;
+        for (register, value) in gdbs["registers"].as_object().unwrap() {
+            let value = value.as_u64().unwrap();
+            if address(&registers[register]) == value {
+                self.registers += 1;
+            } else {
+                self.differ(name, format!("{register}: {} is {value:#x}", registers[register]));
+            }
+        }
+        self.stack(name, bt, gdbs);
+    }
+
+    /// Compares a stack, up to the code that gdb can't leave.
+    fn stack(&mut self, name: &str, bt: &Value, gdbs: &Value) {
+        let mut frames = gdbs["frames"].as_array().unwrap().as_slice();
+        // At the first instruction of an inlined function, gdb, which has only
+        // just come, is in it; we were asked for the line that calls it.
+        while let [first, rest @ ..] = frames
+            && first["inlined"] == true
+            && first["function"] != bt["frames"][0]["function"]
+        {
+            frames = rest;
+        }
+        for (level, frame) in frames.iter().enumerate() {
+            let function = frame["function"].as_str().unwrap_or("??");
+            let ours = &bt["frames"][level];
+            // Beyond assembly that has no unwind data gdb invents frames.
+            if function.starts_with(ENTRY) || function.starts_with("asm_") || function == "??" {
+                let name_of_ours = ours["function"].as_str().unwrap_or("none");
+                if function != "??" && !name_of_ours.starts_with(function) {
+                    self.differ(name, format!("#{level} {function}: {name_of_ours}"));
+                }
+                break;
+            }
+            let place = format!("{name} #{level} {function}");
+            self.frame(&place, ours, frame, &frames[level..]);
+            self.locals(&place, &ours["locals"], &frame["locals"]);
+        }
+    }
+
+    /// Compares what is beyond the entry code at `entry`, which is all that
+    /// gdb was asked for.
+    pub fn beyond(&mut self, entry: usize, bt: &Value, gdbs: &Value) {
+        let ours = &bt["frames"].as_array().unwrap()[entry + 1..];
+        match gdbs["frames"].as_array().is_none_or(Vec::is_empty) {
+            true => self.differ("interrupted", format!("gdb sees nothing of {}", ours[0])),
+            false => self.stack("interrupted", &json!({ "frames": ours }), gdbs),
+        }
+    }
+
+    fn frame(&mut self, name: &str, ours: &Value, gdbs: &Value, outer: &[Value]) {
+        for key in ["function", "inlined", "line"] {
+            if ours[key] != gdbs[key] {
+                return self.differ(name, format!("{key}: {} is {}", ours[key], gdbs[key]));
+            }
+        }
+        let file = gdbs["file"].as_str().unwrap_or_default();
+        if !ours["file"].as_str().unwrap_or_default().ends_with(file.trim_start_matches("./")) {
+            return self.differ(name, format!("file: {} is {file}", ours["file"]));
+        }
+        if address(&ours["pc"]) != gdbs["pc"].as_u64().unwrap() {
+            return self.differ(name, format!("pc: {} is {}", ours["pc"], gdbs["pc"]));
+        }
+        self.frames += 1;
+        let args = ours["args"].as_array().unwrap();
+        for arg in gdbs["args"].as_array().unwrap() {
+            let Some(mine) = args.iter().find(|mine| mine["name"] == arg["name"]) else {
+                self.differ(name, format!("no argument {}", arg["name"]));
+                continue;
+            };
+            match (mine["value"].as_str(), arg["value"].as_str()) {
+                (None, None) => self.lost += 1,
+                (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
+                // gcc took the argument out of a part of a function, and says
+                // what the caller would have passed (DW_OP_GNU_parameter_ref);
+                // gdb shows the value there only.
+                (Some(mine), None) if passed_on(outer, &arg["name"], mine) => self.found += 1,
+                (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
+            }
+        }
+    }
+
+    /// Compares the locals that both were asked for: numbers by value.
+    fn locals(&mut self, name: &str, ours: &Value, gdbs: &Value) {
+        let (Some(ours), Some(gdbs)) = (ours.as_array(), gdbs.as_array()) else { return };
+        for local in gdbs {
+            let Some(mine) = ours.iter().find(|mine| mine["name"] == local["name"]) else {
+                // Of a macro's block without code: gdb lists it, with no value.
+                match local["value"].as_str() {
+                    None => self.lost += 1,
+                    Some(value) => self.differ(name, format!("no {}: {value}", local["name"])),
+                }
+                continue;
+            };
+            match (mine["value"].as_str(), local["value"].as_str()) {
+                (None, None) => self.lost += 1,
+                (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
+                (_, gdbs) => self.differ(name, format!("local {mine} is {gdbs:?}")),
+            }
+        }
+    }
+
+    /// What was agreed on, in a line.
+    pub fn told(&self, stops: usize) -> String {
+        format!(
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us; {} differences",
+            self.registers,
+            self.frames,
+            self.values,
+            self.lost,
+            self.found,
+            self.differences.len()
+        )
+    }
+
+    fn differ(&mut self, name: &str, what: String) {
+        self.differences.push(format!("{name}: {what}"));
+    }
+}
+
+/// Whether a caller has an argument of the same name and value.
+fn passed_on(outer: &[Value], name: &Value, value: &str) -> bool {
+    let mut args = outer.iter().flat_map(|frame| frame["args"].as_array().unwrap());
+    args.any(|arg| arg["name"] == *name && arg["value"].as_str().is_some_and(|v| same(value, v)))
+}
+
+/// Whether two texts tell the same value: the number, or the word.
+fn same(ours: &str, gdbs: &str) -> bool {
+    let first = |text: &str| {
+        let word = text.split([' ', ',']).next().unwrap_or_default().to_owned();
+        let number = match word.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => word.parse::<i64>().ok().map(|value| value as u64),
+        };
+        (number, if number.is_some() { String::new() } else { word })
+    };
+    first(ours) == first(gdbs)
+}
