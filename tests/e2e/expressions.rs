@@ -172,6 +172,10 @@ fn expressions_have_the_values_that_gdb_prints() {
             // It is declared without a size; gdb finds the definition once it
             // has read that file for something else.
             () if *text == "linux_banner" && ours.ends_with(gdbs) => equal += 1,
+            // It has a flexible array of `u8`, which is not read as text.
+            () if *text == "init_task.thread" && same(&ours, &gdbs.replace("> \"\"}", ">}")) => {
+                equal += 1;
+            }
             () => different.push(format!("{text}\n  gdb:  {gdbs}\n  ours: {ours}")),
         }
     }
