@@ -248,7 +248,7 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
     let error = |command: &str| ended.line(command).error.clone().unwrap();
     assert!(error("print per_cpu(runqueues, 7)").starts_with("there is no CPU 7; the guest has 2"));
     assert_eq!(value(&ended, "print container_of(&req->kref, struct HgfsReq, kref) == req"), "1");
-    assert_eq!(value(&ended, "print offsetof(struct HgfsReq, args.read.wanted)"), "76");
+    assert_eq!(value(&ended, "print offsetof(struct HgfsReq, args.read.wanted)"), "84");
     assert_eq!(value(&ended, "print hgfs!HgfsSendRequest == HgfsSendRequest"), "1");
     // A module's per-CPU variable.
     let sum = "print per_cpu(hgfs_stats, 0).sent + per_cpu(hgfs_stats, 1).sent > 0";
