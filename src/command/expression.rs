@@ -6,7 +6,7 @@ use super::{
     table::{A_READ, CommandDef, NOTHING, ask},
 };
 use crate::session::{
-    request::{Examining, Printing, Purpose, Request},
+    request::{Elements, Examining, Printing, Purpose, Request},
     view::Completes,
 };
 
@@ -61,6 +61,15 @@ pub(super) const COMMANDS: &[CommandDef] = &[
         make: examine,
     },
     CommandDef {
+        name: "info list",
+        aliases: &["elements"],
+        usage: "info list[/COUNT] EXPRESSION [struct TYPE MEMBER], such as info list &t->pending struct hgfs_req list",
+        help: "What is in a list_head, hlist_head, rb_root, xarray or idr; loops and poison are told.",
+        cost: "a read for each element",
+        completes: Some(Completes::Location),
+        make: elements,
+    },
+    CommandDef {
         name: "ptype",
         aliases: &[],
         usage: "ptype [/o] TYPE|EXPRESSION",
@@ -103,6 +112,26 @@ fn print(args: &str, purpose: Purpose) -> Result<Parsed, String> {
         return Err("an expression is missing".into());
     }
     ask(Request::Print(Printing { expression, format, write: false, purpose }))
+}
+
+/// `info list[/COUNT] EXPRESSION [struct TYPE MEMBER]`.
+fn elements(args: &str) -> Result<Parsed, String> {
+    let (spec, rest) = spec(args);
+    let limit = match spec {
+        "" => None,
+        _ => Some(spec.parse().map_err(|_| format!("'{spec}' is no count"))?),
+    };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let (expression, element) = match words[..] {
+        [.., tag @ ("struct" | "union"), name, member] if words.len() > 3 => {
+            // The expression is what stands before, with its own spaces.
+            let end = rest.rfind(&format!("{tag} ")).unwrap_or(rest.len());
+            (rest[..end].trim(), Some((format!("{tag} {name}"), member.to_owned())))
+        }
+        _ => (rest, None),
+    };
+    let expression = required(expression, "a list head")?;
+    ask(Request::Elements(Elements { expression, element, limit }))
 }
 
 /// The letters right after a `/`, and what follows them.

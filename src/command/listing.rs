@@ -1,7 +1,7 @@
 //! Code and source as text, in gdb's words.
 
 use crate::arch::jumps;
-use crate::session::answer::{
+use crate::session::symbol_answer::{
     CodeAnswer, InsnAnswer, LineRange, MatchAnswer, SourceAnswer, SourceRun,
 };
 use crate::session::view::{BreakpointView, PlaceView};
@@ -136,8 +136,9 @@ pub fn code(code: &CodeAnswer) -> String {
     let mut last_range = None;
     let mut runs = code.source.iter().peekable();
     for (index, (insn, arrow)) in code.instructions.iter().zip(&arrows).enumerate() {
-        let holds =
-            |r: &&crate::session::answer::CodeRange| (r.start..r.end).contains(&insn.address);
+        let holds = |r: &&crate::session::symbol_answer::CodeRange| {
+            (r.start..r.end).contains(&insn.address)
+        };
         let range = code.ranges.iter().find(holds);
         let new_range = range.is_some() && range != last_range;
         if let Some(range) = range.filter(|_| new_range && code.ranges.len() > 1) {
@@ -229,7 +230,7 @@ fn with_distance(symbol: &str) -> String {
 mod tests {
     use super::*;
     use crate::base::addr::Addr;
-    use crate::session::answer::CodeRange;
+    use crate::session::symbol_answer::CodeRange;
 
     #[test]
     fn distances_are_decimal_as_in_gdb() {

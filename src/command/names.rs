@@ -1,6 +1,8 @@
 //! Names, scopes and types as text, in gdb's words.
 
-use crate::session::described::{NameAnswer, NamesAnswer, ScopeAnswer, ScopeVariable, TypeAnswer};
+use crate::session::symbol_answer::{
+    NameAnswer, NamesAnswer, ScopeAnswer, ScopeVariable, TypeAnswer,
+};
 use std::fmt::Write;
 
 /// `info functions` and the like: by file, as gdb groups them.

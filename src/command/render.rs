@@ -6,6 +6,7 @@ use super::table::COMMANDS;
 use super::tasks;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer, ValueAnswer};
+use crate::session::elements::ElementsAnswer;
 use crate::session::view::{
     BreakpointView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
 };
@@ -48,6 +49,7 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Code(code) => listing::code(code),
         Answer::Matches { matches } => listing::matches(matches),
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
+        Answer::Elements(found) => elements(found),
         Answer::Value(seen) => value_answer(seen),
         Answer::Confirm { effect } => format!("this would {effect}"),
         Answer::Type(described) => names::described(described),
@@ -169,6 +171,28 @@ pub fn variable(variable: &VariableView) -> String {
         Some(note) => format!("{text} ({note})"),
         None => text,
     }
+}
+
+/// Elements, one a line, and what is wrong with the collection.
+fn elements(found: &ElementsAnswer) -> String {
+    let mut out = String::new();
+    for element in &found.elements {
+        let at =
+            element.address.map_or(String::new(), |at| format!("({} *) {at}  ", found.type_name));
+        let _ = writeln!(out, "[{}] {at}{}", element.index, element.value);
+    }
+    let count = found.elements.len();
+    match (&found.trouble, found.more) {
+        (Some(trouble), _) => {
+            let _ = write!(out, "after {count}: {trouble}");
+        }
+        (None, true) => {
+            let _ = write!(out, "{count} shown, there are more: info list/COUNT");
+        }
+        (None, false) if count == 0 => out.push_str("empty"),
+        (None, false) => out.truncate(out.trim_end().len()),
+    }
+    out
 }
 
 fn register(name: &str, value: Addr) -> String {
@@ -332,7 +356,7 @@ mod tests {
         };
         assert_eq!(
             told("syscall", Some(saved(0x33))),
-            "fs/read_write.c:470 <syscall> nr 0 (user rip 0x0000000000450000)"
+            "fs/read_write.c:470 <syscall> nr 0 (user rip 0x450000)"
         );
         assert_eq!(told("interrupt", Some(saved(0x10))), "fs/read_write.c:470 <interrupt>");
         let unread = SavedView { registers: None, orig_ax: None, ..saved(0x33) };

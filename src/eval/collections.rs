@@ -201,21 +201,21 @@ impl Walk<'_, '_> {
         let mut at = self.context.scalar(&self.context.member(head, "next")?)?.addr();
         while at != start {
             let Ok(node) = self.node(at, from, &node_type) else { return Ok(()) };
-            let prev = self.pointer(&node, "prev");
-            match prev {
-                Ok(prev) if prev != from => {
-                    self.trouble(format!("the list is torn: prev of {at} is {prev}, not {from}"));
-                }
-                _ => {}
+            let next = match self.pointer(&node, "next") {
+                Ok(next) => next,
+                Err(absent) => return self.stuck(at, &absent),
+            };
+            // Where `next` leads nowhere, that says more than `prev`.
+            if let Ok(prev) = self.pointer(&node, "prev")
+                && prev != from
+                && no_node(next).is_none()
+            {
+                self.trouble(format!("the list is torn: prev of {at} is {prev}, not {from}"));
             }
             if !self.push(node) {
                 return Ok(());
             }
-            from = at;
-            match self.pointer(&Typed::at(node_type.clone(), at), "next") {
-                Ok(next) => at = next,
-                Err(absent) => return self.stuck(at, &absent),
-            }
+            (from, at) = (at, next);
         }
         Ok(())
     }

@@ -168,6 +168,7 @@ impl Context<'_> {
             // An empty expression is DWARF's way to say the same as none.
             ValuePlace::Expression { bytes, .. } if bytes.is_empty() => Err(Absent::OptimizedOut),
             ValuePlace::Expression { bytes, encoding, unit } => {
+                let bytes = initialized(bytes, *encoding).unwrap_or(bytes);
                 let expression = Expression { bytes, encoding: *encoding, image, unit: *unit };
                 self.place(&self.run(&expression, true)?, image)
             }
@@ -342,6 +343,19 @@ impl Context<'_> {
     }
 }
 
+/// The expression without its last operation, when that says that the value
+/// may not be initialized (`DW_OP_GNU_uninit`, which is no part of the place).
+pub(super) fn initialized(bytes: &[u8], encoding: Encoding) -> Option<&[u8]> {
+    let before = bytes.strip_suffix(&[gimli::DW_OP_GNU_uninit.0])?;
+    let expression = gimli::Expression(EndianSlice::new(bytes, LittleEndian));
+    let mut operations = expression.operations(encoding);
+    let mut last = None;
+    while let Ok(Some(operation)) = operations.next() {
+        last = Some(operation);
+    }
+    matches!(last, Some(gimli::Operation::Uninitialized)).then_some(before)
+}
+
 fn damaged(why: gimli::Error) -> Absent {
     Absent::because(match why {
         gimli::Error::UnsupportedEvaluation => "a DWARF operation that is not understood",
@@ -434,6 +448,14 @@ mod tests {
         assert!(matches!(missing, Err(Absent::Gap(gap)) if gap.is_missing()));
         assert!(matches!(find(&[0x91, 0]), Err(Absent::Unavailable(_))), "no frame base");
         assert!(matches!(find(&[0xff]), Err(Absent::Unavailable(_))));
+    }
+
+    #[test]
+    fn a_value_may_not_be_initialized() {
+        let rbx = Place::Register { dwarf: 3, offset: 0 };
+        assert_eq!(find(&[0x53, 0xf0]), Ok(rbx), "DW_OP_reg3, DW_OP_GNU_uninit");
+        assert_eq!(find(&[0x77, 0x70]), Ok(Place::Memory(Addr(0xff0))), "an operand of -16");
+        assert_eq!(find(&[0x0a, 0x00, 0xf0]), Ok(Place::Memory(Addr(0xf000))), "DW_OP_const2u");
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! What can still be said of a value that the compiler kept nowhere at this
-//! address: where in the function it was last, and what the caller passed.
-//! Neither is the value now, and neither is shown as that.
+//! What is to be said beside a value, or in the place of one that the compiler
+//! kept nowhere at this address: where in the function it was last, and what
+//! the caller passed. Neither is the value now, and neither is shown as that.
 
 use crate::{
     base::addr::Addr,
     eval::{
         entry,
         format::Limits,
-        location::{Absent, Context},
+        location::{Absent, Context, initialized},
         typed::Typed,
     },
     symbols::{
@@ -32,11 +32,24 @@ impl<'n, 'a> Notes<'n, 'a> {
         Notes { context, depth, visible: OnceCell::new() }
     }
 
+    /// Whether the compiler says so (`DW_OP_GNU_uninit`).
+    pub fn may_be_uninitialized(&self, definition: &VariableDef) -> bool {
+        match &definition.location {
+            ValuePlace::Expression { bytes, encoding, .. } => {
+                initialized(bytes, *encoding).is_some()
+            }
+            _ => false,
+        }
+    }
+
     /// In words: `last at line 84; req@entry = 0xffff…`. `None` when there is
     /// nothing to say, or it is not read yet.
     pub fn on(&self, definition: &VariableDef) -> Option<String> {
         let (context, symbols) = (self.context, self.context.symbols);
         let pc = context.frames.first()?.lookup;
+        if self.may_be_uninitialized(definition) {
+            return Some("may not be initialized".to_owned());
+        }
         let find = || symbols.variables_visible_in(pc, self.depth);
         let same = |other: &&Visible| other.name == definition.name && other.ty == definition.ty;
         let variable = self.visible.get_or_init(find).iter().find(same)?;

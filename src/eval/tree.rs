@@ -5,6 +5,7 @@
 use crate::{
     base::addr::Addr,
     eval::{
+        collections::{self, Element, Item},
         ctype::{CType, Field, Shape},
         location::{Absent, Context, Place},
         lost::Notes,
@@ -40,6 +41,8 @@ pub struct Root {
     pub type_name: String,
     /// Its value.
     pub value: Result<Typed, Absent>,
+    /// What is in it, when it is the head of a collection and that is known.
+    pub element: Option<Element>,
     /// What to say when there is none and the compiler is the reason.
     pub lost: Option<String>,
     /// Whether it is an argument.
@@ -104,6 +107,7 @@ pub fn variables(context: &Context<'_>, depth: usize) -> Vec<Root> {
             type_name: symbols.type_name(definition.ty),
             name,
             value,
+            element: None,
             lost,
             argument: *argument,
         }
@@ -126,6 +130,7 @@ pub fn rows(
             depth: 0,
             name: root.name.clone(),
             expression: root.expression.clone(),
+            element: root.element.clone(),
         };
         let from = tree.rows.len();
         match &root.value {
@@ -149,6 +154,8 @@ struct Node {
     depth: usize,
     name: String,
     expression: Option<String>,
+    /// What is in it, when it is the head of a collection and that is known.
+    element: Option<Element>,
 }
 
 impl Node {
@@ -175,6 +182,7 @@ impl Node {
             depth: self.depth + 1,
             name,
             expression: self.expression.as_deref().map(|e| format!("{}{step}", operand(e))),
+            element: None,
         }
     }
 }
@@ -203,6 +211,7 @@ impl Tree<'_, '_> {
             depth: node.depth,
             name: String::new(),
             expression: node.expression.clone(),
+            element: node.element.clone(),
         };
         let row = node.row(type_name, Some(text.into()));
         self.rows.push(Row { can_open, open, address: value.address(), ..row });
@@ -237,6 +246,9 @@ impl Tree<'_, '_> {
     }
 
     fn children(&mut self, node: &Node, value: &Typed, shape: &Shape) {
+        if let Some(element) = &node.element {
+            return self.items(node, value, element);
+        }
         match shape {
             Shape::Struct { .. } => self.members(node, value, "."),
             Shape::Array { element, count } => {
@@ -255,6 +267,7 @@ impl Tree<'_, '_> {
                             None => "*".to_owned(),
                         },
                         expression: node.expression.as_deref().map(|e| format!("*{}", operand(e))),
+                        element: None,
                     };
                     self.value(below, &target, None);
                 }
@@ -269,13 +282,19 @@ impl Tree<'_, '_> {
 
     /// Members, those of anonymous structs and unions in their place.
     fn members(&mut self, node: &Node, value: &Typed, step: &str) {
-        for field in value.ty.members(self.context.symbols) {
+        let symbols = self.context.symbols;
+        let owner = match value.ty.shape(symbols) {
+            Shape::Struct { name, .. } => name.unwrap_or_default(),
+            _ => String::new(),
+        };
+        for field in value.ty.members(symbols) {
             let member = value.field(&field);
             match field.name.is_empty() {
                 true => self.members(node, &member, step),
                 false => {
                     let below = node.below(&format!("{step}{}", field.name), label(&field));
-                    self.value(below, &member, None);
+                    let element = collections::known_element(symbols, &owner, &field.name);
+                    self.value(Node { element, ..below }, &member, None);
                 }
             }
         }
@@ -306,12 +325,53 @@ impl Tree<'_, '_> {
         }
     }
 
+    /// Elements of a collection, more of them for each page that is open.
+    fn items(&mut self, node: &Node, head: &Typed, element: &Element) {
+        let more = |shown: usize| format!("{}[{shown}…]", node.id);
+        let mut limit = PAGE as usize;
+        while limit < MAX_ROWS && self.open.contains(&more(limit)) {
+            limit += PAGE as usize;
+        }
+        let below = |id: String, name: String| Node {
+            id,
+            depth: node.depth + 1,
+            name,
+            expression: None,
+            element: None,
+        };
+        let found = match collections::items(self.context, head, Some(element), limit) {
+            Ok(found) => found,
+            Err(absent) => {
+                let row = below(format!("{}!", node.id), String::new());
+                return self.rows.push(row.row(String::new(), Some(absent.into())));
+            }
+        };
+        for (number, item) in found.items.iter().enumerate() {
+            let name = format!("[{}]", item.index.unwrap_or(number as u64));
+            // The same element at the next stop, wherever it stands then.
+            let id = match item.value.address() {
+                Some(addr) => format!("{}@{addr}", node.id),
+                None => format!("{}{name}", node.id),
+            };
+            let expression = item_expression(item, self.context);
+            self.value(Node { expression, ..below(id, name) }, &item.value, None);
+        }
+        if found.more {
+            let row = below(more(limit), format!("[{limit} …]")).row(String::new(), None);
+            self.rows.push(Row { can_open: true, ..row });
+        }
+        if let Some(trouble) = found.trouble {
+            let row = below(format!("{}!", node.id), String::new());
+            self.rows.push(row.row(String::new(), Some(Value::Unavailable(trouble))));
+        }
+    }
+
     fn page(&mut self, node: &Node, value: &Typed, element: &CType, first: u64, count: u64) {
         let last = first + count - 1;
         let id = format!("{}[{first}…{last}]", node.id);
         let open = self.open.contains(&id);
         let name = format!("[{first} … {last}]");
-        let row = Node { id, depth: node.depth + 1, name, expression: None };
+        let row = Node { id, depth: node.depth + 1, name, expression: None, element: None };
         let address = match &value.place {
             Place::Memory(addr) => {
                 let size = element.size(self.context.symbols).unwrap_or(0);
@@ -328,10 +388,18 @@ impl Tree<'_, '_> {
                 depth: node.depth + 1,
                 name: String::new(),
                 expression: node.expression.clone(),
+                element: None,
             };
             self.elements(&array, value, element, first, count);
         }
     }
+}
+
+/// An element by its address.
+fn item_expression(item: &Item, context: &Context<'_>) -> Option<String> {
+    let addr = item.value.address()?;
+    let pointer = item.value.ty.clone().pointer().name(context.symbols);
+    Some(format!("*({pointer}) {addr}"))
 }
 
 fn is_struct(value: &Typed, context: &Context<'_>) -> bool {

@@ -31,8 +31,8 @@ pub struct Variable {
     pub type_name: String,
     /// Its value.
     pub value: Value,
-    /// What can still be said of a value that is optimized out.
-    pub lost: Option<String>,
+    /// What is to be said beside the value, or of one that is optimized out.
+    pub note: Option<String>,
 }
 
 /// The arguments of the function at place `depth` among those inlined into
@@ -62,9 +62,11 @@ fn variables(
             Detail::Brief(width) => context.brief(&value, width),
         });
         let value = Value::from(text);
-        let lost = (value == Value::OptimizedOut).then(|| notes.on(&definition)).flatten();
+        let note = (value == Value::OptimizedOut || notes.may_be_uninitialized(&definition))
+            .then(|| notes.on(&definition))
+            .flatten();
         let type_name = context.symbols.type_name(definition.ty);
-        Variable { definition, type_name, value, lost }
+        Variable { definition, type_name, value, note }
     };
     definitions.into_iter().take(MAX_VARIABLES).map(evaluate).collect()
 }

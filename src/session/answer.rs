@@ -2,14 +2,17 @@
 //! `result` object of each batch command). Text for people is made from these
 //! by [`crate::command::render`].
 
-use super::described::{NamesAnswer, ScopeAnswer, SymbolAnswer, TypeAnswer};
+use super::elements::ElementsAnswer;
+use super::symbol_answer::{
+    CodeAnswer, LineRange, MatchAnswer, NamesAnswer, ScopeAnswer, SourceAnswer, SymbolAnswer,
+    TypeAnswer,
+};
 use super::view::{
     BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopView, TargetView, VariableView,
 };
 use super::wants::{SubjectView, TaskView};
 use crate::base::addr::Addr;
 use serde::Serialize;
-use std::path::PathBuf;
 use thiserror::Error;
 
 /// Why a request was not done. The text says what failed, on what, and what to do.
@@ -85,6 +88,8 @@ pub enum Answer {
         #[serde(serialize_with = "as_map")]
         registers: Vec<(String, Option<Addr>)>,
     },
+    /// What is in a collection.
+    Elements(Box<ElementsAnswer>),
     /// Arguments or locals.
     Variables {
         /// In the order of declaration.
@@ -316,149 +321,6 @@ pub struct NamedTask {
     pub comm: String,
     /// What it does, in words.
     pub state: String,
-}
-
-/// Source lines as batch reports them.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct SourceAnswer {
-    /// The file as DWARF has it.
-    pub file: String,
-    /// Where it was found on this machine.
-    pub path: Option<PathBuf>,
-    /// The number of the first line.
-    pub first: u32,
-    /// Their text.
-    pub lines: Vec<String>,
-    /// The line in question.
-    pub line: u32,
-    /// What is to be said before them: the function an address is in.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub heading: Option<String>,
-    /// Other places of the same name, as locations.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub others: Vec<String>,
-}
-
-/// A piece of code that is of one line.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct LineRange {
-    /// The file as DWARF has it; `None` where no line is known.
-    pub file: Option<String>,
-    /// The line that was asked for.
-    pub line: Option<u32>,
-    /// Where its code starts.
-    pub start: Addr,
-    /// One past its end; the same as `start` when the line has no code, and
-    /// `start` is that of a later line.
-    pub end: Addr,
-    /// `function+0x10` for the start.
-    pub start_symbol: Option<String>,
-    /// The same for the end.
-    pub end_symbol: Option<String>,
-    /// The function at the start (inlined ones count).
-    pub function: Option<String>,
-    /// `FILE:LINE` whose code is at the start, when the line itself has none
-    /// there: all of it is inlined.
-    pub code_of: Option<String>,
-    /// The file in short.
-    #[serde(skip)]
-    pub short: String,
-}
-
-/// A name that was searched.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct MatchAnswer {
-    /// The name, or a file's path.
-    pub name: String,
-    /// `function`, `variable`, `struct`, `union`, `enum`, `typedef`, `base`,
-    /// `enumerator` or `file`.
-    pub kind: &'static str,
-    /// The file that declares it.
-    pub file: Option<String>,
-    /// The line of that.
-    pub line: Option<u32>,
-    /// The module; null for vmlinux.
-    pub module: Option<String>,
-    /// How well it fits; only comparable within one search.
-    pub score: u32,
-}
-
-/// A listing of instructions.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct CodeAnswer {
-    /// The instructions, range after range.
-    pub instructions: Vec<InsnAnswer>,
-    /// The function they are all of.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub function: Option<String>,
-    /// What is listed; several when the function is in several parts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ranges: Vec<CodeRange>,
-    /// What is left out, in words.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Source lines between the instructions, where they were asked for.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub source: Vec<SourceRun>,
-    /// Whether raw bytes are to be shown.
-    #[serde(skip)]
-    pub bytes: bool,
-    /// Whether arrows are to be shown.
-    #[serde(skip)]
-    pub arrows: bool,
-}
-
-/// A part of a function, or another range of code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct CodeRange {
-    /// The first address.
-    pub start: Addr,
-    /// One past the last.
-    pub end: Addr,
-}
-
-/// Source lines that come before an instruction.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SourceRun {
-    /// The instruction, by its place in the listing.
-    pub before: usize,
-    /// The file as DWARF has it.
-    pub file: String,
-    /// The same in short.
-    #[serde(skip)]
-    pub short: String,
-    /// Whether the file is another than that of the run before.
-    pub new_file: bool,
-    /// The number of the first line.
-    pub first: u32,
-    /// Their text; `None` where the file is not on this machine.
-    pub lines: Vec<Option<String>>,
-}
-
-/// One instruction as batch reports it.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct InsnAnswer {
-    /// Where.
-    pub address: Addr,
-    /// `function+0x10`.
-    pub symbol: Option<String>,
-    /// Its bytes in hexadecimal.
-    pub bytes: String,
-    /// Its text.
-    pub text: String,
-    /// Whether the selected frame's pc is here.
-    pub current: bool,
-    /// The address it names: a branch's target, or pc-relative data.
-    pub target: Option<Addr>,
-    /// That in words: `function+0x10`.
-    pub target_symbol: Option<String>,
-    /// The file of its line, as DWARF has it.
-    pub file: Option<String>,
-    /// The line.
-    pub line: Option<u32>,
-    /// Where it jumps to, when that is a fixed place; not for calls.
-    #[serde(skip)]
-    pub jump: Option<Addr>,
 }
 
 pub(super) fn as_map<S: serde::Serializer>(

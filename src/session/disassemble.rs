@@ -2,9 +2,10 @@
 //! guest; without a guest, as the file has them.
 
 use super::{
-    answer::{Answer, CodeAnswer, CodeRange, Failure, InsnAnswer, SourceRun},
+    answer::{Answer, Failure},
     request::{Disassembly, Part},
     run::Session,
+    symbol_answer::{CodeAnswer, CodeRange, InsnAnswer, SourceRun},
 };
 use crate::arch::insn::{self, Insn, MAX_LEN};
 use crate::base::{addr::Addr, text};

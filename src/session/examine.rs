@@ -1,9 +1,10 @@
 //! `x`: memory as it is, unit by unit.
 
 use super::{
-    answer::{Answer, CodeAnswer, Failure},
+    answer::{Answer, Failure},
     request::Examining,
     run::Session,
+    symbol_answer::CodeAnswer,
 };
 use crate::arch::insn::{Insn, MAX_LEN};
 use crate::base::{addr::Addr, memory::Gap, text};

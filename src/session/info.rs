@@ -3,9 +3,11 @@
 
 use super::{
     answer::{Answer, Failure},
-    described::{NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable, SymbolAnswer},
     request::{Names, Pattern},
     run::Session,
+    symbol_answer::{
+        NameAnswer, NamesAnswer, ScopeAnswer, ScopeRange, ScopeVariable, SymbolAnswer,
+    },
 };
 use crate::base::addr::Addr;
 use crate::symbols::{

@@ -1,9 +1,10 @@
 //! Questions that do not resume the guest, and their answers.
 
 use super::{
-    answer::{Answer, Failure, MatchAnswer},
+    answer::{Answer, Failure},
     request::{Level, Request},
     run::Session,
+    symbol_answer::MatchAnswer,
     view::FramesEnd,
 };
 use crate::base::addr::Addr;
@@ -71,6 +72,7 @@ impl Session {
             Request::Set(name, value) => self.set(&name, &value).await,
             Request::Show(name) => self.show(&name),
             Request::Examine(asked) => self.examine(&asked).await,
+            Request::Elements(asked) => self.elements(&asked).await,
             Request::Print(asked) => self.print(&asked).await,
             Request::Names(what, pattern) => self.names(what, &pattern),
             Request::SourceFiles(pattern) => self.source_files(&pattern),

@@ -1,10 +1,11 @@
 //! `list` and `info line`: source lines, and which code is of which line.
 
 use super::{
-    answer::{Answer, Failure, LineRange, SourceAnswer},
+    answer::{Answer, Failure},
     request::Listing,
     resolve::Standpoint,
     run::Session,
+    symbol_answer::{LineRange, SourceAnswer},
 };
 use crate::base::addr::Addr;
 use crate::symbols::{

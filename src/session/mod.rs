@@ -8,10 +8,11 @@
 //! for the session.
 
 pub mod answer;
-pub mod described;
+pub mod elements;
 pub mod options;
 pub mod request;
 pub mod run;
+pub mod symbol_answer;
 pub mod view;
 pub mod wants;
 
@@ -20,6 +21,7 @@ mod code;
 mod connect;
 mod control;
 mod disassemble;
+mod entered;
 mod examine;
 mod exits;
 mod fetch;

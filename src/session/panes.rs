@@ -5,10 +5,11 @@
 
 use super::{
     answer::Failure,
+    entered::{frames_end, kind_word},
     request::Level,
     run::Session,
     tree::Shown,
-    view::{FrameView, FramesEnd, SavedView, StopReason, VariableView},
+    view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
     wants::Wants,
 };
@@ -24,7 +25,7 @@ use crate::eval::{
 };
 use crate::symbols::{answer::SourceFile, placed::Symbols};
 use crate::unwind::{
-    End, Frame, FrameKind, Saved, Stack, entry,
+    End, Frame, Stack,
     shown::{self, ShownFrame},
     walk,
 };
@@ -120,10 +121,10 @@ impl Session {
     }
 
     async fn frames_round(&mut self) -> Result<(), Failure> {
-        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let (stack, missed) = self
             .compute_once(move |symbols, memory| {
-                walk::unwind(symbols, memory, &registers, cpu, SHOWN_FRAMES)
+                walk::unwind(symbols, memory, &registers, owner, SHOWN_FRAMES)
             })
             .await?;
         self.panes.frames = missed;
@@ -139,16 +140,16 @@ impl Session {
         if let Some(stack) = known {
             return Ok(stack.clone());
         }
-        let (registers, cpu) = (self.subject_registers()?, self.subject_cpu());
+        let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let limit = physical.min(1000);
         let stack = self
-            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, cpu, limit))
+            .compute(move |symbols, memory| walk::unwind(symbols, memory, &registers, owner, limit))
             .await?;
         self.take_stack(stack.clone(), false);
         Ok(stack)
     }
 
-    fn take_stack(&mut self, stack: Stack, more: bool) {
+    pub(super) fn take_stack(&mut self, stack: Stack, more: bool) {
         let frames = self.frame_views(&stack);
         self.panes.stack = Some(stack);
         let end = match (&self.panes.stack, more) {
@@ -201,47 +202,6 @@ impl Session {
                 }
             })
             .collect()
-    }
-
-    /// What entry code saved; what was read for other reasons costs nothing.
-    fn saved_view(&self, saved: Saved) -> SavedView {
-        let known = match (&saved.registers, &self.snapshot) {
-            (None, Some(stop)) => {
-                let arch = stop.registers.arch;
-                entry::saved(&self.guest_symbols(), &stop.memory, saved.at, arch).ok()
-            }
-            _ => None,
-        };
-        let saved = known.unwrap_or(saved);
-        let values = saved.registers.as_ref().map(|registers| {
-            let known = registers.iter().filter_map(|(def, value)| Some((def.name, Addr(value?))));
-            known.collect()
-        });
-        let orig_ax = saved.orig_ax.map(|number| number as i64);
-        SavedView { at: saved.at, registers: values, orig_ax }
-    }
-
-    /// The registers that a physical frame is about: for entry code those it
-    /// saved, once they are read.
-    async fn frame_registers(&mut self, physical: usize) -> Option<Registers> {
-        let frame = self.panes.stack.as_ref()?.frames.get(physical)?;
-        let (own, saved) = (frame.registers.clone(), frame.saved.clone());
-        let Some(saved) = saved else { return Some(own) };
-        if let Some(registers) = saved.registers {
-            return Some(registers);
-        }
-        let (at, arch) = (saved.at, own.arch);
-        let work =
-            move |symbols: &Symbols, memory: &dyn Memory| entry::saved(symbols, memory, at, arch);
-        let read = self.compute(work).await.ok().and_then(Result::ok)?;
-        if let Some(frame) = self.panes.stack.as_mut().and_then(|s| s.frames.get_mut(physical)) {
-            frame.saved = Some(read.clone());
-        }
-        if let Some(stack) = self.panes.stack.clone() {
-            let more = matches!(stack.end, End::Missing(_));
-            self.take_stack(stack, more);
-        }
-        read.registers.or(Some(own))
     }
 
     /// The frames as they are shown: without inlined functions at whose first
@@ -545,33 +505,6 @@ impl FrameState {
     }
 }
 
-/// The word of the JSON contract.
-fn kind_word(kind: FrameKind) -> &'static str {
-    match kind {
-        FrameKind::Normal => "normal",
-        FrameKind::Interrupt => "interrupt",
-        FrameKind::Exception => "exception",
-        FrameKind::Nmi => "nmi",
-        FrameKind::Syscall => "syscall",
-        FrameKind::User => "user",
-        FrameKind::Guess => "guess",
-    }
-}
-
-pub(super) fn frames_end(stack: &Stack) -> FramesEnd {
-    match &stack.end {
-        complete @ End::Complete(_) if stack.is_whole() => {
-            FramesEnd::Complete(complete.to_string())
-        }
-        // What comes after a guess is only as good as the guess.
-        complete @ End::Complete(_) => {
-            FramesEnd::Broken(format!("{complete}, if the guessed frames are right"))
-        }
-        End::Missing(_) => FramesEnd::Reading,
-        other => FramesEnd::Broken(other.to_string()),
-    }
-}
-
 fn view_of(variable: Variable, argument: bool) -> VariableView {
     let mut view = VariableView {
         name: variable.definition.name,
@@ -579,7 +512,7 @@ fn view_of(variable: Variable, argument: bool) -> VariableView {
         value: None,
         optimized_out: false,
         unavailable: None,
-        note: variable.lost,
+        note: variable.note,
         argument,
     };
     match variable.value {

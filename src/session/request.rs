@@ -116,6 +116,17 @@ pub struct Examining {
     pub address: String,
 }
 
+/// What is in a collection (`info list`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elements {
+    /// The head: an expression.
+    pub expression: String,
+    /// The type of the elements, and the member by which they are in it.
+    pub element: Option<(String, String)>,
+    /// Elements at most.
+    pub limit: Option<usize>,
+}
+
 /// Which value, and how (`print`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Printing {
@@ -198,6 +209,8 @@ pub enum Request {
     Examine(Examining),
     /// The value of an expression, and what it changes (`print`, `set var`).
     Print(Printing),
+    /// What is in a list, tree or array (`info list`).
+    Elements(Elements),
     /// Names that fit a regular expression (`info functions` and the like).
     Names(Names, Pattern),
     /// Source files known to the symbols (`info sources`).

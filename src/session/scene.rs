@@ -100,6 +100,16 @@ impl Session {
         self.compute(move |symbols, memory| sight.look(symbols, memory, &work)).await
     }
 
+    /// Does `work` once; whether it missed something, which is read now. The
+    /// guest must be stopped.
+    pub(super) async fn see_once<T>(
+        &mut self,
+        work: impl Fn(&Context<'_>, &Scene<'_>) -> T,
+    ) -> Result<(T, bool), Failure> {
+        let sight = self.sight();
+        self.compute_once(move |symbols, memory| sight.look(symbols, memory, &work)).await
+    }
+
     /// The same, where an answer that callers could give is wanted.
     pub(super) async fn see_value<T>(
         &mut self,

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Failure, NamedTask, NoStackAnswer, StackAnswer, StacksAnswer},
-    panes::frames_end,
+    entered::frames_end,
     run::Session,
     tasks::{Filter, read_ahead},
     view::FramesEnd,
@@ -84,9 +84,10 @@ impl Session {
                 return Ok(());
             }
         };
+        let owner = walk::Owner { cpu, task: Some(task.addr) };
         let stack = self
             .compute(move |symbols, memory| {
-                walk::unwind(symbols, memory, &registers, cpu, walk::MAX_FRAMES)
+                walk::unwind(symbols, memory, &registers, owner, walk::MAX_FRAMES)
             })
             .await?;
         stacks.add(named, fits, stack);
@@ -148,5 +149,43 @@ impl Session {
             complete,
             troubles: self.tasks().map_or(Vec::new(), |tasks| tasks.troubles()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{Registers, x86_64::X86_64};
+    use crate::unwind::{Bottom, By, End, Frame, FrameKind};
+
+    fn stack(pcs: &[u64]) -> Stack {
+        let frame = |(level, pc): (usize, &u64)| Frame {
+            level,
+            pc: Addr(*pc),
+            lookup: Addr(*pc),
+            registers: Registers::unknown(&X86_64),
+            cfa: None,
+            kind: FrameKind::Normal,
+            by: By::Cfi,
+            saved: None,
+        };
+        let frames = pcs.iter().enumerate().map(frame).collect();
+        Stack { frames, end: End::Complete(Bottom::Thread) }
+    }
+
+    #[test]
+    fn equal_stacks_are_one_group_in_the_order_of_meeting() {
+        let named = |pid| NamedTask { pid, comm: format!("t{pid}"), state: "idle".into() };
+        let mut stacks = Stacks::default();
+        stacks.add(named(1), true, stack(&[1, 2, 3]));
+        stacks.add(named(2), true, stack(&[1, 2]));
+        stacks.add(named(3), false, stack(&[1, 2, 3]));
+        let pids: Vec<Vec<_>> = stacks
+            .groups
+            .iter()
+            .map(|(_, tasks)| tasks.iter().map(|(task, fits)| (task.pid, *fits)).collect())
+            .collect();
+        assert_eq!(pids, [vec![(1, true), (3, false)], vec![(2, true)]]);
+        assert_eq!(stacks.count(), 3);
     }
 }

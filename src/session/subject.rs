@@ -21,7 +21,7 @@ use crate::kernel::{
     task_list,
     tasks::{Layouts, Task},
 };
-use crate::unwind::sleeping;
+use crate::unwind::{sleeping, walk::Owner};
 
 /// A subject that is not what the stub stopped in.
 #[derive(Clone, Debug)]
@@ -196,6 +196,12 @@ impl Session {
             Some(chosen) => chosen.cpu,
             None => self.stop.as_ref().and_then(|stop| stop.cpu),
         }
+    }
+
+    /// Whose stack is shown.
+    pub(super) fn subject_owner(&self) -> Owner {
+        let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
+        Owner { cpu: self.subject_cpu(), task: chosen.and_then(|chosen| chosen.task) }
     }
 
     /// Whether what is shown is what the stub stopped in.

@@ -18,7 +18,7 @@ use crate::kernel::{
     tasks::{State, Task},
 };
 use crate::symbols::placed::Symbols;
-use crate::unwind::{sleeping, walk};
+use crate::unwind::{FrameKind, sleeping, walk};
 use std::collections::HashMap;
 
 /// Rows that appear at a time while the list is read for a filter.
@@ -377,7 +377,8 @@ fn wait_of(
     arch: &'static Arch,
 ) -> Option<String> {
     let start = read_ahead(symbols, memory, task, TOP_OF_STACK, arch)?;
-    let stack = walk::unwind(symbols, memory, &start, None, MOST_SCHEDULER_FRAMES);
+    let owner = walk::Owner { cpu: None, task: Some(task) };
+    let stack = walk::unwind(symbols, memory, &start, owner, MOST_SCHEDULER_FRAMES);
     let is_schedulers = |addr: Addr| {
         let within = |first: &str, end: &str| {
             let range = symbols.symbol_addr(first).zip(symbols.symbol_addr(end));
@@ -386,7 +387,9 @@ fn wait_of(
         within("__sched_text_start", "__sched_text_end")
             || within("__lock_text_start", "__lock_text_end")
     };
-    let frame = stack.frames.iter().find(|frame| !is_schedulers(frame.lookup))?;
+    // What a scan found is no fact.
+    let mut frames = stack.frames.iter().take_while(|frame| frame.kind != FrameKind::Guess);
+    let frame = frames.find(|frame| !is_schedulers(frame.lookup))?;
     Some(symbols.symbol_at(frame.lookup)?.name)
 }
 

@@ -1,14 +1,14 @@
-//! The tree of variables: rows of the selected frame, read as far as nodes are
-//! open, with what changed since the stop before.
+//! The trees of variables and of watches: rows of the selected frame, read as
+//! far as nodes are open, with what changed since the stop before.
 
 use super::{answer::Failure, run::Session, wants::RowView};
-use crate::base::memory::Memory;
 use crate::eval::{
-    location::Context,
-    tree::{self, Row},
+    collections,
+    expr::evaluate::{self, Scene},
+    location::{Absent, Context},
+    tree::{self, Root, Row},
     value::Value,
 };
-use crate::symbols::placed::Symbols;
 use std::collections::BTreeMap;
 
 /// Columns of a value: more than a pane has.
@@ -48,45 +48,83 @@ impl Session {
         self.need_stopped()?;
         // One caller more: an argument may be known only to it.
         self.whole_stack(self.selected_physical() + 2).await?;
-        let Some(stop) = &self.stop else { return Ok(false) };
-        let (level, function) = (stop.selected, self.selected_function());
-        let Some(state) = self.frame_state(level) else { return Ok(false) };
-        let open = self.panes.wants.open.clone();
-        let work = move |symbols: &Symbols, memory: &dyn Memory| {
-            let context = Context { symbols, memory, frames: &state.frames(), cpu: state.cpu };
-            tree::rows(&context, &tree::variables(&context, state.depth), &open, WIDTH)
+        let function = self.selected_function();
+        let wants = self.panes.wants.clone();
+        let work = move |context: &Context<'_>, scene: &Scene<'_>| {
+            let rows = |roots: Vec<Root>| tree::rows(context, &roots, &wants.open, WIDTH);
+            let variables = wants.variables.then(|| tree::variables(context, scene.depth));
+            let watches = wants.watches.iter().map(|text| watch(context, scene, text)).collect();
+            (variables.map(rows), rows(watches))
         };
-        let (rows, missed) = self.compute_once(work).await?;
-        let mut rows: Vec<RowView> = rows.into_iter().map(row_view).collect();
-        if missed {
-            // Where there was text, text stays until there is better.
-            self.keep_old(&mut rows);
-        } else {
-            self.panes.shown.mark(&function, &mut rows);
-        }
+        let ((variables, watches), missed) = self.see_once(work).await?;
+        let old = self.stop.as_ref().map(|stop| stop.supplied.clone()).unwrap_or_default();
+        let variables = variables.map(|rows| self.views(&function, rows, old.variables, missed));
+        // What is watched is the same in every function.
+        let watches = self.views("", watches, old.watches, missed);
         if let Some(stop) = &mut self.stop {
-            stop.supplied.variables = Some(rows);
+            if variables.is_some() {
+                stop.supplied.variables = variables;
+            }
+            stop.supplied.watches = Some(watches);
         }
         Ok(missed)
+    }
+
+    fn views(
+        &mut self,
+        function: &str,
+        rows: Vec<Row>,
+        old: Option<Vec<RowView>>,
+        missed: bool,
+    ) -> Vec<RowView> {
+        let mut rows: Vec<RowView> = rows.into_iter().map(row_view).collect();
+        match missed {
+            // Where there was text, text stays until there is better.
+            true => keep_old(&mut rows, &old.unwrap_or_default()),
+            false => self.panes.shown.mark(function, &mut rows),
+        }
+        rows
     }
 
     fn selected_function(&self) -> String {
         let function = self.selected_frame().and_then(|frame| frame.function.clone());
         function.unwrap_or_default()
     }
+}
 
-    /// Puts the values of rows that are shown in the place of those that are
-    /// not read yet.
-    fn keep_old(&self, rows: &mut [RowView]) {
-        let old = self.stop.as_ref().and_then(|stop| stop.supplied.variables.as_ref());
-        let Some(old) = old else { return };
-        let known: BTreeMap<&str, &RowView> =
-            old.iter().map(|row| (row.id.as_str(), row)).collect();
-        for row in rows.iter_mut().filter(|row| row.value.is_none()) {
-            if let Some(old) = known.get(row.id.as_str()) {
-                (row.value, row.changed) = (old.value.clone(), old.changed);
-            }
+/// Puts the values of rows that are shown in the place of those that are not
+/// read yet.
+fn keep_old(rows: &mut [RowView], old: &[RowView]) {
+    let known: BTreeMap<&str, &RowView> = old.iter().map(|row| (row.id.as_str(), row)).collect();
+    for row in rows.iter_mut().filter(|row| row.value.is_none()) {
+        if let Some(old) = known.get(row.id.as_str()) {
+            (row.value, row.changed) = (old.value.clone(), old.changed);
         }
+    }
+}
+
+/// An expression as the top of a tree.
+fn watch(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Root {
+    let value = evaluate::evaluate(context, scene, text);
+    let (type_name, value) = match value {
+        Ok(value) => (value.ty.name(context.symbols), Ok(value)),
+        Err(error) => {
+            let ty = evaluate::type_of(context, scene, text).ok();
+            let type_name = ty.map_or(String::new(), |(ty, _)| ty.name(context.symbols));
+            let absent = error.absent.clone().unwrap_or(Absent::because(error.message));
+            (type_name, Err(absent))
+        }
+    };
+    let name = text.trim().trim_start_matches('&');
+    Root {
+        id: format!("={text}"),
+        name: text.to_owned(),
+        expression: Some(text.to_owned()),
+        type_name,
+        value,
+        element: collections::known_element(context.symbols, "", name),
+        lost: None,
+        argument: false,
     }
 }
 

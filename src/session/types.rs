@@ -2,8 +2,8 @@
 
 use super::{
     answer::{Answer, Failure},
-    described::{HoleAnswer, MemberAnswer, TypeAnswer},
     run::Session,
+    symbol_answer::{HoleAnswer, MemberAnswer, TypeAnswer},
 };
 use crate::eval::{ctype::CType, expr::evaluate};
 use crate::symbols::{answer::MemberView, placed::Symbols, types::describe::Named};

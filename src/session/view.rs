@@ -315,8 +315,9 @@ pub struct VariableView {
     /// Why there is no value, when it is not optimized out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unavailable: Option<String>,
-    /// What can still be said of a value that is optimized out: where it was
-    /// last, and what the caller passed. Not the value now.
+    /// What is to be said beside the value (`may not be initialized`), or of one
+    /// that is optimized out: where it was last, what the caller passed. Not
+    /// the value now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Whether it is an argument.

@@ -33,7 +33,9 @@ impl Due {
     fn changed(old: &Wants, new: &Wants) -> Due {
         let memory = new.memory.is_some() && new.memory != old.memory;
         let tasks = new.tasks.is_some() && new.tasks != old.tasks;
-        let tree = new.variables && (!old.variables || new.open != old.open);
+        let shown = new.variables || !new.watches.is_empty();
+        let opened = new.open != old.open || new.watches != old.watches;
+        let tree = shown && (opened || new.variables && !old.variables);
         let pieces = [
             (Piece::Tree, tree),
             (Piece::Memory, memory),

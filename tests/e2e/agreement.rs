@@ -40,8 +40,6 @@ pub struct Agreement {
     pub lost: usize,
     /// Values that gdb shows in a caller only.
     pub found: usize,
-    /// Values with an expression that we call damaged.
-    pub refused: usize,
     /// Everything else.
     pub differences: Vec<String>,
 }
@@ -126,9 +124,6 @@ impl Agreement {
                 // what the caller would have passed (DW_OP_GNU_parameter_ref);
                 // gdb shows the value there only.
                 (Some(mine), None) if passed_on(outer, &arg["name"], mine) => self.found += 1,
-                // gdb's own `info scope do_execveat_common` calls the expression
-                // of `argv` corrupted. No value is no wrong value.
-                (None, Some(_)) if mine_is_damaged(mine) => self.refused += 1,
                 (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
             }
         }
@@ -149,7 +144,6 @@ impl Agreement {
             match (mine["value"].as_str(), local["value"].as_str()) {
                 (None, None) => self.lost += 1,
                 (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
-                (None, Some(_)) if mine_is_damaged(mine) => self.refused += 1,
                 (_, gdbs) => self.differ(name, format!("local {mine} is {gdbs:?}")),
             }
         }
@@ -158,13 +152,12 @@ impl Agreement {
     /// What was agreed on, in a line.
     pub fn told(&self, stops: usize) -> String {
         format!(
-            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} refused; {} differences",
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us; {} differences",
             self.registers,
             self.frames,
             self.values,
             self.lost,
             self.found,
-            self.refused,
             self.differences.len()
         )
     }
@@ -172,11 +165,6 @@ impl Agreement {
     fn differ(&mut self, name: &str, what: String) {
         self.differences.push(format!("{name}: {what}"));
     }
-}
-
-/// Whether we say that the debug information of an argument is broken.
-fn mine_is_damaged(argument: &Value) -> bool {
-    argument["unavailable"].as_str().is_some_and(|why| why.contains("damaged"))
 }
 
 /// Whether a caller has an argument of the same name and value.

@@ -158,6 +158,16 @@ def steps(command, count):
         say(place(gdb.newest_frame()))
 
 
+def texts(commands):
+    """What each command prints, or why it fails."""
+    for command in commands:
+        try:
+            text = gdb.execute(command, to_string=True)
+        except gdb.error as error:
+            text = "error: %s" % error
+        say(text.rstrip("\n"))
+
+
 def values(expressions):
     for expression in expressions:
         try:

@@ -21,3 +21,4 @@ mod spine;
 mod stacks;
 mod tasks;
 mod trouble;
+mod values;

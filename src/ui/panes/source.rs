@@ -6,7 +6,7 @@ use crate::arch::{insn::Flavor, jumps};
 use crate::base::addr::Addr;
 use crate::base::text::hex;
 use crate::config::keys::Action;
-use crate::session::answer::InsnAnswer;
+use crate::session::symbol_answer::InsnAnswer;
 use crate::session::view::{CodeBook, FrameView, State, StopView, View};
 use crate::source::text::Text;
 use crate::ui::list::List;

@@ -2,8 +2,9 @@
 
 use super::{Bench, fixture};
 use crate::arch::insn::Flavor;
-use crate::session::answer::{Answer, CodeAnswer, Failure, InsnAnswer, StopAnswer};
+use crate::session::answer::{Answer, Failure, StopAnswer};
 use crate::session::request::{BreakKind, Disassembly, Leave, Request, Step, Update};
+use crate::session::symbol_answer::{CodeAnswer, InsnAnswer};
 use crate::session::view::{State, StopReason, StopView};
 use crate::ui::layout::PaneId;
 use crate::ui::message::{Effect, Exit, Message, Purpose};
