@@ -23,6 +23,10 @@ use kgdb_tui::{
     },
     symbols::placed::Symbols,
 };
+use proptest::{
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
 use std::fmt::Write as _;
 use support::linked::{FileMemory, Linked};
 
@@ -813,4 +817,104 @@ fn errors_name_the_place_and_what_was_meant() {
         error("struct list").0,
         "a value is wanted here, and this is a type; ptype shows types"
     );
+}
+
+/// Expressions over the fixture's variables, most of them of no sense.
+fn texts() -> impl Strategy<Value = String> {
+    let leaf = prop::sample::select(vec![
+        "v_int",
+        "v_ulong",
+        "v_pointer",
+        "v_everything",
+        "v_numbers",
+        "v_bits",
+        "v_tight.b",
+        "v_list",
+        "v_list_pointer",
+        "v_int128",
+        "v_double",
+        "v_string",
+        "v_text",
+        "v_flexible",
+        "v_void",
+        "open_it",
+        "GOING",
+        "0",
+        "1",
+        "-1",
+        "0x7fffffffffffffff",
+        "0xffffffffffffffff",
+        "1.5",
+        "'a'",
+        "\"abc\"",
+        "$x",
+        "$",
+        "v_empty",
+        "v_opaque",
+        "main",
+    ]);
+    leaf.prop_map(str::to_owned).prop_recursive(5, 24, 3, |inner| {
+        let ops = prop::sample::select(vec![
+            "+", "-", "*", "/", "%", "<<", ">>", "<", "==", "&", "|", "&&", "@", ",", "=", "+=",
+            "<<=",
+        ]);
+        let before = prop::sample::select(vec![
+            "-",
+            "!",
+            "~",
+            "*",
+            "& ",
+            "(char)",
+            "(struct everything *)",
+            "(struct list)",
+            "{int}",
+            "sizeof ",
+            "++",
+            "--",
+            "(int [3])",
+            "(void)",
+            "(_Bool)",
+            "(unsigned __int128)",
+            "(enum state)",
+        ]);
+        let behind = prop::sample::select(vec![
+            "->self", ".numbers", "[0]", "[-1]", "++", "->next", ".next", ".a", ".c", ".name",
+        ]);
+        prop_oneof![
+            (inner.clone(), ops, inner.clone()).prop_map(|(a, op, b)| format!("({a}) {op} ({b})")),
+            (before, inner.clone()).prop_map(|(op, a)| format!("{op}({a})")),
+            (inner.clone(), behind).prop_map(|(a, op)| format!("({a}){op}")),
+            (inner.clone(), inner.clone(), inner).prop_map(|(a, b, c)| format!("{a} ? {b} : {c}")),
+        ]
+    })
+}
+
+#[test]
+fn any_expression_has_an_answer_and_a_type() {
+    let fixture = Fixture::new();
+    let mut runner =
+        TestRunner::new(Config { cases: 2000, failure_persistence: None, ..Config::default() });
+    runner
+        .run(&texts(), |text| {
+            let limits = Limits::default();
+            fixture.with(&Kept::default(), |context, scene| {
+                match evaluate::perform(context, scene, &text) {
+                    Ok(outcome) => {
+                        let _ = context.printed(&outcome.value, None, &limits);
+                        let _ = changes(context, &outcome.effects);
+                        // What has a value has the same type without being read.
+                        // Which side of `?:` is taken is a matter of the value.
+                        let ty = match evaluate::type_of(context, scene, &text) {
+                            _ if text.contains('?') => return Ok(()),
+                            Ok((ty, _)) => ty.name(context.symbols),
+                            Err(error) => error.to_string(),
+                        };
+                        prop_assert_eq!(ty, outcome.value.ty.name(context.symbols));
+                    }
+                    Err(error) => prop_assert!(error.at.end <= text.len()),
+                }
+                Ok(())
+            })
+        })
+        .unwrap();
 }

@@ -172,6 +172,10 @@ fn expressions_have_the_values_that_gdb_prints() {
             // It is declared without a size; gdb finds the definition once it
             // has read that file for something else.
             () if *text == "linux_banner" && ours.ends_with(gdbs) => equal += 1,
+            // It has a flexible array of `u8`, which is not read as text.
+            () if *text == "init_task.thread" && same(&ours, &gdbs.replace("> \"\"}", ">}")) => {
+                equal += 1;
+            }
             () => different.push(format!("{text}\n  gdb:  {gdbs}\n  ours: {ours}")),
         }
     }
@@ -244,7 +248,7 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
     let error = |command: &str| ended.line(command).error.clone().unwrap();
     assert!(error("print per_cpu(runqueues, 7)").starts_with("there is no CPU 7; the guest has 2"));
     assert_eq!(value(&ended, "print container_of(&req->kref, struct HgfsReq, kref) == req"), "1");
-    assert_eq!(value(&ended, "print offsetof(struct HgfsReq, args.read.wanted)"), "76");
+    assert_eq!(value(&ended, "print offsetof(struct HgfsReq, args.read.wanted)"), "84");
     assert_eq!(value(&ended, "print hgfs!HgfsSendRequest == HgfsSendRequest"), "1");
     // A module's per-CPU variable.
     let sum = "print per_cpu(hgfs_stats, 0).sent + per_cpu(hgfs_stats, 1).sent > 0";

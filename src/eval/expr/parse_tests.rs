@@ -168,6 +168,7 @@ fn depth_is_bounded() {
     for text in [format!("({}1", "int ".to_owned() + &"*".repeat(3000)), "a[".repeat(2000)] {
         assert!(parsed(&text).is_err());
     }
+    assert!(parsed(&("sizeof(".to_owned() + &"typeof(".repeat(500))).is_err());
     assert!(parsed(&" ".repeat(5000)).is_err());
     assert!(parsed(&("1+".repeat(50) + "1")).is_ok());
 }

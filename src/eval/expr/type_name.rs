@@ -75,7 +75,9 @@ impl Parser<'_> {
     /// A type with its declarator, which names nothing.
     pub fn type_name(&mut self) -> Result<TypeExpr> {
         let start = self.word().at.start;
+        self.enter()?;
         let base = self.specifiers()?;
+        self.leave();
         let mut parts = Vec::new();
         self.declarator(&mut parts, 0)?;
         let mut ty = base;
