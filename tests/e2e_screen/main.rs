@@ -177,7 +177,7 @@ fn a_stop_is_shown_stepped_through_and_left() {
     wait_stopped(&screen, "breakpoint 1");
     let entry = line_of("hgfs/request.c", "noinline int HgfsSendRequest(") + 1;
     wait_pc(&screen, entry);
-    screen.wait_for("› req 0xffff", SOON);
+    screen.wait_for("›▸req 0xffff", SOON);
     screen.wait_for("#0  HgfsSendRequest(req=0xffff", SOON);
     screen.wait_for("struct HgfsReq *", SOON);
     screen.wait_for("└ system call from user space", SOON);
@@ -409,9 +409,13 @@ fn the_demo_stops_in_its_module_and_takes_its_guest_along() {
     let mut screen = Screen::spawn(PROGRAM, &["demo"], 160, 48);
     wait_stopped(&screen, "breakpoint 1");
     wait_pc(&screen, line_of("hgfs/request.c", "noinline int HgfsSendRequest(") + 1);
-    screen.wait_for("2/8 Stopped in HgfsSendRequest of module hgfs. Press n", SOON);
+    screen.wait_for("2/10 Stopped in HgfsSendRequest of module hgfs. Press n", SOON);
     screen.keys("n");
-    screen.wait_for("3/8 Press s", LATER);
+    screen.wait_for("3/10 Press 5 for the variables", LATER);
+    screen.keys("5");
+    screen.wait_for("›▸req 0xffff", SOON);
+    screen.keys("Enter");
+    screen.wait_for("4/10 Press s", SOON);
 
     let family = descendants(screen.pid());
     for program in ["qemu-system-x86", "socat"] {

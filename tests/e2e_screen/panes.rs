@@ -20,7 +20,7 @@ fn tasks_cpus_memory_and_values_are_looked_into() {
     screen.keys("/");
     screen.types("kthreadd");
     screen.keys("Enter");
-    screen.wait_gone("[kworker", SOON);
+    screen.wait_gone("     1 init", SOON);
     screen.wait_for("2 [kthreadd]", SOON);
     screen.keys("Enter");
     screen.wait_for(" 2 kthreadd: ", SOON);
