@@ -92,7 +92,24 @@ impl Context<'_> {
     /// The value of a variable.
     pub fn of(&self, variable: &VariableDef) -> Result<Typed, Absent> {
         let place = self.find(&variable.location, variable.image)?;
-        Ok(Typed { ty: variable.ty.into(), place, bits: None })
+        let ty = self.with_length(variable.ty.into(), &place);
+        Ok(Typed { ty, place, bits: None })
+    }
+
+    /// The type of a variable; an array that is only declared here, without a
+    /// length, has what the symbol table says.
+    fn with_length(&self, ty: CType, place: &Place) -> CType {
+        let (Shape::Array { element, count: None }, Place::Memory(addr)) =
+            (ty.shape(self.symbols), place)
+        else {
+            return ty;
+        };
+        let symbol = self.symbols.symbol_at(*addr).filter(|symbol| symbol.start == *addr);
+        let size = element.size(self.symbols).filter(|size| *size > 0);
+        match (symbol, size) {
+            (Some(symbol), Some(size)) if symbol.size >= size => element.array(symbol.size / size),
+            _ => ty,
+        }
     }
 
     /// The first `size` bytes at a place.

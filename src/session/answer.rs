@@ -80,7 +80,7 @@ pub enum Answer {
     /// One frame.
     Frame {
         /// The frame.
-        frame: FrameView,
+        frame: Box<FrameView>,
     },
     /// Register values by name, in gdb's order; null where unknown.
     Registers {

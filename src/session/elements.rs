@@ -8,7 +8,7 @@ use super::{
 use crate::base::addr::Addr;
 use crate::eval::{
     collections::{self, Element, Item},
-    ctype::CType,
+    ctype::{CType, Shape},
     expr::{
         error::ExprError,
         evaluate::{self, Scene},
@@ -78,7 +78,7 @@ fn listed(
             let found = found.ok_or_else(|| other(Absent::because(format!("no type {ty}"))))?;
             Some(Element { ty: CType::Known(found), member: member.clone() })
         }
-        None => known(context, text),
+        None => known(context, scene, text),
     };
     let limit = asked.limit.unwrap_or(MOST_ELEMENTS);
     let found = collections::items(context, &head, element.as_ref(), limit).map_err(other)?;
@@ -100,7 +100,17 @@ fn listed(
     })
 }
 
-/// What is in a head that everybody knows, when a variable is named alone.
-fn known(context: &Context<'_>, text: &str) -> Option<Element> {
-    collections::known_element(context.symbols, "", text.trim().trim_start_matches('&'))
+/// What is in a head that everybody knows: a variable, or a member of a struct.
+pub(super) fn known(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Option<Element> {
+    let text = text.trim().trim_start_matches('&').trim();
+    let dot = text.rfind(['.', '>']);
+    let Some(at) = dot else { return collections::known_element(context.symbols, "", text) };
+    let owner = text[..at].trim_end_matches('-');
+    let (ty, _) = evaluate::type_of(context, scene, owner).ok()?;
+    let ty = match ty.shape(context.symbols) {
+        Shape::Pointer { target, .. } => target,
+        _ => ty,
+    };
+    let Shape::Struct { name: Some(name), .. } = ty.shape(context.symbols) else { return None };
+    collections::known_element(context.symbols, &name, text[at + 1..].trim())
 }

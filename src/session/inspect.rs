@@ -33,14 +33,16 @@ impl Session {
                 self.changed_breakpoints(&unknown).await
             }
             Request::Breakpoints => Ok(Answer::Breakpoints { breakpoints: self.breakpoints() }),
-            Request::Frame(level) => Ok(Answer::Frame { frame: self.select(level).await? }),
+            Request::Frame(level) => {
+                Ok(Answer::Frame { frame: Box::new(self.select(level).await?) })
+            }
             Request::FrameBy(by) => {
                 let now = self.stop.as_ref().map_or(0, |stop| stop.selected) as i64;
                 let level = now.saturating_add(by);
                 if level < 0 {
                     return Err(Failure::Other("this is the innermost frame".into()));
                 }
-                Ok(Answer::Frame { frame: self.select(level as usize).await? })
+                Ok(Answer::Frame { frame: Box::new(self.select(level as usize).await?) })
             }
             Request::Backtrace(limit) => self.backtrace(limit).await,
             Request::Registers(names) => self.registers(&names),

@@ -1,6 +1,6 @@
 //! Work that takes long, done a piece at a time between the user's requests:
-//! all tasks, all stacks. What it will cost is said when it starts, how far it
-//! is from time to time, and what is known is the answer when the user ends it.
+//! all tasks, all stacks. What it will cost is said when it starts, the view has
+//! how far it is, and what is known is the answer when the user ends it.
 
 use super::{
     answer::{Answer, Failure},
@@ -14,9 +14,6 @@ use crate::base::text;
 use crate::kernel::tasks::Task;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
-
-/// Between two words on how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(2);
 
 /// Work of less time is not announced.
 const WORTH_A_WORD: Duration = Duration::from_millis(500);
@@ -44,7 +41,6 @@ pub struct Job {
     work: Work,
     reply: oneshot::Sender<Result<Answer, Failure>>,
     began: Instant,
-    told: Instant,
     announced: bool,
     cost: Cost,
 }
@@ -77,7 +73,7 @@ impl Session {
             _ => return,
         };
         let (began, cost) = (Instant::now(), self.wire.cost());
-        self.job = Some(Job { work, reply, began, told: began, announced: false, cost });
+        self.job = Some(Job { work, reply, began, announced: false, cost });
     }
 
     /// Ends the work that is under way with what is known. True when there was
@@ -95,10 +91,7 @@ impl Session {
     pub(super) async fn job_round(&mut self) {
         let Some(mut job) = self.job.take() else { return };
         match self.piece(&mut job).await {
-            Ok(true) => {
-                self.tell_progress(&mut job);
-                self.job = Some(job);
-            }
+            Ok(true) => self.job = Some(job),
             Ok(false) => {
                 let _ = job.reply.send(Ok(self.job_answer(job.work, true)));
             }
@@ -191,14 +184,12 @@ impl Session {
         Duration::try_from_secs_f64(seconds.max(by_packets)).ok()
     }
 
-    fn tell_progress(&self, job: &mut Job) {
-        if job.told.elapsed() < TELL_EVERY {
-            return;
-        }
-        job.told = Instant::now();
-        let Some(tasks) = self.tasks() else { return };
-        let count = tasks.list().len();
-        let total = tasks.total().map_or(String::new(), |total| format!(" of {total}"));
+    /// How far the work under way is, in a line; what is over in a moment is
+    /// not worth one.
+    pub(super) fn working(&self) -> Option<String> {
+        let job = self.job.as_ref().filter(|job| job.began.elapsed() >= WORTH_A_WORD)?;
+        let count = self.tasks()?.list().len();
+        let total = self.tasks()?.total().map_or(String::new(), |total| format!(" of {total}"));
         let stacks = match &job.work {
             Work::Stacks { stacks, .. } if stacks.count() > 0 => {
                 format!(", stacks of {} of them", stacks.count())
@@ -206,17 +197,14 @@ impl Session {
             _ => String::new(),
         };
         let now = self.wire.cost();
-        self.say(
-            Level::Info,
-            format!(
-                "{} {}: {count}{total} tasks read{stacks}; {} reads, {}, {:.0} s so far",
-                bar(self.part_done(job)),
-                job.what(),
-                now.packets - job.cost.packets,
-                text::bytes(now.tx + now.rx - job.cost.tx - job.cost.rx),
-                job.began.elapsed().as_secs_f64(),
-            ),
-        );
+        Some(format!(
+            "{} {}: {count}{total} tasks read{stacks}; {} reads, {}, {:.0} s so far",
+            bar(self.part_done(job)),
+            job.what(),
+            now.packets - job.cost.packets,
+            text::bytes(now.tx + now.rx - job.cost.tx - job.cost.rx),
+            job.began.elapsed().as_secs_f64(),
+        ))
     }
 
     /// How much of the work is done, from 0 to 1, by packets.

@@ -503,6 +503,7 @@ impl Session {
             modules: self.modules.iter().map(Module::view).collect(),
             link: self.link_view(),
             flavor: self.settings.flavor,
+            working: self.working(),
         };
         let _ = self.updates.send(Update::View(Arc::new(view)));
     }

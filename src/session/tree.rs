@@ -1,9 +1,8 @@
 //! The trees of variables and of watches: rows of the selected frame, read as
 //! far as nodes are open, with what changed since the stop before.
 
-use super::{answer::Failure, run::Session, wants::RowView};
+use super::{answer::Failure, elements::known, run::Session, wants::RowView};
 use crate::eval::{
-    collections,
     expr::evaluate::{self, Scene},
     location::{Absent, Context},
     tree::{self, Root, Row},
@@ -115,14 +114,13 @@ fn watch(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Root {
             (type_name, Err(absent))
         }
     };
-    let name = text.trim().trim_start_matches('&');
     Root {
         id: format!("={text}"),
         name: text.to_owned(),
         expression: Some(text.to_owned()),
         type_name,
         value,
-        element: collections::known_element(context.symbols, "", name),
+        element: known(context, scene, text),
         lost: None,
         argument: false,
     }

@@ -32,6 +32,8 @@ pub struct View {
     pub link: LinkView,
     /// How instructions are written.
     pub flavor: Flavor,
+    /// How far long work is, in a line; a break-in request ends it.
+    pub working: Option<String>,
 }
 
 /// What the guest does.

@@ -85,6 +85,10 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
+        // What is known of the work so far is its answer.
+        Action::Escape if app.view.as_ref().is_some_and(|view| view.working.is_some()) => {
+            return vec![Effect::Ask(Request::BreakIn, Purpose::Key)];
+        }
         Action::Escape => escape(app),
         Action::Leave => return ask_to_leave(app),
         _ => return in_pane(app, action),

@@ -198,7 +198,12 @@ pub fn draw_line(app: &App, buffer: &mut Buffer, area: Rect) -> (Option<(u16, u1
         let x = area.x + (label.width() + line.column() - hidden) as u16;
         return (Some((x.min(area.right().saturating_sub(1)), area.y)), true);
     }
+    let working = app.view.as_ref().and_then(|view| view.working.as_ref());
     let (level, text) = match (&app.message, standing(app)) {
+        _ if working.is_some() => {
+            let words = working.map_or(String::new(), |words| printable(words));
+            (Level::Info, format!("{words}; {} ends it", app.keymap.keys(Action::Escape, 1)))
+        }
         (Some((level, text)), _) => (*level, text.clone()),
         (None, Some((level, text))) => (level, text),
         (None, None) => return (None, false),

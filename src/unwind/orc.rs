@@ -146,12 +146,14 @@ impl Rule {
         let read = |at: Addr| memory.u64(at).map_err(End::of);
         let offset = self.sp_offset as u64;
         let sp = match self.sp_reg {
-            2 => named("rdx")?,
-            3 => named("rdi")?,
+            // unwind_orc.c leaves the offset out for these, though the hint in
+            // asm_exc_nmi has one (`base=%rdx offset=8`).
+            2 => named("rdx")?.offset(offset),
+            3 => named("rdi")?.offset(offset),
             BP => named("rbp")?.offset(offset),
             5 => named("rsp")?.offset(offset),
-            6 => named("r10")?,
-            7 => named("r13")?,
+            6 => named("r10")?.offset(offset),
+            7 => named("r13")?.offset(offset),
             BP_INDIRECT => Addr(read(named("rbp")?.offset(offset))?),
             SP_INDIRECT => Addr(read(named("rsp")?)?).offset(offset),
             _ => return Err(End::NoCfi(at)),

@@ -108,7 +108,7 @@ fn by_return(
     let arch = registers.arch;
     let mut caller = Registers::unknown(arch);
     let kept = match may_be_code(symbols, at) {
-        true => rules::kept(symbols, at, registers),
+        true => rules::kept(symbols, at, true, registers),
         false => rules::callee_saved(arch).collect(),
     };
     for reg in kept {

@@ -72,18 +72,26 @@ pub(super) fn caller(
     Ok((caller, cfa))
 }
 
-/// The registers a function must save that nothing in the assembly function at
-/// `at` writes, so that a caller's are still there. Neither
-/// ORC nor the frame pointer say that.
-pub(super) fn kept(symbols: &Symbols, at: Addr, registers: &Registers) -> Vec<Reg> {
+/// The registers a function must save that the assembly function at `at` has
+/// not written, so that a caller's are still there: neither ORC nor the frame
+/// pointer say that. `exact` when execution stands at `at`, else it is in the
+/// call there. What is further on counts too when it may have come back.
+pub(super) fn kept(symbols: &Symbols, at: Addr, exact: bool, registers: &Registers) -> Vec<Reg> {
     let arch = registers.arch;
     let names: Vec<&'static str> = callee_saved(arch).map(|reg| arch.def(reg).name).collect();
-    let whole = || {
+    let done = || {
         let function = symbols.symbol_at(at).filter(|s| (1..=LONGEST).contains(&s.size))?;
         let code = symbols.file_code(function.start, function.size as usize)?;
-        Some(insn::never_written(&code, &names))
+        let next = if exact { at } else { at.offset(1) };
+        let len = next.since(function.start) as usize;
+        let returns = insn::decode(function.start, &code, usize::MAX, insn::Flavor::Att, &|_| None)
+            .iter()
+            .filter(|insn| insn.addr >= next)
+            .any(|insn| insn.jump().is_some_and(|to| to >= function.start && to < next));
+        let code = if returns { &code[..] } else { code.get(..len)? };
+        Some(insn::never_written(code, &names))
     };
-    whole().unwrap_or_default().iter().filter_map(|name| arch.reg(name)).collect()
+    done().unwrap_or_default().iter().filter_map(|name| arch.reg(name)).collect()
 }
 
 /// The stack between the lowest and the highest saved register, read at once:

@@ -161,7 +161,14 @@ impl Walk<'_> {
             Some(Entry::Entered(kind)) => {
                 frame.kind = kind;
                 if let Some(rule) = orc::rule(self.symbols, at) {
-                    return self.by_orc(frame, &rule, exact);
+                    let step = self.by_orc(frame, (&rule, at), exact);
+                    if !matches!(step, Err(End::NoCfi(_))) || kind == FrameKind::Syscall {
+                        return step;
+                    }
+                    // Between the return of error_entry, which pushes for its
+                    // caller, and the next hint, the table is behind.
+                    let from = entry::entered_from(self.symbols, self.stack, &frame.registers, at);
+                    return from.and_then(|from| interrupted(frame, from));
                 }
                 if kind == FrameKind::Syscall {
                     // Standing in it, one does not know how much it has pushed.
@@ -183,14 +190,20 @@ impl Walk<'_> {
                 };
                 let place = copied.map_err(End::of)?.unwrap_or(at);
                 match orc::rule(self.symbols, place) {
-                    Some(rule) if rule.is_known() => self.by_orc(frame, &rule, exact),
+                    Some(rule) if rule.is_known() => self.by_orc(frame, (&rule, place), exact),
                     _ => self.without_rules(frame, exact),
                 }
             }
         }
     }
 
-    fn by_orc(&self, frame: &mut Frame, rule: &Rule, exact: bool) -> Result<Step, End> {
+    /// By the rule for `place`, which is that of the frame or its original.
+    fn by_orc(
+        &self,
+        frame: &mut Frame,
+        (rule, place): (&Rule, Addr),
+        exact: bool,
+    ) -> Result<Step, End> {
         let (at, arch) = (frame.lookup, frame.registers.arch);
         if rule.is_end() {
             return Err(End::Complete(match frame.kind {
@@ -199,7 +212,7 @@ impl Walk<'_> {
                 _ => Bottom::User,
             }));
         }
-        let kept = rules::kept(self.symbols, at, &frame.registers);
+        let kept = rules::kept(self.symbols, place, exact, &frame.registers);
         let from = match rule.step(self.stack, &frame.registers, &kept, at)? {
             // It costs a read, and where the stack ends is known without.
             Before::PtRegs(at) if frame.kind == FrameKind::Syscall && !exact => {

@@ -40,6 +40,8 @@ pub struct Agreement {
     pub lost: usize,
     /// Values that gdb shows in a caller only.
     pub found: usize,
+    /// Values that gdb gets through a function that is not on the stack.
+    pub jumped: usize,
     /// Everything else.
     pub differences: Vec<String>,
 }
@@ -83,7 +85,7 @@ impl Agreement {
             }
             let place = format!("{name} #{level} {function}");
             self.frame(&place, ours, frame, &frames[level..]);
-            self.locals(&place, &ours["locals"], &frame["locals"]);
+            self.locals(&place, (&ours["locals"], &frame["locals"]), &frames[level..]);
         }
     }
 
@@ -124,18 +126,22 @@ impl Agreement {
                 // what the caller would have passed (DW_OP_GNU_parameter_ref);
                 // gdb shows the value there only.
                 (Some(mine), None) if passed_on(outer, &arg["name"], mine) => self.found += 1,
+                // Through a function that ended in a jump gdb knows more of
+                // what was passed: it has a frame for it.
+                (None, Some(_)) if is_lost(mine) && came_by_jump(outer) => self.jumped += 1,
                 (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
             }
         }
     }
 
     /// Compares the locals that both were asked for: numbers by value.
-    fn locals(&mut self, name: &str, ours: &Value, gdbs: &Value) {
+    fn locals(&mut self, name: &str, (ours, gdbs): (&Value, &Value), outer: &[Value]) {
         let (Some(ours), Some(gdbs)) = (ours.as_array(), gdbs.as_array()) else { return };
         for local in gdbs {
             let Some(mine) = ours.iter().find(|mine| mine["name"] == local["name"]) else {
-                // Of a macro's block without code: gdb lists it, with no value.
-                match local["value"].as_str() {
+                // Of a macro's block without code: gdb lists it, with no value,
+                // unless it is static.
+                match local["value"].as_str().filter(|_| local["static"] != true) {
                     None => self.lost += 1,
                     Some(value) => self.differ(name, format!("no {}: {value}", local["name"])),
                 }
@@ -144,6 +150,7 @@ impl Agreement {
             match (mine["value"].as_str(), local["value"].as_str()) {
                 (None, None) => self.lost += 1,
                 (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
+                (None, Some(_)) if is_lost(mine) && came_by_jump(outer) => self.jumped += 1,
                 (_, gdbs) => self.differ(name, format!("local {mine} is {gdbs:?}")),
             }
         }
@@ -152,12 +159,13 @@ impl Agreement {
     /// What was agreed on, in a line.
     pub fn told(&self, stops: usize) -> String {
         format!(
-            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us; {} differences",
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps; {} differences",
             self.registers,
             self.frames,
             self.values,
             self.lost,
             self.found,
+            self.jumped,
             self.differences.len()
         )
     }
@@ -165,6 +173,16 @@ impl Agreement {
     fn differ(&mut self, name: &str, what: String) {
         self.differences.push(format!("{name}: {what}"));
     }
+}
+
+/// Whether we say that there is no value.
+fn is_lost(variable: &Value) -> bool {
+    variable["optimized_out"] == true
+}
+
+/// Whether a function that is not on the stack jumped to one that is.
+fn came_by_jump(outer: &[Value]) -> bool {
+    outer.iter().any(|frame| frame["jumped"] == true)
 }
 
 /// Whether a caller has an argument of the same name and value.

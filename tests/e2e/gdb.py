@@ -62,8 +62,10 @@ def locals_of(frame):
             if symbol.addr_class == gdb.SYMBOL_LOC_LABEL:
                 continue
             code = symbol.type.strip_typedefs().code
-            found[symbol.name] = text_of(symbol, frame) if code in SCALARS else ""
-    return [{"name": name, "value": text} for name, text in found.items() if text != ""]
+            shown = {"name": symbol.name, "value": text_of(symbol, frame)}
+            shown["static"] = symbol.addr_class == gdb.SYMBOL_LOC_STATIC
+            found[symbol.name] = shown if code in SCALARS else None
+    return [shown for shown in found.values() if shown]
 
 
 def place(frame):
@@ -89,6 +91,8 @@ def stack(frame, locals):
             if locals:
                 shown["locals"] = locals_of(frame)
             frames.append(shown)
+        elif frames:
+            frames[-1]["jumped"] = True
         # What is beyond entry code gdb makes up.
         if (frame.name() or "").startswith(("entry_SYSCALL", "asm_")):
             break

@@ -46,7 +46,6 @@ const EXPRESSIONS: &[&str] = &[
     "seq_read",
     "inet_family_ops",
     "cpu_bit_bitmap",
-    "root_task_group",
     "init_pid_ns",
 ];
 
@@ -171,7 +170,8 @@ fn values_are_printed_as_by_gdb() {
                     None => variables.differences.push(format!("{at} {command}: {ours} is {gdbs}")),
                 }
             }
-            for (name, value) in rows {
+            // Variables of macros that left no code are lost to gdb, too.
+            for (name, value) in rows.into_iter().filter(|row| row.1 != "<optimized out>") {
                 variables.differences.push(format!("{at} {command}: no {name}, gdb has {value}"));
             }
         } else {
@@ -186,8 +186,8 @@ fn values_are_printed_as_by_gdb() {
             agreement.differences.len()
         );
     }
-    assert!(agreement.differences.is_empty(), "{:#?}", agreement.differences);
-    assert!(variables.differences.is_empty(), "{:#?}", variables.differences);
+    let differences: Vec<_> = agreement.differences.iter().chain(&variables.differences).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
     assert!(agreement.equal > 30 && variables.equal > 20);
 }
 
@@ -218,8 +218,8 @@ fn collections_have_what_the_guest_says() {
     assert_eq!(names(&found).to_string(), modules.trim());
     assert!(found["elements"][0]["value"].as_str().unwrap().contains("hgfs"), "{found}");
     assert!(names(&batch.ok(commands[1])) >= 3);
-    // init and kthreadd.
-    assert_eq!(names(&batch.ok(commands[2])), 2);
+    let children = batch.ok(commands[2]);
+    assert_eq!((names(&children), &children["type"]), (2, &"struct task_struct".into()));
     let mounts = names(&batch.ok(commands[3]));
     assert!(mounts >= mounted.trim().parse().unwrap(), "{mounts} of {mounted}");
     // Every pid of the guest has a number in the idr.

@@ -35,13 +35,13 @@ impl Int {
     }
 
     /// C's `int`.
-    pub fn c_int(value: i128) -> Int {
+    pub fn of_c_int(value: i128) -> Int {
         Int::new(value, 4, true)
     }
 
     /// What is smaller than `int` becomes one.
     pub fn promoted(self) -> Int {
-        if self.size < 4 { Int::c_int(self.value) } else { self }
+        if self.size < 4 { Int::of_c_int(self.value) } else { self }
     }
 
     /// The language's own type of this size.
@@ -212,7 +212,7 @@ pub(super) fn compared(op: Binary, order: Option<Ordering>) -> Option<Int> {
         Binary::GreaterEqual => order.is_some_and(Ordering::is_ge),
         _ => return None,
     };
-    Some(Int::c_int(truth.into()))
+    Some(Int::of_c_int(truth.into()))
 }
 
 /// The opposite number, in its promoted type.
@@ -232,7 +232,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn int(value: i128) -> Number {
-        Number::Int(Int::c_int(value))
+        Number::Int(Int::of_c_int(value))
     }
 
     fn uint(value: i128) -> Number {

@@ -134,7 +134,7 @@ impl Evaluator<'_> {
     pub fn step(&self, target: &Expr, up: bool, before: bool, at: &At) -> Result<Typed> {
         let old = self.value(target)?;
         let op = if up { Binary::Add } else { Binary::Subtract };
-        let one = of_number(Number::Int(Int::c_int(1)));
+        let one = of_number(Number::Int(Int::of_c_int(1)));
         let new = self.combine(op, (&old, &target.at), (&one, at), at)?;
         let stored = match self.convenience(target) {
             Some(name) => self.set(name, new, at)?,

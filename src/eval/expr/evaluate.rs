@@ -263,7 +263,7 @@ impl<'a> Evaluator<'a> {
                 let int = Int::new(number, size, shape.is_signed());
                 // A bit field that an int can hold becomes one (C11 6.3.1.1).
                 Ok(Operand::Number(Number::Int(match value.bits {
-                    Some((_, width)) if width < 32 => Int::c_int(int.value),
+                    Some((_, width)) if width < 32 => Int::of_c_int(int.value),
                     _ => int,
                 })))
             }
@@ -416,7 +416,7 @@ pub(super) fn pointer_value(addr: u64, target: CType) -> Typed {
 }
 
 pub(super) fn truth_value(truth: bool) -> Typed {
-    of_number(Number::Int(Int::c_int(truth.into())))
+    of_number(Number::Int(Int::of_c_int(truth.into())))
 }
 
 fn size_value(size: u64) -> Typed {

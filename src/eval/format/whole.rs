@@ -172,7 +172,13 @@ impl Printer<'_, '_> {
         self.out.push_str(&scalar::address(symbols, addr));
         // kgdb can't read user space (arch/x86/mm/maccess.c), so asking would
         // only cost a packet.
-        if addr.0 >> 63 == 0 || self.limits.elements == 0 || !target.is_char(symbols) {
+        if addr.0 >> 63 == 1 && target.is_char(symbols) {
+            self.string_at(addr);
+        }
+    }
+
+    fn string_at(&mut self, addr: Addr) {
+        if self.limits.elements == 0 {
             return;
         }
         match self.context.string(addr, self.limits) {
@@ -228,9 +234,10 @@ impl Printer<'_, '_> {
         if count == 0 || size == 0 {
             // An array of no length stands for what follows it.
             let addr = value.address().ok_or(Absent::because("an array of no length"))?;
-            match self.format {
-                None => self.pointer(element, addr),
-                Some(_) => self.out.push_str(&scalar::address(symbols, addr)),
+            self.out.push_str(&scalar::address(symbols, addr));
+            // What follows belongs to the value, so `u8` is read too.
+            if self.format.is_none() && matches!(element.shape(symbols), Shape::Char { .. }) {
+                self.string_at(addr);
             }
             return Ok(());
         }

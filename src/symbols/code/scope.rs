@@ -17,6 +17,9 @@ const OP_ADDR: u8 = gimli::DW_OP_addr.0;
 const OP_ADDRX: u8 = gimli::DW_OP_addrx.0;
 const OP_GNU_ADDR_INDEX: u8 = gimli::DW_OP_GNU_addr_index.0;
 
+/// Blocks without code inside each other at most.
+const MAX_BLOCKS: usize = 30;
+
 impl Symbols {
     /// The parameters of the function at place `depth` of
     /// [`Symbols::frames_at`], in the order of its declaration; those the
@@ -37,7 +40,12 @@ impl Symbols {
         let inner = depth.checked_sub(1).and_then(|inner| frames.get(inner));
         let end = inner.copied().unwrap_or(nest.blocks.len());
         let blocks = nest.blocks[block..end].iter().rev();
-        blocks.flat_map(|entry| variables(&nest, entry, gimli::DW_TAG_variable)).collect()
+        let of = |entry| {
+            let mut found = variables(&nest, entry, gimli::DW_TAG_variable);
+            without_code(&nest, entry, &mut found, 0);
+            found
+        };
+        blocks.flat_map(of).collect()
     }
 
     /// What `DW_OP_fbreg` counts from in the function that holds `pc`.
@@ -50,6 +58,23 @@ impl Symbols {
                 Some(FrameBase { bytes, encoding, image, unit })
             }
             _ => None,
+        }
+    }
+}
+
+/// Variables with a value of blocks inside this one that have no code left:
+/// gdb counts them as this block's. Those without a value are only macros'.
+fn without_code<'a>(nest: &Nest<'a>, block: &Entry<'a>, out: &mut Vec<VariableDef>, depth: usize) {
+    let inner = nest.unit.children(die(block), &[gimli::DW_TAG_lexical_block]);
+    let has_code = |entry: &Entry<'_>| {
+        let has = |name| entry.attr_value(name).is_some();
+        has(gimli::DW_AT_low_pc) || has(gimli::DW_AT_ranges)
+    };
+    for entry in inner.iter().filter(|entry| !has_code(entry)) {
+        let found = variables(nest, entry, gimli::DW_TAG_variable).into_iter();
+        out.extend(found.filter(|variable| variable.location != ValuePlace::None));
+        if depth < MAX_BLOCKS {
+            without_code(nest, entry, out, depth + 1);
         }
     }
 }

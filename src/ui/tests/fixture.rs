@@ -322,5 +322,6 @@ pub fn view(state: State, stop: Option<StopView>) -> View {
         modules: Vec::new(),
         link: LinkView { rate: 11_240, ..LinkView::default() },
         flavor: Flavor::Att,
+        working: None,
     }
 }

@@ -1,11 +1,12 @@
 //! The panes beside the stack: what they want of the session, and their keys.
 
 use super::{Bench, fixture};
+use crate::session::answer::Answer;
 use crate::session::request::Request;
 use crate::session::view::{State, StopView};
 use crate::session::wants::{MemoryWant, SubjectView, TaskSort, Wants};
 use crate::ui::layout::PaneId;
-use crate::ui::message::Effect;
+use crate::ui::message::{Effect, Message};
 use insta::assert_snapshot;
 
 fn stopped(columns: u16, rows: u16) -> Bench {
@@ -134,4 +135,37 @@ fn another_tasks_stack_says_whose_it_is() {
     let stop = StopView { subject: Some(subject), ..fixture::stop(1, 35) };
     bench.view(fixture::view(State::Stopped, Some(stop)));
     assert!(bench.text().contains(" 2 kthreadd: sleeps "), "{}", bench.text());
+}
+
+#[test]
+fn long_work_is_seen_and_ended() {
+    let mut bench = Bench::new(160, 48);
+    let mut view = fixture::view(State::Stopped, Some(fixture::stop(1, 35)));
+    let words = "[####      ] stacks: 12 of 40 tasks read";
+    view.working = Some(words.into());
+    bench.view(view);
+    assert!(bench.text().contains(&format!(" {words}; Esc ends it")), "{}", bench.text());
+    let ends = bench.keys("Esc");
+    assert!(matches!(&ends[..], [Effect::Ask(Request::BreakIn, _)]), "{ends:?}");
+}
+
+#[test]
+fn a_change_of_the_guest_is_asked_first() {
+    let mut bench = stopped(160, 48);
+    bench.keys(":");
+    bench.types("set var req->id = 7");
+    let asked = bench.keys("Enter");
+    let [Effect::Ask(Request::Print(printing), purpose)] = &asked[..] else { panic!("{asked:?}") };
+    assert!(!printing.write);
+    let answer = |answer| Message::Answer(purpose.clone(), Some(Ok(answer)));
+    let effect = || Answer::Confirm { effect: "write 4 bytes at 0x10 (req->id): 1 -> 7".into() };
+    bench.send(answer(effect()));
+    assert!(bench.text().contains("write 4 bytes at 0x10 (req->id): 1 -> 7"), "{}", bench.text());
+    assert_eq!(bench.keys("x"), [], "neither yes nor no");
+    let done = bench.keys("y");
+    let [Effect::Ask(Request::Print(printing), _)] = &done[..] else { panic!("{done:?}") };
+    assert!(printing.write && printing.expression == "req->id = 7");
+    bench.send(answer(effect()));
+    assert_eq!(bench.keys("Esc"), [], "nothing was done");
+    assert!(!bench.text().contains("write 4 bytes"));
 }
