@@ -24,7 +24,7 @@ fn tasks_cpus_memory_and_values_are_looked_into() {
     screen.wait_for("2 [kthreadd]", SOON);
     screen.keys("Enter");
     screen.wait_for(" 2 kthreadd: ", SOON);
-    screen.wait_for("#0  __schedule", SOON);
+    screen.wait_for("#1  __schedule", SOON);
     screen.wait_for("kthreadd ", SOON);
     screen.wait_for("└ start of the thread", SOON);
 
