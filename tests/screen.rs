@@ -46,7 +46,7 @@ fn it_waits_says_what_to_do_and_leaves_the_terminal_as_it_was() {
 #[test]
 fn it_follows_the_terminals_size() {
     let mut screen = start(160, 48);
-    screen.wait_for("7 Breakpoints ──", SOON);
+    screen.wait_for("7 Breakpoints │ 9 CPUs", SOON);
     screen.resize(60, 12);
     screen.wait_for("60x12: needs 80x24", SOON);
     screen.resize(80, 24);

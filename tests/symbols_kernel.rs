@@ -477,3 +477,46 @@ for name in {names:?}:
     }
     assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), names.len(), differ.join("\n"));
 }
+
+/// Every call that gcc describes is found by where it returns to, those too
+/// that it leaves in the abstract instance of a function that has code of its
+/// own. Checked in one unit of forty.
+#[test]
+fn described_calls_are_found() {
+    let symbols = kernel();
+    let placed = symbols.vmlinux().unwrap();
+    let image = placed.image.image();
+    let section = |id: gimli::SectionId| {
+        let bytes = image.section_data(id.name()).unwrap_or_default();
+        Ok::<_, gimli::Error>(gimli::EndianSlice::new(bytes, gimli::LittleEndian))
+    };
+    let dwarf = gimli::Dwarf::load(section).unwrap();
+    let (mut units, mut found, mut missed) = (dwarf.units(), 0, Vec::new());
+    let mut number = 0;
+    while let Some(header) = units.next().unwrap() {
+        number += 1;
+        let unit = dwarf.unit(header).unwrap();
+        let name = unit.name.map_or(String::new(), |name| name.to_string_lossy().into_owned());
+        if number % 40 != 0 && name != "kernel/rcu/tree.c" {
+            continue;
+        }
+        let mut entries = unit.entries();
+        while let Some(entry) = entries.next_dfs().unwrap() {
+            if entry.tag() != gimli::DW_TAG_call_site {
+                continue;
+            }
+            let Some(value) = entry.attr_value(gimli::DW_AT_call_return_pc) else {
+                continue;
+            };
+            let pc = dwarf.attr_address(&unit, value).unwrap().unwrap();
+            let pc = placed.runtime(FileAddr(pc)).unwrap_or_default();
+            match symbols.call_site_at(pc) {
+                Some(_) => found += 1,
+                None => missed.push(format!("{name}: {pc}")),
+            }
+        }
+    }
+    eprintln!("{found} described calls found, {} not", missed.len());
+    assert!(missed.is_empty(), "{missed:#?}");
+    assert!(found > 500, "{found}");
+}

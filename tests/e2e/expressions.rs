@@ -150,6 +150,8 @@ fn expressions_have_the_values_that_gdb_prints() {
         "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
     let sections = run(&mut guest, listing);
     let mut gdb = Gdb::start(&sections);
+    // One request at least has been sent when the next one is.
+    run(&mut guest, "cat /proc/hgfs");
     let begin = Setup::new(guest.address()).arg("--leave-stopped");
     let commands = ["tbreak HgfsSendRequest", "continue"];
     start_stopped(&mut guest, begin, &commands).end().all_good();

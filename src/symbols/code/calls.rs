@@ -35,24 +35,36 @@ impl Symbols {
         // one more is what DWARF has.
         let nest = Nest::at(self, pc.back(1))?;
         let return_pc = nest.addr.0.wrapping_add(1);
-        let unit = &nest.unit;
-        let mut site = None;
-        let calls = [gimli::DW_TAG_call_site, gimli::DW_TAG_GNU_call_site];
-        unit.walk(die(&nest.blocks[0]), &calls, &mut |entry| {
-            if site.is_none() && returns_to(unit, entry) == Some(return_pc) {
-                site = Some(die(entry));
-            }
-            Below::Skip
-        });
-        let tags = [gimli::DW_TAG_call_site_parameter, gimli::DW_TAG_GNU_call_site_parameter];
-        let parameters = unit.children(site?, &tags);
-        Some(CallSite {
-            registers: parameters.iter().filter_map(register_and_value).collect(),
-            encoding: unit.unit.encoding(),
-            image: nest.placed.id,
-            unit: unit.number,
+        let image = nest.placed.id;
+        call_below(&nest.unit, die(&nest.blocks[0]), return_pc, image).or_else(|| {
+            // gcc leaves some in the abstract function that the code is an
+            // instance of, where no address leads to them.
+            nest.blocks.iter().find_map(|block| {
+                let origin = nest.unit.origin(block)?;
+                call_below(&origin.unit, origin.die(), return_pc, image)
+            })
         })
     }
+}
+
+/// The call that returns to a file address, among what is below an entry.
+fn call_below(unit: &Unit<'_>, below: u32, return_pc: u64, image: ImageId) -> Option<CallSite> {
+    let mut site = None;
+    let calls = [gimli::DW_TAG_call_site, gimli::DW_TAG_GNU_call_site];
+    unit.walk(below, &calls, &mut |entry| {
+        if site.is_none() && returns_to(unit, entry) == Some(return_pc) {
+            site = Some(die(entry));
+        }
+        Below::Skip
+    });
+    let tags = [gimli::DW_TAG_call_site_parameter, gimli::DW_TAG_GNU_call_site_parameter];
+    let parameters = unit.children(site?, &tags);
+    Some(CallSite {
+        registers: parameters.iter().filter_map(register_and_value).collect(),
+        encoding: unit.unit.encoding(),
+        image,
+        unit: unit.number,
+    })
 }
 
 /// The file address a call returns to. The older form has it as `low_pc`.

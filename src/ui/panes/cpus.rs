@@ -61,8 +61,11 @@ fn draw_cpu(buffer: &mut Buffer, area: Rect, at: u16, cpu: &CpuView, shown: bool
     pen.put(if shown { "▶" } else { " " }, look.style(Role::Focused));
     let role = if cpu.current { Role::Strong } else { Role::Text };
     pen.put(&format!("CPU{:<3} ", cpu.cpu), look.style(role));
-    let doing =
-        if cpu.current { format!("{}, stopped here", cpu.doing) } else { cpu.doing.clone() };
+    let doing = match (cpu.current, cpu.doing.as_str()) {
+        (true, "kernel") => "stopped here".to_string(),
+        (true, other) => format!("{other}, stopped here"),
+        (false, other) => other.to_string(),
+    };
     if !cpu.stopped {
         pen.put(&doing, look.style(Role::Warning));
         return;
