@@ -35,6 +35,7 @@ fn tasks_cpus_memory_and_values_are_looked_into() {
     screen.find("stopped here");
     screen.keys("}");
     screen.wait_gone(" 2 kthreadd: ", SOON);
+    screen.keys("7");
 
     // Values: into a struct that a pointer points at.
     type_breakpoint(&mut screen);
@@ -43,9 +44,9 @@ fn tasks_cpus_memory_and_values_are_looked_into() {
     screen.wait_for("›▸req 0xffff", SOON);
     screen.keys("5 Enter");
     screen.wait_for("›▾req", SOON);
-    screen.wait_for("payload_size", SOON);
+    screen.wait_for("attempts : 4", SOON);
     screen.keys("Enter");
-    screen.wait_gone("payload_size", SOON);
+    screen.wait_gone("attempts : 4", SOON);
 
     // The memory the pointer points at, as words.
     let (row, column) = screen.find("›▸req 0xffff");
@@ -60,8 +61,9 @@ fn tasks_cpus_memory_and_values_are_looked_into() {
     screen.keys("Enter");
     screen.wait_for("req->id", SOON);
     screen.keys("F5");
+    screen.wait_for(" 2 hits", LATER);
     wait_stopped(&screen, "breakpoint 1");
-    screen.wait_for("*", SOON);
+    screen.wait_for("req->id ", SOON);
 
     screen.keys("q");
     screen.wait_for("Leave the debugger. The guest is stopped.", SOON);
