@@ -42,6 +42,9 @@ pub struct Agreement {
     pub found: usize,
     /// Values that gdb gets through a function that is not on the stack.
     pub jumped: usize,
+    /// Values in registers that the ABI gives to the callee, and the callee is
+    /// assembly: gdb has no rule for it and takes every register for kept.
+    pub assembly: usize,
     /// Everything else.
     pub differences: Vec<String>,
 }
@@ -84,8 +87,9 @@ impl Agreement {
                 break;
             }
             let place = format!("{name} #{level} {function}");
-            self.frame(&place, ours, frame, &frames[level..]);
-            self.locals(&place, (&ours["locals"], &frame["locals"]), &frames[level..]);
+            self.frame(&place, ours, frame, (&frames[..level], &frames[level..]));
+            let locals = (&ours["locals"], &frame["locals"]);
+            self.locals(&place, locals, (&frames[..level], &frames[level..]));
         }
     }
 
@@ -99,7 +103,7 @@ impl Agreement {
         }
     }
 
-    fn frame(&mut self, name: &str, ours: &Value, gdbs: &Value, outer: &[Value]) {
+    fn frame(&mut self, name: &str, ours: &Value, gdbs: &Value, around: Around<'_>) {
         for key in ["function", "inlined", "line"] {
             if ours[key] != gdbs[key] {
                 return self.differ(name, format!("{key}: {} is {}", ours[key], gdbs[key]));
@@ -125,17 +129,15 @@ impl Agreement {
                 // gcc took the argument out of a part of a function, and says
                 // what the caller would have passed (DW_OP_GNU_parameter_ref);
                 // gdb shows the value there only.
-                (Some(mine), None) if passed_on(outer, &arg["name"], mine) => self.found += 1,
-                // Through a function that ended in a jump gdb knows more of
-                // what was passed: it has a frame for it.
-                (None, Some(_)) if is_lost(mine) && came_by_jump(outer) => self.jumped += 1,
+                (Some(mine), None) if passed_on(around.1, &arg["name"], mine) => self.found += 1,
+                (None, Some(_)) if is_lost(mine) && self.only_gdb_can(around) => {}
                 (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
             }
         }
     }
 
     /// Compares the locals that both were asked for: numbers by value.
-    fn locals(&mut self, name: &str, (ours, gdbs): (&Value, &Value), outer: &[Value]) {
+    fn locals(&mut self, name: &str, (ours, gdbs): (&Value, &Value), around: Around<'_>) {
         let (Some(ours), Some(gdbs)) = (ours.as_array(), gdbs.as_array()) else { return };
         for local in gdbs {
             let Some(mine) = ours.iter().find(|mine| mine["name"] == local["name"]) else {
@@ -150,22 +152,35 @@ impl Agreement {
             match (mine["value"].as_str(), local["value"].as_str()) {
                 (None, None) => self.lost += 1,
                 (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
-                (None, Some(_)) if is_lost(mine) && came_by_jump(outer) => self.jumped += 1,
+                (None, Some(_)) if is_lost(mine) && self.only_gdb_can(around) => {}
                 (_, gdbs) => self.differ(name, format!("local {mine} is {gdbs:?}")),
             }
         }
     }
 
+    /// Whether there is a reason why gdb has a value where we say that there is
+    /// none; counts it.
+    fn only_gdb_can(&mut self, (inner, outer): Around<'_>) -> bool {
+        // Through a function that ended in a jump gdb knows more of what was
+        // passed: it has a frame for it.
+        let jumped = came_by_jump(outer);
+        let assembly = !jumped && calls_assembly(inner, &outer[0]);
+        self.jumped += usize::from(jumped);
+        self.assembly += usize::from(assembly);
+        jumped || assembly
+    }
+
     /// What was agreed on, in a line.
     pub fn told(&self, stops: usize) -> String {
         format!(
-            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps; {} differences",
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps, {} around assembly; {} differences",
             self.registers,
             self.frames,
             self.values,
             self.lost,
             self.found,
             self.jumped,
+            self.assembly,
             self.differences.len()
         )
     }
@@ -178,6 +193,15 @@ impl Agreement {
 /// Whether we say that there is no value.
 fn is_lost(variable: &Value) -> bool {
     variable["optimized_out"] == true
+}
+
+/// The frames inside of one, innermost first, and that one with its callers.
+type Around<'a> = (&'a [Value], &'a [Value]);
+
+/// Whether what a frame called is assembly.
+fn calls_assembly(inner: &[Value], frame: &Value) -> bool {
+    let callee = inner.iter().rfind(|callee| callee["pc"] != frame["pc"]);
+    callee.is_some_and(|callee| callee["file"].as_str().is_some_and(|file| file.ends_with(".S")))
 }
 
 /// Whether a function that is not on the stack jumped to one that is.
