@@ -5,14 +5,12 @@
 
 mod oracle;
 mod support {
+    pub mod linked;
     pub mod tools;
 }
 
 use kgdb_tui::{
-    base::{
-        addr::{Addr, FileAddr},
-        memory::{Gap, Memory, Span},
-    },
+    base::memory::Memory,
     eval::{
         collections::{self, Element, Items, items},
         ctype::CType,
@@ -26,86 +24,27 @@ use kgdb_tui::{
         typed::Typed,
         value::Value,
     },
-    image::file::Section,
-    symbols::{
-        image::DebugImage,
-        placed::{Placement, Symbols, VMLINUX},
-    },
+    symbols::placed::Symbols,
 };
-use std::{
-    collections::BTreeSet,
-    fmt::Write as _,
-    path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
-};
-use support::tools::tool;
+use std::{collections::BTreeSet, fmt::Write as _};
+use support::linked::{FileMemory, Linked};
 
-/// The bytes of a linked file, as a guest that never ran.
-struct FileMemory(Symbols);
-
-impl Memory for FileMemory {
-    fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
-        let image = self.0.vmlinux().unwrap().image.image();
-        for (i, out) in buf.iter_mut().enumerate() {
-            let at = FileAddr(addr.0.wrapping_add(i as u64));
-            // Memory comes in pages.
-            let page = |section: &Section| {
-                let start = section.addr.0 & !0xfff;
-                let end = (section.addr.0 + section.size) | 0xfff;
-                section.alloc && (start..=end).contains(&at.0)
-            };
-            let zero = image.sections().iter().any(page);
-            *out = match image.file_bytes(at, 1) {
-                Some(byte) => byte[0],
-                None if zero => 0,
-                None => return Err(Gap::Fault(Span::new(addr, buf.len() as u64))),
-            };
-        }
-        Ok(())
-    }
+/// A compiled file of tests/fixtures/values, and questions about it.
+struct Fixture {
+    linked: Linked,
 }
 
-struct Fixture {
-    #[allow(dead_code, reason = "it is deleted when it is dropped")]
-    dir: tempfile::TempDir,
-    program: PathBuf,
-    symbols: Symbols,
+impl std::ops::Deref for Fixture {
+    type Target = Linked;
+
+    fn deref(&self) -> &Linked {
+        &self.linked
+    }
 }
 
 impl Fixture {
     fn compile(name: &str, flags: &[&str]) -> Fixture {
-        let dir = tempfile::tempdir().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/values").join(name);
-        let program = dir.path().join("program");
-        // High addresses, as a kernel's: text is read from behind such only.
-        let status = tool("gcc")
-            .args([
-                "-g",
-                "-w",
-                "-O0",
-                "-nostdlib",
-                "-static",
-                "-no-pie",
-                "-fno-pic",
-                "-ffreestanding",
-            ])
-            .args([
-                "-mcmodel=kernel",
-                "-Wl,-Ttext=0xffffffff81000000",
-                "-Wl,-e,main",
-                "-Wl,--build-id",
-            ])
-            .args(flags)
-            .arg("-o")
-            .args([&program, &source])
-            .status()
-            .unwrap();
-        assert!(status.success());
-        let image = DebugImage::open(&program).unwrap();
-        image.load_dwarf(&|_| {}, &AtomicBool::new(false)).unwrap();
-        let mut symbols = Symbols::new();
-        symbols.place(VMLINUX, image, Placement::Slide(0));
-        Fixture { dir, program, symbols }
+        Fixture { linked: Linked::compile(&format!("values/{name}"), flags) }
     }
 
     /// Names of the variables in the source that begin with `v_`.
