@@ -2,7 +2,7 @@
 //!
 //! The members that tell who a task is lie in three places of the structure,
 //! some hundred bytes apart, so the reads are planned by the layout that this
-//! kernel has ([`spans`]). A kernel thread has no other threads, so for it less
+//! kernel has (`spans`). A kernel thread has no other threads, so for it less
 //! is read than for a process.
 
 use crate::{
