@@ -45,6 +45,9 @@ pub struct Agreement {
     /// Values in registers that the ABI gives to the callee, and the callee is
     /// assembly: gdb has no rule for it and takes every register for kept.
     pub assembly: usize,
+    /// Values that gdb has and that we say are optimized out, without a reason
+    /// that is told apart: none of them is a wrong one.
+    pub unfound: Vec<String>,
     /// Everything else.
     pub differences: Vec<String>,
 }
@@ -130,7 +133,7 @@ impl Agreement {
                 // what the caller would have passed (DW_OP_GNU_parameter_ref);
                 // gdb shows the value there only.
                 (Some(mine), None) if passed_on(around.1, &arg["name"], mine) => self.found += 1,
-                (None, Some(_)) if is_lost(mine) && self.only_gdb_can(around) => {}
+                (None, Some(gdbs)) if is_lost(mine) => self.unfound(name, mine, gdbs, around),
                 (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
             }
         }
@@ -152,28 +155,36 @@ impl Agreement {
             match (mine["value"].as_str(), local["value"].as_str()) {
                 (None, None) => self.lost += 1,
                 (Some(mine), Some(gdbs)) if same(mine, gdbs) => self.values += 1,
-                (None, Some(_)) if is_lost(mine) && self.only_gdb_can(around) => {}
+                (None, Some(gdbs)) if is_lost(mine) => self.unfound(name, mine, gdbs, around),
                 (_, gdbs) => self.differ(name, format!("local {mine} is {gdbs:?}")),
             }
         }
     }
 
-    /// Whether there is a reason why gdb has a value where we say that there is
-    /// none; counts it.
-    fn only_gdb_can(&mut self, (inner, outer): Around<'_>) -> bool {
+    /// A value that we say is lost and gdb has, by the reason for that.
+    fn unfound(&mut self, name: &str, mine: &Value, gdbs: &str, (inner, outer): Around<'_>) {
         // Through a function that ended in a jump gdb knows more of what was
         // passed: it has a frame for it.
-        let jumped = came_by_jump(outer);
-        let assembly = !jumped && calls_assembly(inner, &outer[0]);
-        self.jumped += usize::from(jumped);
-        self.assembly += usize::from(assembly);
-        jumped || assembly
+        if came_by_jump(outer) {
+            self.jumped += 1;
+        } else if calls_assembly(inner, &outer[0]) {
+            self.assembly += 1;
+        } else {
+            self.unfound.push(format!("{name}: {mine} is {gdbs}"));
+        }
+    }
+
+    /// That what is there to be found was found, but for one value of a
+    /// hundred; shows those.
+    pub fn found_enough(&self) {
+        eprintln!("{:#?}", self.unfound);
+        assert!(self.unfound.len() * 100 <= self.values.max(100), "{:#?}", self.unfound);
     }
 
     /// What was agreed on, in a line.
     pub fn told(&self, stops: usize) -> String {
         format!(
-            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps, {} around assembly; {} differences",
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps, {} around assembly, {} not found; {} differences",
             self.registers,
             self.frames,
             self.values,
@@ -181,6 +192,7 @@ impl Agreement {
             self.found,
             self.jumped,
             self.assembly,
+            self.unfound.len(),
             self.differences.len()
         )
     }

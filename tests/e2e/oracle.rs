@@ -52,6 +52,7 @@ fn stops_look_as_in_gdb() {
     }
     eprintln!("{}", agreement.told(places.len()));
     assert!(agreement.differences.is_empty(), "{:#?}", agreement.differences);
+    assert!(agreement.unfound.is_empty(), "{:#?}", agreement.unfound);
     assert!(agreement.frames > 100 && agreement.values > 50);
 }
 
