@@ -50,7 +50,7 @@ fn it_follows_the_terminals_size() {
     screen.resize(60, 12);
     screen.wait_for("60x12: needs 80x24", SOON);
     screen.resize(80, 24);
-    screen.wait_for("4 Stack │ 5 Variables │", SOON);
+    screen.wait_for("4 Stack│5 Vars│", SOON);
     screen.wait_gone("needs 80x24", SOON);
 }
 
