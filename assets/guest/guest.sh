@@ -1,5 +1,5 @@
 #!/bin/bash
-# Builds what is quick to build of the demo and test guest: the hgfs module and
+# Builds what is quick to build of the demo and test guest: its own modules and
 # the initial RAM disk.
 #
 #   guest.sh KERNEL OUT
@@ -29,13 +29,13 @@ step() { printf '@step %s/2 %s %s\n' "$1" "$2" "$3"; }
 fail() { printf '@error %s\n' "$1"; exit 1; }
 : >"$log"
 
-step 1 0 'compiling the demo module'
+step 1 0 'compiling the demo modules'
 mkdir -p "$out/src" "$out/modules" "$out/scratch"
 cp -r "$here/hgfs" "$out/scratch/hgfs"
 maps="-ffile-prefix-map=$kernel/linux-6.1=$seen/linux-6.1 -ffile-prefix-map=$out/scratch/hgfs=$seen/hgfs"
 make -C "$kernel/linux-6.1" M="$out/scratch/hgfs" KCFLAGS="$maps" modules >>"$log" 2>&1 ||
-    fail 'the demo module does not compile'
-cp "$out/scratch/hgfs/hgfs.ko" "$out/modules/"
+    fail 'the demo modules do not compile'
+cp "$out"/scratch/hgfs/*.ko "$out/modules/"
 cp -r "$here/hgfs" "$out/src/hgfs"
 for file in modules/fuse.ko modules/dummy.ko vmlinux bzImage; do
     ln -f "$kernel/$file" "$out/$file" 2>>"$log" || cp "$kernel/$file" "$out/$file"

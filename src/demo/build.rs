@@ -44,6 +44,9 @@ const GUEST_ASSETS: &[Asset] = &[
     asset!("hgfs/hgfs.h"),
     asset!("hgfs/main.c"),
     asset!("hgfs/request.c"),
+    asset!("hgfs/hgfs-ping.h"),
+    asset!("hgfs/hgfs-ping.c"),
+    asset!("hgfs/hgfs-pong.c"),
 ];
 
 /// Seconds each step takes on two slow cores (measured); the ratio is what
@@ -62,7 +65,7 @@ pub struct Built {
     pub bzimage: PathBuf,
     /// The RAM disk.
     pub initrd: PathBuf,
-    /// A directory with `hgfs.ko`, `fuse.ko` and `dummy.ko`, not stripped.
+    /// A directory with `hgfs.ko`, `hgfs-ping.ko`, `fuse.ko` and the like, not stripped.
     pub modules: PathBuf,
     /// The directory that stands for [`COMPILED_IN`]: `linux-6.1` and `hgfs`.
     pub source: PathBuf,

@@ -389,7 +389,13 @@ pub struct ModuleView {
     pub base: Addr,
     /// Its size in bytes, when known.
     pub size: Option<u64>,
-    /// `loaded`, `loading`, `not found`, `wrong build`, `unread`.
+    /// How often it is in use, as `lsmod` counts; when known.
+    pub refs: Option<i64>,
+    /// Modules that use it.
+    pub used_by: Vec<String>,
+    /// What it taints the kernel with: the letters of `/proc/modules`.
+    pub taints: String,
+    /// `loaded`, `loading`, `not found`, `wrong build`, `failed`.
     pub symbols: &'static str,
     /// The .ko in use.
     pub path: Option<PathBuf>,

@@ -6,13 +6,13 @@
 //! planted in a module, a hidden one is planted where every unload, and every
 //! load that failed in `module_init`, comes by before memory is freed.
 
-use super::{
+use crate::base::addr::Addr;
+use crate::session::{
     answer::Failure,
     request::Level,
     run::Session,
     step::{Journey, Leg, Plan},
 };
-use crate::base::addr::Addr;
 use crate::symbols::placed::Symbols;
 
 /// Frees a module, which is its argument (kernel/module/main.c, before 5.19
@@ -21,7 +21,7 @@ const FREE_MODULE: &str = "free_module";
 
 impl Session {
     /// Where the hidden breakpoint belongs; `None` when none is needed.
-    pub(super) fn unload_guard(&self) -> Option<Addr> {
+    pub(in crate::session) fn unload_guard(&self) -> Option<Addr> {
         let symbols = self.guest_symbols();
         let needed = self.points.wished().any(|site| may_be_freed(&symbols, site));
         needed.then(|| symbols.symbol_addr(FREE_MODULE)).flatten()
@@ -29,7 +29,7 @@ impl Session {
 
     /// Lifts what is planted in a module when the guest stopped at `pc` because
     /// it is about to free it. Says whether that is all the stop was for.
-    pub(super) async fn module_goes(&mut self, pc: Addr) -> Result<bool, Failure> {
+    pub(in crate::session) async fn module_goes(&mut self, pc: Addr) -> Result<bool, Failure> {
         if self.points.guard != Some(pc) || self.points.wish_at(pc).is_some() {
             return Ok(false);
         }

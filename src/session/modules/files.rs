@@ -2,8 +2,8 @@
 //! are looked through once, on a thread that may block, and again when a module
 //! is not among what was found: it may have been built since.
 
-use super::run::Session;
 use crate::image::{locate, module_tree::ModuleTree, open};
+use crate::session::run::Session;
 use crate::symbols::image::DebugImage;
 use std::{
     collections::HashSet,
@@ -50,12 +50,12 @@ pub enum Opening {
 impl Session {
     /// Begins to look through directories that will be asked for at the first
     /// stop: a build tree that is not in memory takes seconds.
-    pub(super) fn look_ahead_for_modules(&mut self) {
+    pub(in crate::session) fn look_ahead_for_modules(&mut self) {
         self.trees.coming = Some(scan(self.module_trees()));
     }
 
     /// Files that may be the module, best first.
-    pub(super) async fn module_candidates(&mut self, name: &str) -> Vec<PathBuf> {
+    pub(in crate::session) async fn module_candidates(&mut self, name: &str) -> Vec<PathBuf> {
         let found = self.look_in_trees(name, None).await;
         if found.is_empty() { self.look_in_trees(name, Some(FRESH)).await } else { found }
     }
@@ -101,14 +101,14 @@ impl Session {
     }
 
     /// Where modules are looked for, in words.
-    pub(super) fn where_looked(&self) -> String {
+    pub(in crate::session) fn where_looked(&self) -> String {
         let dirs = self.module_trees().into_iter().map(|(dir, _)| dir.display().to_string());
         let dirs: Vec<_> = dirs.collect();
         format!("no such .ko below {}; --module-path DIR adds a place", dirs.join(", "))
     }
 
     /// Opens a file of a module, now or, where that takes long, on a thread.
-    pub(super) async fn open_module(&mut self, path: &Path) -> Opening {
+    pub(in crate::session) async fn open_module(&mut self, path: &Path) -> Opening {
         let packed = open::packed_size(path);
         if packed.is_some_and(|size| size > UNPACKED_AT_ONCE) {
             self.loader.open_module(path, &self.options.debug_dirs);
