@@ -171,6 +171,31 @@ pub fn list(symbols: &Symbols, memory: &dyn Memory, layouts: &Layouts) -> List {
     }
 }
 
+/// One module by the address of its `struct module`; `None` for one that is not
+/// formed.
+pub fn module_at(
+    memory: &dyn Memory,
+    layouts: &Layouts,
+    addr: Addr,
+) -> Result<Option<Module>, KernelError> {
+    let extent = layouts.extent.read(memory, addr);
+    let Some(mut module) = read_module(memory, layouts, addr)?.0 else { return Ok(None) };
+    match extent {
+        Ok(Some((base, size))) => (module.base, module.size) = (Some(base), Some(size)),
+        Err(gap) if gap.is_missing() => return Err(gap.into()),
+        _ => {}
+    }
+    Ok(Some(module))
+}
+
+impl Layouts {
+    /// The ends of the list as its head has them, when these are the newest
+    /// and the oldest module on it.
+    pub fn ends(&self, newest: Addr, oldest: Addr) -> (u64, u64) {
+        (newest.offset(self.list).0, oldest.offset(self.list).0)
+    }
+}
+
 fn walk(memory: &dyn Memory, layouts: &Layouts, head: Addr) -> List {
     let mut list = List::default();
     let mut next = match memory.u64(head) {

@@ -6,6 +6,7 @@ use super::{
     control::SIGTRAP,
     request::{Leave, Level},
     run::Session,
+    settings::ModuleEvents,
     step::Leg,
     view::{Match, State, StopReason},
 };
@@ -235,6 +236,7 @@ impl Session {
             // KASLR moves everything at the next boot.
             if !wish.location.starts_with("*0x") {
                 wish.sites.clear();
+                wish.asked.clear();
                 wish.pending = Some("waits for the guest to stop again".into());
             }
         }
@@ -399,6 +401,7 @@ impl Session {
                 for wish in &mut self.points.wishes {
                     wish.enabled = false;
                 }
+                self.settings.module_events = ModuleEvents::Off;
                 self.reconcile().await
             }
             _ => match self.wire.ask(self.detach_command()).await {

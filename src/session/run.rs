@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, files::Trees},
+    modules::{Module, Watch, files::Trees},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -122,8 +122,8 @@ pub struct Session {
     pub(super) trees: Trees,
     /// The search for a vmlinux that was not given.
     pub(super) finder: Finder,
-    /// The ends of the guest's module list when it was last read.
-    pub(super) module_ends: Option<(u64, u64)>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -200,7 +200,7 @@ impl Session {
             modules: Vec::new(),
             trees: Trees::default(),
             finder: Finder::Idle,
-            module_ends: None,
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

@@ -5,7 +5,8 @@
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
-//! - [`live`]: loads and unloads, caught as they happen.
+//! - [`watch`]: where the guest is caught as they come and go, and when.
+//! - [`live`]: what is done then.
 
 pub mod files;
 
@@ -13,6 +14,7 @@ mod find;
 mod given;
 mod live;
 mod place;
+mod watch;
 
 use super::{
     answer::Failure,
@@ -21,10 +23,14 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
+use crate::base::addr::Addr;
 use crate::kernel::{
     module_sections::Section,
     modules::{self as guest, Layouts},
 };
+pub use live::Caught;
+pub use watch::{Event, Watch};
+
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
 
@@ -109,15 +115,32 @@ impl Session {
         // with every load and nearly every unload.
         let ends = self
             .compute(move |_, memory| {
-                Some((memory.u64(head).ok()?, memory.u64(head.offset(8)).ok()?))
+                let bytes = memory.bytes(head, 16).ok()?;
+                let word = |at| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+                Some((word(0)?, word(8)?))
             })
             .await?;
-        if ends.is_some() && ends == self.module_ends {
+        // The end of an init changes neither.
+        let coming = |module: &Module| module.found.state == guest::State::Coming;
+        if ends.is_some()
+            && ends == self.expected_ends(head)
+            && !self.modules.iter().any(coming)
+        {
             return Ok(());
         }
-        self.read_modules().await?;
-        self.module_ends = ends;
-        Ok(())
+        self.read_modules().await
+    }
+
+    /// The ends of the guest's list, if it is as we know it: that of modules
+    /// which came and went while we watched needs not be read again.
+    fn expected_ends(&self, head: Addr) -> Option<(u64, u64)> {
+        let layouts = Layouts::new(&self.guest_symbols()).ok()?;
+        match (self.modules.first(), self.modules.last()) {
+            (Some(newest), Some(oldest)) => {
+                Some(layouts.ends(newest.found.addr, oldest.found.addr))
+            }
+            _ => Some((head.0, head.0)),
+        }
     }
 
     /// Reads the whole module list, and finds the .ko of what is new.
@@ -132,45 +155,37 @@ impl Session {
         if let Some(problem) = list.problem {
             self.say(Level::Warning, format!("the module list was read in part: {problem}"));
         }
+        let mut list = list.modules;
+        // One that is about to be freed stays on the list for a moment.
+        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
             .iter()
             .filter(|old| {
-                !list
-                    .modules
-                    .iter()
-                    .any(|new| new.addr == old.found.addr && new.name == old.found.name)
+                !list.iter().any(|new| new.addr == old.found.addr && new.name == old.found.name)
             })
             .map(|old| old.found.name.clone())
             .collect();
         for name in gone {
             self.forget_module(&name);
         }
-        for found in list.modules {
+        let order: Vec<Addr> = list.iter().map(|module| module.addr).collect();
+        for found in list {
             if let Some(old) = self.modules.iter_mut().find(|old| old.found.addr == found.addr) {
-                old.found = found;
+                let before = std::mem::replace(&mut old.found, found).state;
+                if (before, old.found.state) == (guest::State::Coming, guest::State::Live) {
+                    let name = old.found.name.clone();
+                    self.init_is_over(&name);
+                }
                 continue;
             }
             let module = self.place_module(found).await?;
             self.modules.push(module);
         }
+        self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
         self.touch();
         Ok(())
-    }
-
-    pub(super) fn forget_module(&mut self, name: &str) {
-        let symbols = self.code.symbols();
-        for wish in &mut self.points.wishes {
-            let inside = wish.sites.iter().any(|site| {
-                symbols.symbol_at(site.addr).and_then(|s| s.module).as_deref() == Some(name)
-            });
-            if inside {
-                wish.sites.clear();
-                wish.pending = Some(format!("module {name} was unloaded"));
-            }
-        }
-        self.code.update(|symbols| symbols.remove(name));
-        self.modules.retain(|module| module.found.name != name);
     }
 
     /// The guest is another one now.
@@ -178,6 +193,6 @@ impl Session {
         for name in self.modules.iter().map(|m| m.found.name.clone()).collect::<Vec<_>>() {
             self.forget_module(&name);
         }
-        self.module_ends = None;
+        self.watch = Watch::default();
     }
 }
