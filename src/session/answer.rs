@@ -8,7 +8,8 @@ use super::symbol_answer::{
     TypeAnswer,
 };
 use super::view::{
-    BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopReason, StopView, TargetView, VariableView,
+    BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopReason, StopView, TargetView,
+    VariableView,
 };
 use super::wants::{SubjectView, TaskView};
 use crate::base::addr::Addr;

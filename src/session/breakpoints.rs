@@ -122,7 +122,8 @@ impl Points {
 
     /// Addresses that should be planted while the guest runs.
     pub fn wanted(&self) -> BTreeSet<Addr> {
-        let mut wanted: BTreeSet<Addr> = self.visible().chain(self.hidden.iter().copied()).collect();
+        let mut wanted: BTreeSet<Addr> =
+            self.visible().chain(self.hidden.iter().copied()).collect();
         if let Some((addr, _)) = self.stepped_off {
             wanted.remove(&addr);
         }

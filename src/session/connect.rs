@@ -311,6 +311,11 @@ impl Session {
             return Ok(());
         }
         let stepping = !std::mem::replace(&mut self.breaking_in, true) && self.is_stepping();
+        if self.watch.waits {
+            // It is stopped already, for symbols that are being read.
+            self.stays_put = true;
+            return self.go_on_loading().await;
+        }
         let what = if stepping {
             // The next instruction step ends in a stop, and that is kept. Asked
             // again, the guest itself is stopped.

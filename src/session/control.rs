@@ -290,6 +290,7 @@ impl Session {
                             self.say(Level::Warning, why.clone());
                         }
                         self.points.refused(addr, &why);
+                        self.hidden_refused(addr, &why);
                     }
                     None => return Err(self.lost(error)),
                 },
@@ -531,8 +532,8 @@ impl Session {
         if first {
             // The link may have been lost just before a module goes.
             let pc = self.pc()?;
-            if self.watch.event_at(pc) == Some(Event::Unload) {
-                self.module_event(Event::Unload).await?;
+            if let Some(event @ (Event::Unload | Event::Change)) = self.watch.event_at(pc) {
+                self.module_event(event).await?;
                 self.reconcile().await?;
             }
         }

@@ -280,7 +280,9 @@ impl Session {
             && let Some(placed) = symbols.images().find(|placed| has_lost(placed, &name))
         {
             let module = &placed.name;
-            return format!("{name} is in init memory of {module}, which is freed; armed when {module} is loaded again");
+            return format!(
+                "{name} is in init memory of {module}, which is freed; armed when {module} is loaded again"
+            );
         }
         let Some(module) = module.filter(|module| module != VMLINUX) else {
             return format!("{why}; waits for a module that has it");

@@ -52,6 +52,16 @@ impl Session {
                 Ok(Caught::Nothing)
             }
             Event::Unload => self.module_goes(addr).await,
+            Event::Change => {
+                // `module_event(self, val, data)`
+                let [state, module] = self.arch().further_arguments;
+                let state = self.register(state).await? as i64;
+                if Some(state) != self.guest_symbols().enumerator("MODULE_STATE_GOING") {
+                    return Ok(Caught::Nothing);
+                }
+                let module = Addr(self.register(module).await?);
+                self.module_goes(module).await
+            }
         }
     }
 
@@ -198,9 +208,8 @@ impl Session {
             section.is_some_and(|(placed, _)| placed.name == name)
         };
         let goes = |addr: Addr| of_module(addr) && watch::is_init(&symbols, addr);
-        let why = format!(
-            "init memory of {name} is freed; armed again when {name} is loaded again"
-        );
+        let why =
+            format!("init memory of {name} is freed; armed again when {name} is loaded again");
         self.park(goes, &why);
         self.drop_places(goes);
         for module in self.modules.iter_mut().filter(|module| module.found.name == name) {
@@ -220,9 +229,8 @@ impl Session {
     /// A module is gone, or about to go.
     pub(in crate::session) fn forget_module(&mut self, name: &str) {
         let symbols = self.code.symbols();
-        let goes = |addr: Addr| {
-            symbols.section_at(addr).is_some_and(|(placed, _)| placed.name == name)
-        };
+        let goes =
+            |addr: Addr| symbols.section_at(addr).is_some_and(|(placed, _)| placed.name == name);
         self.park(goes, &format!("module {name} was unloaded; armed again when it is loaded"));
         self.drop_places(goes);
         self.code.update(|symbols| symbols.remove(name));

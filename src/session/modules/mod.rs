@@ -122,10 +122,7 @@ impl Session {
             .await?;
         // The end of an init changes neither.
         let coming = |module: &Module| module.found.state == guest::State::Coming;
-        if ends.is_some()
-            && ends == self.expected_ends(head)
-            && !self.modules.iter().any(coming)
-        {
+        if ends.is_some() && ends == self.expected_ends(head) && !self.modules.iter().any(coming) {
             return Ok(());
         }
         self.read_modules().await

@@ -6,7 +6,9 @@
 //! - End of init: `trim_init_extable`, which comes after MODULE_STATE_LIVE and
 //!   before init memory is freed. Caught only while something is planted there.
 //! - Unload: `free_module`, by which every unload and every load that failed in
-//!   its init comes before memory is freed.
+//!   its init comes before memory is freed. In a kernel where that was compiled
+//!   into its callers, `module_event`: kgdb's own notifier, called for the same
+//!   (kernel/debug/debug_core.c).
 //!
 //! The sites are hidden ones, planted only while somebody gains by them: a
 //! guest that runs with a site can't be left without being stopped once more.
@@ -15,11 +17,11 @@ use crate::base::addr::Addr;
 use crate::kernel::hooks::{self, Hook, Over};
 use crate::session::{
     answer::Failure,
-    request::ModuleEvent,
+    request::{Level, ModuleEvent},
     run::Session,
     settings::ModuleEvents,
 };
-use crate::symbols::placed::Symbols;
+use crate::symbols::{answer::FunctionMatch, placed::Symbols};
 use crate::target::registers;
 use std::collections::BTreeSet;
 
@@ -32,10 +34,12 @@ pub enum Event {
     InitDone,
     /// It is about to be freed.
     Unload,
+    /// Its state changes, where that is the only way to see an unload.
+    Change,
 }
 
 impl Event {
-    const ALL: [Event; 3] = [Event::Load, Event::InitDone, Event::Unload];
+    const ALL: [Event; 4] = [Event::Load, Event::InitDone, Event::Unload, Event::Change];
 
     /// The function that tells it by being called with the module
     /// (kernel/module/main.c, before 5.19 kernel/module.c; lib/extable.c).
@@ -44,7 +48,24 @@ impl Event {
             Event::Load => "do_init_module",
             Event::InitDone => "trim_init_extable",
             Event::Unload => "free_module",
+            Event::Change => "module_event",
         }
+    }
+
+    /// Where that function begins. There are several of the name `module_event`.
+    fn entry(self, symbols: &Symbols) -> Option<Addr> {
+        if self != Event::Change {
+            return symbols.symbol_addr(self.function());
+        }
+        if symbols.symbol_addr(Event::Unload.function()).is_some() {
+            return None;
+        }
+        let of_kgdb = |found: &FunctionMatch| {
+            let file = found.file.as_ref();
+            file.is_some_and(|file| file.name.ends_with("kernel/debug/debug_core.c"))
+        };
+        let found = symbols.find_functions(self.function());
+        found.iter().find(|found| !found.inlined && of_kgdb(found)).map(|found| found.entry)
     }
 }
 
@@ -57,13 +78,26 @@ pub struct Watch {
     pub(super) freed: BTreeSet<Addr>,
     /// Whether the guest was stopped for a load whose symbols are still being
     /// read; then it goes on when they are there.
-    pub(super) waits: bool,
+    pub(in crate::session) waits: bool,
 }
 
 impl Watch {
     /// What is caught at an address.
     pub fn event_at(&self, addr: Addr) -> Option<Event> {
         self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(event, _)| *event)
+    }
+
+    /// Why an event can't be caught, when it can't.
+    fn why_not(&self, event: ModuleEvent) -> Option<String> {
+        let Some(hooks) = &self.hooks else {
+            return Some("waits for the guest to stop, and for the vmlinux to be proven".into());
+        };
+        let ways: &[Event] = match event {
+            ModuleEvent::Load => &[Event::Load],
+            ModuleEvent::Unload => &[Event::Unload, Event::Change],
+        };
+        let can = hooks.iter().any(|(event, _)| ways.contains(event));
+        (!can).then(|| format!("there is no breakpoint at {} in this kernel", ways[0].function()))
     }
 
     /// How to go on from there.
@@ -76,13 +110,30 @@ impl Session {
     /// The hidden sites that are to be planted now.
     pub(in crate::session) async fn hidden_sites(&mut self) -> Result<BTreeSet<Addr>, Failure> {
         let needed = Event::ALL.map(|event| self.needs(event));
-        if needed == [false; 3] {
-            return Ok(BTreeSet::new());
+        if needed.contains(&true) {
+            self.find_hooks().await?;
         }
-        self.find_hooks().await?;
+        for wish in &mut self.points.wishes {
+            let Some(catch) = &wish.catch else { continue };
+            wish.pending = self.watch.why_not(catch.event);
+        }
         let of = |event: Event| needed[event as usize];
         let hooks = self.watch.hooks.iter().flatten();
         Ok(hooks.filter(|(event, _)| of(*event)).map(|(_, hook)| hook.addr).collect())
+    }
+
+    /// The stub takes no breakpoint at a hidden site.
+    pub(in crate::session) fn hidden_refused(&mut self, addr: Addr, why: &str) {
+        let Some(event) = self.watch.event_at(addr) else { return };
+        let hooks = self.watch.hooks.iter_mut();
+        hooks.for_each(|hooks| hooks.retain(|(_, hook)| hook.addr != addr));
+        let what = match event {
+            Event::Load => "loads of modules can't be seen as they happen",
+            Event::InitDone | Event::Unload | Event::Change => {
+                "the end of a module can't be seen: take breakpoints out of it before"
+            }
+        };
+        self.say(Level::Warning, format!("{what} ({}: {why})", event.function()));
     }
 
     fn needs(&self, event: Event) -> bool {
@@ -97,7 +148,7 @@ impl Session {
         match event {
             Event::Load => always || self.points.catches(ModuleEvent::Load),
             Event::InitDone => self.points.visible().any(|addr| is_init(&symbols, addr)),
-            Event::Unload => {
+            Event::Unload | Event::Change => {
                 always
                     || self.points.catches(ModuleEvent::Unload)
                     || self.points.visible().any(|addr| may_be_freed(&symbols, addr))
@@ -114,7 +165,7 @@ impl Session {
         let found = self
             .compute(move |symbols, memory| {
                 let hook = |event: Event| {
-                    let entry = symbols.symbol_addr(event.function())?;
+                    let entry = event.entry(symbols)?;
                     Some(hooks::hook(memory, arch, entry).map(|hook| (event, hook)))
                 };
                 // All are asked for, so that one round reads what all need.
