@@ -83,7 +83,7 @@ impl Session {
             Request::WhatIs(name) => self.what_is(&name).await,
             Request::Modules => {
                 if self.need_stopped().is_ok() {
-                    self.read_modules().await?;
+                    self.look_for_new_modules(&None).await?;
                     self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
