@@ -10,6 +10,7 @@
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
+pub mod module_identity;
 pub mod module_sections;
 pub mod modules;
 pub mod percpu;

@@ -140,7 +140,6 @@ pub fn sections(
         }
         None => named(memory, &layouts.attrs, base, &module.name)?,
     };
-    let is_init = |name: &str| name.starts_with(".init");
     let live = module.state == State::Live;
     Ok(names
         .into_iter()
@@ -148,6 +147,12 @@ pub fn sections(
         .map(|(name, (_, addr))| Section { name, addr })
         .filter(|section| !(live && is_init(&section.name)))
         .collect())
+}
+
+/// Whether a section of this name is freed once the module's init is done
+/// (`module_init_section` in kernel/module).
+pub fn is_init(name: &str) -> bool {
+    name.starts_with(".init")
 }
 
 /// The build-id in the module's own note, to prove a .ko by: one read of 36
