@@ -11,6 +11,7 @@ pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
 pub mod module_facts;
+pub mod module_identity;
 pub mod module_layout;
 pub mod module_memory;
 pub mod module_params;

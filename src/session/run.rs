@@ -179,6 +179,7 @@ impl Session {
     ) -> (Session, mpsc::UnboundedReceiver<Loaded>) {
         let (loader, loads) = Loader::new();
         let connect = options.connect.as_ref().map(ToString::to_string).unwrap_or_default();
+        let trees = Trees::new(options.eager);
         let session = Session {
             target: TargetView {
                 connect,
@@ -201,7 +202,7 @@ impl Session {
             scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
-            trees: Trees::default(),
+            trees,
             finder: Finder::Idle,
             module_ends: None,
             module_troubles: BTreeSet::new(),

@@ -39,6 +39,8 @@ enum Symbols {
     Loading,
     /// All there.
     Loaded,
+    /// The right file, but it has a symbol table only.
+    Bare(String),
     /// No .ko was found; where it was looked for.
     NotFound(String),
     /// There are .ko files, but of other builds.
@@ -57,8 +59,19 @@ pub struct Module {
     path: Option<PathBuf>,
     /// Who uses it and how often, when that was read at this stop.
     usage: Option<Usage>,
-    /// The search for its file, while one is being opened on a thread.
+    /// The search for its file, until that is found.
     search: Option<Search>,
+    /// What is known of its file.
+    file: FileFacts,
+}
+
+/// What is known of the file of a module.
+#[derive(Clone, Debug, Default)]
+struct FileFacts {
+    /// What shows that it is the guest's.
+    proven_by: Option<String>,
+    /// How much of its debug info is read, from 0 to 1, while that takes long.
+    read: Option<f32>,
 }
 
 impl Module {
@@ -70,8 +83,11 @@ impl Module {
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
-            Symbols::Loading => ("loading", None),
+            Symbols::Loading => {
+                ("loading", self.file.read.map(|part| format!("{:.0} % are read", part * 100.0)))
+            }
             Symbols::Loaded => ("loaded", None),
+            Symbols::Bare(why) => ("no debug info", Some(why.clone())),
             Symbols::NotFound(why) => ("not found", Some(why.clone())),
             Symbols::WrongBuild(why) => ("wrong build", Some(why.clone())),
             Symbols::Failed(why) => ("failed", Some(why.clone())),
@@ -94,6 +110,7 @@ impl Module {
             taints: usage.taints,
             symbols,
             path: self.path.clone(),
+            proven_by: self.file.proven_by.clone(),
             why,
             sections: self.sections.iter().map(|s| (s.name.clone(), s.addr)).collect(),
         }
@@ -110,12 +127,12 @@ impl Session {
         for module in &mut self.modules {
             module.usage = None;
         }
+        self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
         {
             return Ok(());
         }
-        self.go_on_with_modules().await?;
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
         if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
@@ -209,8 +226,8 @@ impl Session {
             self.forget_module(&name);
         }
         for found in list.modules {
-            if let Some(old) = self.modules.iter_mut().find(|old| old.found.addr == found.addr) {
-                old.found = found;
+            if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
+                self.renew_module(at, found).await?;
                 continue;
             }
             let module = self.place_module(found).await?;
