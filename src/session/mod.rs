@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod elements;
+pub mod module_answer;
 pub mod options;
 pub mod request;
 pub mod run;
@@ -46,6 +47,7 @@ mod stacks;
 mod step;
 mod subject;
 mod tasks;
+mod threads;
 mod tree;
 mod types;
 mod wanted;

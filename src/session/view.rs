@@ -408,17 +408,23 @@ pub struct ModuleView {
     pub base: Addr,
     /// Its size in bytes, when known.
     pub size: Option<u64>,
+    /// Whether `refs`, `permanent`, `used_by` and `taints` were read at this stop.
+    pub counted: bool,
     /// How often it is in use, as `lsmod` counts; when known.
     pub refs: Option<i64>,
+    /// Whether it can't be unloaded: it has no exit function.
+    pub permanent: bool,
     /// Modules that use it.
     pub used_by: Vec<String>,
     /// What it taints the kernel with: the letters of `/proc/modules`.
     pub taints: String,
-    /// `loaded`, `loading`, `not found`, `wrong build`, `failed`.
+    /// `loaded`, `loading`, `no debug info`, `not found`, `wrong build`, `failed`.
     pub symbols: &'static str,
     /// The .ko in use.
     pub path: Option<PathBuf>,
-    /// Where it was looked for, or what does not fit.
+    /// What shows that it is the guest's.
+    pub proven_by: Option<String>,
+    /// Where it was looked for, what does not fit, or how much is read.
     pub why: Option<String>,
     /// Section names and addresses, in the guest's order.
     pub sections: Vec<(String, Addr)>,

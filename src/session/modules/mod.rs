@@ -1,6 +1,7 @@
 //! The guest's modules: found in its memory, matched with their .ko files,
 //! proven, placed, and forgotten when they are gone.
 //!
+//! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
@@ -10,6 +11,7 @@
 
 pub mod files;
 
+mod details;
 mod find;
 mod given;
 mod live;
@@ -23,9 +25,11 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
-use crate::base::addr::Addr;
+use crate::base::{addr::Addr, memory::Memory};
 use crate::kernel::{
-    module_sections::Section,
+    KernelError,
+    module_sections::{self, Section},
+    module_usage::Usage,
     modules::{self as guest, Layouts},
 };
 pub use live::Caught;
@@ -41,6 +45,8 @@ enum Symbols {
     Loading,
     /// All there.
     Loaded,
+    /// The right file, but it has a symbol table only.
+    Bare(String),
     /// No .ko was found; where it was looked for.
     NotFound(String),
     /// There are .ko files, but of other builds.
@@ -57,8 +63,21 @@ pub struct Module {
     sections: Vec<Section>,
     symbols: Symbols,
     path: Option<PathBuf>,
-    /// The search for its file, while one is being opened on a thread.
+    /// Who uses it and how often, when that was read at this stop.
+    usage: Option<Usage>,
+    /// The search for its file, until that is found.
     search: Option<Search>,
+    /// What is known of its file.
+    file: FileFacts,
+}
+
+/// What is known of the file of a module.
+#[derive(Clone, Debug, Default)]
+struct FileFacts {
+    /// What shows that it is the guest's.
+    proven_by: Option<String>,
+    /// How much of its debug info is read, from 0 to 1, while that takes long.
+    read: Option<f32>,
 }
 
 impl Module {
@@ -70,12 +89,16 @@ impl Module {
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
-            Symbols::Loading => ("loading", None),
+            Symbols::Loading => {
+                ("loading", self.file.read.map(|part| format!("{:.0} % are read", part * 100.0)))
+            }
             Symbols::Loaded => ("loaded", None),
+            Symbols::Bare(why) => ("no debug info", Some(why.clone())),
             Symbols::NotFound(why) => ("not found", Some(why.clone())),
             Symbols::WrongBuild(why) => ("wrong build", Some(why.clone())),
             Symbols::Failed(why) => ("failed", Some(why.clone())),
         };
+        let usage = self.usage.clone().unwrap_or_default();
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
@@ -86,11 +109,14 @@ impl Module {
             },
             base: self.found.base.unwrap_or_default(),
             size: self.found.size,
-            refs: None,
-            used_by: Vec::new(),
-            taints: String::new(),
+            counted: self.usage.is_some(),
+            refs: usage.refs,
+            permanent: usage.permanent,
+            used_by: usage.users,
+            taints: usage.taints,
             symbols,
             path: self.path.clone(),
+            proven_by: self.file.proven_by.clone(),
             why,
             sections: self.sections.iter().map(|s| (s.name.clone(), s.addr)).collect(),
         }
@@ -104,54 +130,107 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
+        for module in &mut self.modules {
+            module.usage = None;
+        }
+        self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
         {
             return Ok(());
         }
-        self.go_on_with_modules().await?;
-        let Some(head) = self.guest_symbols().symbol_addr("modules") else { return Ok(()) };
-        // A new module is put at the head of the list, and the ends change
-        // with every load and nearly every unload.
-        let ends = self
-            .compute(move |_, memory| {
-                let bytes = memory.bytes(head, 16).ok()?;
-                let word = |at| Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
-                Some((word(0)?, word(8)?))
-            })
-            .await?;
-        // The end of an init changes neither.
-        let coming = |module: &Module| module.found.state == guest::State::Coming;
-        if ends.is_some() && ends == self.expected_ends(head) && !self.modules.iter().any(coming) {
+        let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
+        let unchanged = mark.is_some() && mark == self.module_ends;
+        if unchanged || (self.watch.saw_all && self.is_as_known().await?) {
+            self.module_ends = mark;
+            return self.look_at_unsettled().await;
+        }
+        if self.module_ends.is_some() {
+            self.forget_rebuilt().await?;
+        }
+        let settled = self.read_modules().await?;
+        self.module_ends = mark.filter(|_| settled);
+        Ok(())
+    }
+
+    /// Whether the ends of the guest's list are as we know it. When all that came
+    /// and went was seen, that is as good as reading it all.
+    async fn is_as_known(&mut self) -> Result<bool, Failure> {
+        let symbols = self.guest_symbols();
+        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(false) };
+        let ends = self.modules.first().zip(self.modules.last());
+        let ends = ends.map(|(newest, oldest)| (newest.found.addr, oldest.found.addr));
+        let same = move |symbols: &_, memory: &dyn Memory| {
+            guest::has_ends(symbols, memory, &layouts, ends) == Ok(true)
+        };
+        self.compute(same).await
+    }
+
+    /// Reads the state of modules that were not live: they become it without
+    /// a change of the list.
+    async fn look_at_unsettled(&mut self) -> Result<(), Failure> {
+        let unsettled = |module: &&Module| module.found.state != guest::State::Live;
+        let of_guest = |module: &&Module| module.found.addr.0 != 0;
+        let modules = self.modules.iter().filter(unsettled).filter(of_guest);
+        let known: Vec<guest::Module> = modules.map(|module| module.found.clone()).collect();
+        let Ok(layouts) = Layouts::new(&self.guest_symbols()) else { return Ok(()) };
+        if known.is_empty() {
             return Ok(());
         }
-        self.read_modules().await
-    }
-
-    /// The ends of the guest's list, if it is as we know it: that of modules
-    /// which came and went while we watched needs not be read again.
-    fn expected_ends(&self, head: Addr) -> Option<(u64, u64)> {
-        let layouts = Layouts::new(&self.guest_symbols()).ok()?;
-        match (self.modules.first(), self.modules.last()) {
-            (Some(newest), Some(oldest)) => {
-                Some(layouts.ends(newest.found.addr, oldest.found.addr))
+        let now = self
+            .compute(move |_, memory| {
+                // All are tried, so that one run reports every miss.
+                known.iter().map(|known| layouts.again(memory, known)).collect::<Vec<_>>()
+            })
+            .await?;
+        for found in now.into_iter().flatten() {
+            let at = self.modules.iter().position(|old| old.found.addr == found.addr);
+            if let Some(at) = at.filter(|at| self.modules[*at].found != found) {
+                self.renew_module(at, found).await?;
             }
-            _ => Some((head.0, head.0)),
         }
+        Ok(())
     }
 
-    /// Reads the whole module list, and finds the .ko of what is new.
-    pub(super) async fn read_modules(&mut self) -> Result<(), Failure> {
+    /// Forgets modules that may have been unloaded and loaded again, from
+    /// another build, to the same place: their build-id is no longer there. One
+    /// small read a module with symbols, after the list has changed.
+    async fn forget_rebuilt(&mut self) -> Result<(), Failure> {
+        let symbols = self.code.symbols();
+        let known = |module: &Module| {
+            let placed = symbols.images().find(|placed| placed.name == module.found.name)?;
+            let id = placed.image.image().build_id()?.to_vec();
+            Some((module.found.name.clone(), id, module.sections.clone()))
+        };
+        let placed: Vec<_> = self.modules.iter().filter_map(known).collect();
+        let sections: Vec<Vec<Section>> = placed.iter().map(|(.., s)| s.clone()).collect();
+        let ids = self
+            .compute(move |_, memory| {
+                let ids = sections.iter().map(|s| module_sections::build_id(memory, s));
+                ids.collect::<Vec<_>>()
+            })
+            .await?;
+        for ((name, wanted, _), id) in placed.iter().zip(ids) {
+            // One that was proven by something else has no such section.
+            if !matches!(id, Ok(None)) && !matches!(id, Ok(Some(id)) if id == *wanted) {
+                self.forget_module(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the whole module list, and finds the .ko of what is new. Says
+    /// whether all of them have their place in it.
+    pub(super) async fn read_modules(&mut self) -> Result<bool, Failure> {
         let symbols = self.guest_symbols();
-        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(()) };
+        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(false) };
         let layouts = Arc::new(layouts);
         let list = {
             let layouts = Arc::clone(&layouts);
             self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
         };
-        if let Some(problem) = list.problem {
-            self.say(Level::Warning, format!("the module list was read in part: {problem}"));
-        }
+        self.tell_troubles(&list.problems);
+        let settled = !list.unformed;
         let mut list = list.modules;
         // One that is about to be freed stays on the list for a moment.
         self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
@@ -160,7 +239,10 @@ impl Session {
             .modules
             .iter()
             .filter(|old| {
-                !list.iter().any(|new| new.addr == old.found.addr && new.name == old.found.name)
+                !list.iter().any(|new| {
+                    let names = (&new.name, new.addr, new.base);
+                    names == (&old.found.name, old.found.addr, old.found.base)
+                })
             })
             .map(|old| old.found.name.clone())
             .collect();
@@ -169,20 +251,28 @@ impl Session {
         }
         let order: Vec<Addr> = list.iter().map(|module| module.addr).collect();
         for found in list {
-            if let Some(old) = self.modules.iter_mut().find(|old| old.found.addr == found.addr) {
-                let before = std::mem::replace(&mut old.found, found).state;
-                if (before, old.found.state) == (guest::State::Coming, guest::State::Live) {
-                    let name = old.found.name.clone();
-                    self.init_is_over(&name);
-                }
+            if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
+                self.renew_module(at, found).await?;
                 continue;
             }
             let module = self.place_module(found).await?;
             self.modules.push(module);
         }
         self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
+        self.watch.saw_all = settled;
         self.touch();
-        Ok(())
+        Ok(settled)
+    }
+
+    /// Says what is wrong with the guest's list, once.
+    fn tell_troubles(&mut self, problems: &[KernelError]) {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        self.module_troubles.retain(|told| texts.contains(told));
+        for text in texts {
+            if self.module_troubles.insert(text.clone()) {
+                self.say(Level::Warning, format!("modules: {text}"));
+            }
+        }
     }
 
     /// The guest is another one now.
@@ -191,5 +281,6 @@ impl Session {
             self.forget_module(&name);
         }
         self.watch = Watch::default();
+        self.module_ends = None;
     }
 }

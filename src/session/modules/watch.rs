@@ -76,9 +76,11 @@ pub struct Watch {
     /// Modules that are about to be freed, or are free already: what the list
     /// still says of them counts no more.
     pub(super) freed: BTreeSet<Addr>,
-    /// Whether the guest was stopped for a load whose symbols are still being
-    /// read; then it goes on when they are there.
-    pub(in crate::session) waits: bool,
+    /// The module for whose load the guest was stopped, and whose symbols are
+    /// still being read; it goes on when they are there.
+    pub(in crate::session) waits: Option<String>,
+    /// Whether every load and unload was seen since the list was read.
+    pub(in crate::session) saw_all: bool,
 }
 
 impl Watch {
@@ -154,6 +156,16 @@ impl Session {
                     || self.points.visible().any(|addr| may_be_freed(&symbols, addr))
             }
         }
+    }
+
+    /// The guest is resumed: whether loads and unloads will be seen.
+    pub(in crate::session) fn resumes(&mut self) {
+        let planted = |events: &[Event]| {
+            let mut hooks = self.watch.hooks.iter().flatten();
+            hooks.any(|(event, hook)| events.contains(event) && self.points.is_planted(hook.addr))
+        };
+        let all = planted(&[Event::Load]) && planted(&[Event::Unload, Event::Change]);
+        self.watch.saw_all &= all;
     }
 
     /// Looks for the places, once for each guest.
