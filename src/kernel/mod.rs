@@ -10,6 +10,7 @@
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
+pub mod hooks;
 pub mod module_facts;
 pub mod module_identity;
 pub mod module_layout;

@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, files::Trees},
+    modules::{Module, Watch, files::Trees},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -127,6 +127,8 @@ pub struct Session {
     pub(super) module_ends: Option<Mark>,
     /// What was said of damage to that list.
     pub(super) module_troubles: BTreeSet<String>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -206,6 +208,7 @@ impl Session {
             finder: Finder::Idle,
             module_ends: None,
             module_troubles: BTreeSet::new(),
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,
