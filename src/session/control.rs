@@ -54,7 +54,7 @@ impl Session {
     /// `until`, `advance`.
     pub(super) async fn run_to(&mut self, location: &str) -> Result<(), Failure> {
         self.need_stopped()?;
-        self.look_for_new_modules(&None).await?;
+        self.look_for_modules_once().await?;
         let (plan, leg) = self.begin_run_to(location).await?;
         self.set_out(plan, leg).await
     }
@@ -160,7 +160,7 @@ impl Session {
         command: Command,
         what: &str,
     ) -> Result<(), Failure> {
-        self.resumes();
+        self.watch.resumed(|addr| self.points.is_planted(addr));
         self.forget_stop(what);
         match self.wire.ask(command).await {
             Ok(_) => Ok(()),

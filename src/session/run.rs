@@ -123,12 +123,12 @@ pub struct Session {
     pub(super) trees: Trees,
     /// The search for a vmlinux that was not given.
     pub(super) finder: Finder,
-    /// Where the guest is caught as modules come and go.
-    pub(super) watch: Watch,
     /// The mark of the guest's module list when it was last read.
     pub(super) module_ends: Option<Mark>,
     /// What was said of damage to that list.
     pub(super) module_troubles: BTreeSet<String>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -206,9 +206,9 @@ impl Session {
             modules: Vec::new(),
             trees,
             finder: Finder::Idle,
-            watch: Watch::default(),
             module_ends: None,
             module_troubles: BTreeSet::new(),
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

@@ -86,7 +86,7 @@ impl Session {
             return Ok(());
         }
         // After a step nobody looked whether a module is still there.
-        self.look_for_new_modules(&None).await?;
+        self.look_for_modules_once().await?;
         self.reconcile().await
     }
 

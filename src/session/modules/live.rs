@@ -8,9 +8,11 @@
 
 use super::{
     guest,
+    place::placement,
     watch::{self, Event},
 };
 use crate::base::addr::Addr;
+use crate::kernel::module_sections;
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
 use crate::session::{
     answer::Failure,
@@ -209,7 +211,12 @@ impl Session {
             format!("init memory of {name} is freed; armed again when {name} is loaded again");
         self.park(goes, &why);
         self.drop_places(goes);
-        self.forget_init(name);
+        if let Some(module) = self.modules.iter_mut().find(|module| module.found.name == name) {
+            module.sections.retain(|section| !module_sections::is_init(&section.name));
+            let sections = placement(&module.sections);
+            self.code.update(|symbols| symbols.replace(name, sections));
+        }
+        self.touch();
     }
 
     /// A module is gone, or about to go.

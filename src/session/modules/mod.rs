@@ -25,7 +25,7 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
-use crate::base::{addr::Addr, memory::Memory};
+use crate::base::addr::Addr;
 use crate::kernel::{
     KernelError,
     module_sections::{self, Section},
@@ -139,31 +139,52 @@ impl Session {
         {
             return Ok(());
         }
+        self.watch.looked_at = self.generation;
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
-        let unchanged = mark.is_some() && mark == self.module_ends;
-        if unchanged || (self.watch.saw_all && self.is_as_known().await?) {
-            self.module_ends = mark;
+        if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
         }
         if self.module_ends.is_some() {
+            if self.list_is_as_seen().await? {
+                self.module_ends = mark;
+                return self.look_at_unsettled().await;
+            }
             self.forget_rebuilt().await?;
         }
         let settled = self.read_modules().await?;
         self.module_ends = mark.filter(|_| settled);
+        self.watch.missed = false;
         Ok(())
     }
 
-    /// Whether the ends of the guest's list are as we know it. When all that came
-    /// and went was seen, that is as good as reading it all.
-    async fn is_as_known(&mut self) -> Result<bool, Failure> {
+    /// Reads the module list again if it was not looked at since the guest
+    /// stopped: before something is planted, which may be in a module.
+    pub(super) async fn look_for_modules_once(&mut self) -> Result<(), Failure> {
+        match self.watch.looked_at == self.generation {
+            true => Ok(()),
+            false => self.look_for_new_modules(&None).await,
+        }
+    }
+
+    /// Whether every change of the list was caught as it happened, so that it
+    /// need not be read again. One read.
+    async fn list_is_as_seen(&mut self) -> Result<bool, Failure> {
         let symbols = self.guest_symbols();
-        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(false) };
-        let ends = self.modules.first().zip(self.modules.last());
-        let ends = ends.map(|(newest, oldest)| (newest.found.addr, oldest.found.addr));
-        let same = move |symbols: &_, memory: &dyn Memory| {
-            guest::has_ends(symbols, memory, &layouts, ends) == Ok(true)
+        let (Ok(layouts), Some(head)) = (Layouts::new(&symbols), symbols.symbol_addr("modules"))
+        else {
+            return Ok(false);
         };
-        self.compute(same).await
+        if self.watch.missed {
+            return Ok(false);
+        }
+        let of_guest = self.modules.iter().filter(|module| module.found.addr.0 != 0);
+        let known: Vec<Addr> = of_guest.map(|module| module.found.addr).collect();
+        let expected = match (known.first(), known.last()) {
+            (Some(newest), Some(oldest)) => layouts.ends(*newest, *oldest),
+            _ => (head, head),
+        };
+        let ends = self.compute(|symbols, memory| guest::ends(symbols, memory).ok()).await?;
+        Ok(ends == Some(expected))
     }
 
     /// Reads the state of modules that were not live: they become it without
@@ -259,7 +280,6 @@ impl Session {
             self.modules.push(module);
         }
         self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
-        self.watch.saw_all = settled;
         self.touch();
         Ok(settled)
     }

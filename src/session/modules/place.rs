@@ -141,22 +141,8 @@ impl Session {
         self.touch();
         Ok(())
     }
-
-    /// Forgets the init sections of a module, whose memory is freed. Nothing is
-    /// read for that, from the guest or from the file.
-    pub(super) fn forget_init(&mut self, name: &str) {
-        let Some(module) = self.modules.iter_mut().find(|m| m.found.name == name) else { return };
-        let count = module.sections.len();
-        module.sections.retain(|section| !module_sections::is_init(&section.name));
-        if module.sections.len() == count {
-            return;
-        }
-        let sections = placement(&module.sections);
-        self.code.update(|symbols| symbols.replace(name, sections));
-        self.touch();
-    }
 }
 
-fn placement(sections: &[Section]) -> Placement {
+pub(super) fn placement(sections: &[Section]) -> Placement {
     Placement::Sections(sections.iter().map(|s| (s.name.clone(), s.addr)).collect())
 }

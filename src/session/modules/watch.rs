@@ -76,14 +76,25 @@ pub struct Watch {
     /// Modules that are about to be freed, or are free already: what the list
     /// still says of them counts no more.
     pub(super) freed: BTreeSet<Addr>,
+    /// Whether the guest ran without being caught at loads and unloads, since
+    /// its list was read.
+    pub(super) missed: bool,
+    /// The stop at which the list was looked at last.
+    pub(super) looked_at: u64,
     /// The module for whose load the guest was stopped, and whose symbols are
     /// still being read; it goes on when they are there.
     pub(in crate::session) waits: Option<String>,
-    /// Whether every load and unload was seen since the list was read.
-    pub(in crate::session) saw_all: bool,
 }
 
 impl Watch {
+    /// The guest is resumed; `is_planted` tells which sites it has.
+    pub(in crate::session) fn resumed(&mut self, is_planted: impl Fn(Addr) -> bool) {
+        let hooks = self.hooks.iter().flatten().filter(|(_, hook)| is_planted(hook.addr));
+        let planted: Vec<Event> = hooks.map(|(event, _)| *event).collect();
+        let unloads = planted.contains(&Event::Unload) || planted.contains(&Event::Change);
+        self.missed |= !(unloads && planted.contains(&Event::Load));
+    }
+
     /// What is caught at an address.
     pub fn event_at(&self, addr: Addr) -> Option<Event> {
         self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(event, _)| *event)
@@ -156,16 +167,6 @@ impl Session {
                     || self.points.visible().any(|addr| may_be_freed(&symbols, addr))
             }
         }
-    }
-
-    /// The guest is resumed: whether loads and unloads will be seen.
-    pub(in crate::session) fn resumes(&mut self) {
-        let planted = |events: &[Event]| {
-            let mut hooks = self.watch.hooks.iter().flatten();
-            hooks.any(|(event, hook)| events.contains(event) && self.points.is_planted(hook.addr))
-        };
-        let all = planted(&[Event::Load]) && planted(&[Event::Unload, Event::Change]);
-        self.watch.saw_all &= all;
     }
 
     /// Looks for the places, once for each guest.
