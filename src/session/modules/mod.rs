@@ -139,6 +139,7 @@ impl Session {
         {
             return Ok(());
         }
+        self.watch.looked_at = self.generation;
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
         if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
@@ -154,6 +155,15 @@ impl Session {
         self.module_ends = mark.filter(|_| settled);
         self.watch.missed = false;
         Ok(())
+    }
+
+    /// Reads the module list again if it was not looked at since the guest
+    /// stopped: before something is planted, which may be in a module.
+    pub(super) async fn look_for_modules_once(&mut self) -> Result<(), Failure> {
+        match self.watch.looked_at == self.generation {
+            true => Ok(()),
+            false => self.look_for_new_modules(&None).await,
+        }
     }
 
     /// Whether every change of the list was caught as it happened, so that it
