@@ -173,20 +173,24 @@ pub fn all_sections(
         .collect())
 }
 
-/// Whether a section is given back after init, by its name.
+/// Whether a section of this name is freed once the module's init is done
+/// (`module_init_section` in kernel/module).
 pub fn is_init(name: &str) -> bool {
     name.starts_with(".init")
 }
 
+/// Whether a section of this name may be gone once the module is live: besides
+/// `.init*` the symbol table that it was loaded with, and without
+/// CONFIG_MODULE_UNLOAD `.exit*`.
+pub(super) fn goes_after_init(name: &str) -> bool {
+    is_init(name) || matches!(name, ".symtab" | ".strtab") || name.starts_with(".exit")
+}
+
 /// Whether a section is there. The attributes still name what is gone, and so
-/// a live module tells by its memory what it has: besides `.init*` the symbol
-/// table that it was loaded with is gone too, and without CONFIG_MODULE_UNLOAD
-/// `.exit*`.
+/// a live module tells by its memory what it has.
 fn presence(module: &Module, section: &Section) -> Presence {
     let inside = module.memory.iter().any(|piece| piece.contains(section.addr));
-    let of_init = is_init(&section.name)
-        || matches!(section.name.as_str(), ".symtab" | ".strtab")
-        || section.name.starts_with(".exit");
+    let of_init = goes_after_init(&section.name);
     match module.memory.is_empty() {
         _ if section.addr.0 == 0 => Presence::Nowhere,
         false if inside => Presence::Loaded,

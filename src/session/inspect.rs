@@ -23,6 +23,7 @@ impl Session {
                 let location = self.located(&location).await?;
                 self.set_breakpoint(kind, &location).await
             }
+            Request::Catch(kind, catch) => self.set_catch(kind, catch).await,
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
                 let unknown = self.points.delete(&numbers);
@@ -84,6 +85,7 @@ impl Session {
             Request::Modules => {
                 if self.need_stopped().is_ok() {
                     self.look_for_new_modules(&None).await?;
+                    self.look_for_files_again().await?;
                     self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
@@ -222,6 +224,7 @@ impl Session {
             self.first_frame();
             self.look_at_task(&None).await?;
             self.look_for_new_modules(&None).await?;
+            self.look_for_files_again().await?;
             self.resolve_pending();
             self.reconcile().await?;
             self.panes.restart(self.options.eager);

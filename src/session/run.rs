@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, files::Trees},
+    modules::{Module, Watch, files::Trees},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -127,6 +127,8 @@ pub struct Session {
     pub(super) module_ends: Option<Mark>,
     /// What was said of damage to that list.
     pub(super) module_troubles: BTreeSet<String>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -179,6 +181,7 @@ impl Session {
     ) -> (Session, mpsc::UnboundedReceiver<Loaded>) {
         let (loader, loads) = Loader::new();
         let connect = options.connect.as_ref().map(ToString::to_string).unwrap_or_default();
+        let trees = Trees::new(options.eager);
         let session = Session {
             target: TargetView {
                 connect,
@@ -201,10 +204,11 @@ impl Session {
             scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
-            trees: Trees::default(),
+            trees,
             finder: Finder::Idle,
             module_ends: None,
             module_troubles: BTreeSet::new(),
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

@@ -17,6 +17,7 @@ mod files;
 mod found;
 mod gdb;
 mod module_facts;
+mod modules;
 mod oracle;
 mod spine;
 mod stacks;

@@ -1,6 +1,6 @@
 //! Section addresses that the user has already.
 
-use super::{Module, guest};
+use super::{FileFacts, Module, guest};
 use crate::base::addr::Addr;
 use crate::kernel::sections_file;
 use crate::session::{
@@ -38,7 +38,7 @@ impl Session {
         let ko = candidates.first().ok_or_else(|| fail(self.where_looked()))?;
         let image = DebugImage::open_in(ko, &self.options.debug_dirs, &AtomicBool::new(false))
             .map_err(|error| fail(error.to_string()))?;
-        let symbols = self.put(&name, ko, image, &given.sections);
+        let symbols = self.put(&name, ko, image, &given.sections).await;
         let base = given.sections.iter().find(|s| s.name == ".text").map(|s| s.addr);
         self.modules.retain(|module| module.found.name != name);
         self.modules.push(Module {
@@ -56,6 +56,7 @@ impl Session {
             path: Some(ko.clone()),
             usage: None,
             search: None,
+            file: FileFacts::default(),
         });
         self.touch();
         Ok(Answer::Text { text: format!("{name}: symbols from {}", ko.display()) })

@@ -6,7 +6,8 @@
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
-//! - [`live`]: loads and unloads, caught as they happen.
+//! - [`watch`]: where the guest is caught as they come and go, and when.
+//! - [`live`]: what is done then.
 
 pub mod files;
 
@@ -15,6 +16,7 @@ mod find;
 mod given;
 mod live;
 mod place;
+mod watch;
 
 use super::{
     answer::Failure,
@@ -23,12 +25,16 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
+use crate::base::addr::Addr;
 use crate::kernel::{
     KernelError,
     module_sections::{self, Section},
     module_usage::Usage,
     modules::{self as guest, Layouts},
 };
+pub use live::Caught;
+pub use watch::{Event, Watch};
+
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
 
@@ -39,6 +45,8 @@ enum Symbols {
     Loading,
     /// All there.
     Loaded,
+    /// The right file, but it has a symbol table only.
+    Bare(String),
     /// No .ko was found; where it was looked for.
     NotFound(String),
     /// There are .ko files, but of other builds.
@@ -57,8 +65,19 @@ pub struct Module {
     path: Option<PathBuf>,
     /// Who uses it and how often, when that was read at this stop.
     usage: Option<Usage>,
-    /// The search for its file, while one is being opened on a thread.
+    /// The search for its file, until that is found.
     search: Option<Search>,
+    /// What is known of its file.
+    file: FileFacts,
+}
+
+/// What is known of the file of a module.
+#[derive(Clone, Debug, Default)]
+struct FileFacts {
+    /// What shows that it is the guest's.
+    proven_by: Option<String>,
+    /// How much of its debug info is read, from 0 to 1, while that takes long.
+    read: Option<f32>,
 }
 
 impl Module {
@@ -70,8 +89,11 @@ impl Module {
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
-            Symbols::Loading => ("loading", None),
+            Symbols::Loading => {
+                ("loading", self.file.read.map(|part| format!("{:.0} % are read", part * 100.0)))
+            }
             Symbols::Loaded => ("loaded", None),
+            Symbols::Bare(why) => ("no debug info", Some(why.clone())),
             Symbols::NotFound(why) => ("not found", Some(why.clone())),
             Symbols::WrongBuild(why) => ("wrong build", Some(why.clone())),
             Symbols::Failed(why) => ("failed", Some(why.clone())),
@@ -94,6 +116,7 @@ impl Module {
             taints: usage.taints,
             symbols,
             path: self.path.clone(),
+            proven_by: self.file.proven_by.clone(),
             why,
             sections: self.sections.iter().map(|s| (s.name.clone(), s.addr)).collect(),
         }
@@ -110,22 +133,48 @@ impl Session {
         for module in &mut self.modules {
             module.usage = None;
         }
+        self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
         {
             return Ok(());
         }
-        self.go_on_with_modules().await?;
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
         if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
         }
         if self.module_ends.is_some() {
+            if self.list_is_as_seen().await? {
+                self.module_ends = mark;
+                return self.look_at_unsettled().await;
+            }
             self.forget_rebuilt().await?;
         }
         let settled = self.read_modules().await?;
         self.module_ends = mark.filter(|_| settled);
+        self.watch.missed = false;
         Ok(())
+    }
+
+    /// Whether every change of the list was caught as it happened, so that it
+    /// need not be read again. One read.
+    async fn list_is_as_seen(&mut self) -> Result<bool, Failure> {
+        let symbols = self.guest_symbols();
+        let (Ok(layouts), Some(head)) = (Layouts::new(&symbols), symbols.symbol_addr("modules"))
+        else {
+            return Ok(false);
+        };
+        if self.watch.missed {
+            return Ok(false);
+        }
+        let of_guest = self.modules.iter().filter(|module| module.found.addr.0 != 0);
+        let known: Vec<Addr> = of_guest.map(|module| module.found.addr).collect();
+        let expected = match (known.first(), known.last()) {
+            (Some(newest), Some(oldest)) => layouts.ends(*newest, *oldest),
+            _ => (head, head),
+        };
+        let ends = self.compute(|symbols, memory| guest::ends(symbols, memory).ok()).await?;
+        Ok(ends == Some(expected))
     }
 
     /// Reads the state of modules that were not live: they become it without
@@ -148,8 +197,7 @@ impl Session {
         for found in now.into_iter().flatten() {
             let at = self.modules.iter().position(|old| old.found.addr == found.addr);
             if let Some(at) = at.filter(|at| self.modules[*at].found != found) {
-                self.modules[at].found = found;
-                self.touch();
+                self.renew_module(at, found).await?;
             }
         }
         Ok(())
@@ -194,11 +242,15 @@ impl Session {
         };
         self.tell_troubles(&list.problems);
         let settled = !list.unformed;
+        let mut list = list.modules;
+        // One that is about to be freed stays on the list for a moment.
+        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
             .iter()
             .filter(|old| {
-                !list.modules.iter().any(|new| {
+                !list.iter().any(|new| {
                     let names = (&new.name, new.addr, new.base);
                     names == (&old.found.name, old.found.addr, old.found.base)
                 })
@@ -208,14 +260,16 @@ impl Session {
         for name in gone {
             self.forget_module(&name);
         }
-        for found in list.modules {
-            if let Some(old) = self.modules.iter_mut().find(|old| old.found.addr == found.addr) {
-                old.found = found;
+        let order: Vec<Addr> = list.iter().map(|module| module.addr).collect();
+        for found in list {
+            if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
+                self.renew_module(at, found).await?;
                 continue;
             }
             let module = self.place_module(found).await?;
             self.modules.push(module);
         }
+        self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
         self.touch();
         Ok(settled)
     }
@@ -231,26 +285,12 @@ impl Session {
         }
     }
 
-    pub(super) fn forget_module(&mut self, name: &str) {
-        let symbols = self.code.symbols();
-        for wish in &mut self.points.wishes {
-            let inside = wish.sites.iter().any(|site| {
-                symbols.symbol_at(site.addr).and_then(|s| s.module).as_deref() == Some(name)
-            });
-            if inside {
-                wish.sites.clear();
-                wish.pending = Some(format!("module {name} was unloaded"));
-            }
-        }
-        self.code.update(|symbols| symbols.remove(name));
-        self.modules.retain(|module| module.found.name != name);
-    }
-
     /// The guest is another one now.
     pub(super) fn forget_modules(&mut self) {
         for name in self.modules.iter().map(|m| m.found.name.clone()).collect::<Vec<_>>() {
             self.forget_module(&name);
         }
+        self.watch = Watch::default();
         self.module_ends = None;
     }
 }
