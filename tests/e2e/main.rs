@@ -16,6 +16,7 @@ mod facts;
 mod files;
 mod found;
 mod gdb;
+mod module_facts;
 mod modules;
 mod oracle;
 mod spine;
