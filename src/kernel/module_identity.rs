@@ -22,6 +22,8 @@ use crate::{
     symbols::placed::Symbols,
 };
 
+const NOTE: &str = ".note.gnu.build-id";
+
 /// Bytes of `srcversion`: 24 digits and room for a longer hash.
 const SRCVERSION: usize = 64;
 
@@ -127,8 +129,10 @@ fn by_srcversion(
 /// How the sections of a file differ from those of the guest.
 fn differ(file: &Image, guest: &[Section], live: bool) -> Option<String> {
     let mut expected = module_sections::expected_names(file);
-    expected.retain(|name| !(live && is_init(name)));
+    expected.retain(|name| !(live && is_init(name)) && name != NOTE);
     let names: Vec<&str> = guest.iter().map(|section| section.name.as_str()).collect();
+    // One of the two may have been stripped of it.
+    let names: Vec<&str> = names.into_iter().filter(|name| *name != NOTE).collect();
     if let Some(name) = expected.iter().find(|name| !names.contains(&name.as_str())) {
         return Some(format!("the guest's has no section {name}"));
     }
