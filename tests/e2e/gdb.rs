@@ -57,6 +57,8 @@ impl Gdb {
         });
         let stdin = child.stdin.take().unwrap();
         let mut gdb = Gdb { child, stdin, lines };
+        // It takes that from a program, not from symbols alone.
+        gdb.ask(&["set architecture i386:x86-64"]);
         gdb.ask(&["set confirm off", "set pagination off", "set width 0"]);
         gdb.ask(&[&format!("symbol-file {} -o {slide:#x}", built().vmlinux.display())]);
         for (file, sections) in modules {

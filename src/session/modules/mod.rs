@@ -3,6 +3,7 @@
 //!
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
+//! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
 //! - [`live`]: loads and unloads, caught as they happen.
@@ -13,6 +14,7 @@ mod find;
 mod given;
 mod live;
 mod place;
+mod round;
 
 use super::{
     answer::Failure,
@@ -170,7 +172,10 @@ impl Session {
                 self.renew_module(at, found).await?;
                 continue;
             }
-            let module = self.place_module(found).await?;
+            let mut module = self.unplaced(found);
+            if self.is_wanted_now(&module.found) {
+                module = self.search_file(module).await?;
+            }
             self.modules.push(module);
         }
         self.touch();
