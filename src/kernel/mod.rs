@@ -10,11 +10,18 @@
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
+pub mod hooks;
+pub mod module_facts;
 pub mod module_identity;
+pub mod module_layout;
+pub mod module_memory;
+pub mod module_params;
 pub mod module_sections;
+pub mod module_usage;
 pub mod modules;
 pub mod percpu;
 pub mod proof;
+mod record;
 pub mod sections_file;
 pub mod slide;
 pub mod task_list;

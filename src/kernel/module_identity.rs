@@ -16,7 +16,8 @@ use crate::{
     image::file::Image,
     kernel::{
         KernelError, Struct,
-        module_sections::{self, Layouts, Section, build_id, is_init},
+        module_layout::Expected,
+        module_sections::{self, Layouts, Section, build_id, goes_after_init},
         modules::{Module, State},
     },
     symbols::placed::Symbols,
@@ -128,15 +129,16 @@ fn by_srcversion(
 
 /// How the sections of a file differ from those of the guest.
 fn differ(file: &Image, guest: &[Section], live: bool) -> Option<String> {
-    let mut expected = module_sections::expected_names(file);
-    expected.retain(|name| !(live && is_init(name)) && name != NOTE);
-    let names: Vec<&str> = guest.iter().map(|section| section.name.as_str()).collect();
-    // One of the two may have been stripped of it.
-    let names: Vec<&str> = names.into_iter().filter(|name| *name != NOTE).collect();
-    if let Some(name) = expected.iter().find(|name| !names.contains(&name.as_str())) {
+    let expected = Expected::new(file);
+    // One of the two may have been stripped of its note.
+    let stays = |name: &&str| !(live && goes_after_init(name)) && *name != NOTE;
+    let expected: Vec<&str> = expected.names().filter(stays).collect();
+    let names = guest.iter().map(|section| section.name.as_str());
+    let names: Vec<&str> = names.filter(stays).collect();
+    if let Some(name) = expected.iter().find(|name| !names.contains(name)) {
         return Some(format!("the guest's has no section {name}"));
     }
-    if let Some(name) = names.iter().find(|name| !expected.iter().any(|e| e == *name)) {
+    if let Some(name) = names.iter().find(|name| !expected.contains(name)) {
         return Some(format!("the guest's has a section {name}"));
     }
     // `layout_symtab` (kernel/module) keeps a part of these two only.

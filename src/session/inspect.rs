@@ -23,6 +23,7 @@ impl Session {
                 let location = self.located(&location).await?;
                 self.set_breakpoint(kind, &location).await
             }
+            Request::Catch(kind, catch) => self.set_catch(kind, catch).await,
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
                 let unknown = self.points.delete(&numbers);
@@ -83,11 +84,13 @@ impl Session {
             Request::WhatIs(name) => self.what_is(&name).await,
             Request::Modules => {
                 if self.need_stopped().is_ok() {
-                    self.read_modules().await?;
+                    self.look_for_new_modules(&None).await?;
                     self.look_for_files_again().await?;
+                    self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
             }
+            Request::Module(name) => self.module_details(&name).await,
             Request::Cpus => {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })

@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, files::Trees},
+    modules::{Module, Watch, files::Trees},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::arch::{Arch, Registers, x86_64::X86_64};
 use crate::base::memory::Sparse;
+use crate::kernel::modules::Mark;
 use crate::link::record::Recorder;
 use crate::rsp::{command::Command, thread::ThreadId};
 use crate::source::Sources;
@@ -122,8 +123,12 @@ pub struct Session {
     pub(super) trees: Trees,
     /// The search for a vmlinux that was not given.
     pub(super) finder: Finder,
-    /// The ends of the guest's module list when it was last read.
-    pub(super) module_ends: Option<(u64, u64)>,
+    /// The mark of the guest's module list when it was last read.
+    pub(super) module_ends: Option<Mark>,
+    /// What was said of damage to that list.
+    pub(super) module_troubles: BTreeSet<String>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -202,6 +207,8 @@ impl Session {
             trees,
             finder: Finder::Idle,
             module_ends: None,
+            module_troubles: BTreeSet::new(),
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

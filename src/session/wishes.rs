@@ -3,7 +3,7 @@
 use super::{
     answer::{Answer, Failure},
     breakpoints::Wish,
-    request::BreakKind,
+    request::{BreakKind, Catch},
     run::Session,
     view::BreakpointView,
 };
@@ -33,6 +33,20 @@ impl Session {
             self.points.delete(&[number]);
             return Err(Failure::Other(why));
         }
+        self.plant().await?;
+        self.breakpoints_answer(&[number])
+    }
+
+    /// `catch load`, `catch unload`.
+    pub(super) async fn set_catch(
+        &mut self,
+        kind: BreakKind,
+        catch: Catch,
+    ) -> Result<Answer, Failure> {
+        let location = catch.module.clone().unwrap_or_else(|| "any module".into());
+        let wish = self.points.add(kind, location);
+        wish.catch = Some(catch);
+        let number = wish.number;
         self.plant().await?;
         self.breakpoints_answer(&[number])
     }

@@ -61,6 +61,7 @@ impl Session {
             sections: Vec::new(),
             symbols: Symbols::Loading,
             path: None,
+            usage: None,
             search: Some(search),
             file: FileFacts::default(),
         }

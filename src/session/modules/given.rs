@@ -49,10 +49,12 @@ impl Session {
                 state: guest::State::Live,
                 base,
                 size: None,
+                memory: Vec::new(),
             },
             sections: given.sections,
             symbols,
             path: Some(ko.clone()),
+            usage: None,
             search: None,
             file: FileFacts::default(),
         });

@@ -4,7 +4,7 @@
 
 use super::{Module, Symbols, guest};
 use crate::base::addr::Addr;
-use crate::session::{answer::Failure, request::Level, run::Session};
+use crate::session::{answer::Failure, breakpoints::Wish, request::Level, run::Session};
 
 impl Module {
     /// Whether it waits for its turn.
@@ -80,7 +80,8 @@ impl Session {
     /// Places all that wait, before the guest runs: a breakpoint may belong into
     /// one of them.
     pub(in crate::session) async fn place_for_wishes(&mut self) -> Result<(), Failure> {
-        let pending = self.points.wishes.iter().any(|wish| wish.sites.is_empty());
+        let lacks = |wish: &Wish| wish.enabled && wish.is_by_name() && wish.sites.is_empty();
+        let pending = self.points.wishes.iter().any(lacks);
         if !pending || !self.has_modules_to_place() {
             return Ok(());
         }
@@ -99,6 +100,9 @@ impl Session {
     /// A module has symbols, or more of them: breakpoints are placed, and what
     /// is shown of it is made anew. What the user selected stays selected.
     pub(in crate::session) async fn after_module(&mut self) {
+        if let Err(failure) = self.go_on_loading().await {
+            self.say(Level::Warning, failure.to_string());
+        }
         if !self.state.is_stopped() || self.snapshot.is_none() {
             return;
         }
