@@ -4,6 +4,7 @@
 //! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
+//! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
@@ -16,6 +17,7 @@ mod find;
 mod given;
 mod live;
 mod place;
+mod round;
 mod watch;
 
 use super::{
@@ -276,7 +278,10 @@ impl Session {
                 self.renew_module(at, found).await?;
                 continue;
             }
-            let module = self.place_module(found).await?;
+            let mut module = self.unplaced(found);
+            if self.is_wanted_now(&module.found) {
+                module = self.search_file(module).await?;
+            }
             self.modules.push(module);
         }
         self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
