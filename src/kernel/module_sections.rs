@@ -28,6 +28,9 @@ const MAX_SECTION_NAME: usize = 128;
 /// Most section names fit here, and a read of this size is cheap.
 const SHORT_NAME: usize = 32;
 
+/// Where the linker puts the note with the build-id.
+pub const BUILD_ID_NOTE: &str = ".note.gnu.build-id";
+
 /// A section of a module, or an address by a name like one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
@@ -155,7 +158,7 @@ pub fn sections(
 pub fn build_id(memory: &dyn Memory, sections: &[Section]) -> Result<Option<Vec<u8>>, Gap> {
     // A header of 16 bytes with the name, and a SHA-1; the linker's default.
     const NOTE_BYTES: usize = 36;
-    let Some(note) = sections.iter().find(|section| section.name == ".note.gnu.build-id") else {
+    let Some(note) = sections.iter().find(|section| section.name == BUILD_ID_NOTE) else {
         return Ok(None);
     };
     let bytes = memory.bytes(note.addr, NOTE_BYTES)?;

@@ -101,6 +101,8 @@ impl Session {
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
             Request::Sections(path) => self.take_sections(&path).await,
+            Request::AddSymbolFile(text) => self.add_symbol_file(&text).await,
+            Request::RemoveSymbolFile(text) => self.remove_symbol_file(&text).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)

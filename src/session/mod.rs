@@ -40,7 +40,7 @@ mod relics;
 mod repair;
 mod resolve;
 mod scene;
-mod settings;
+pub mod settings;
 mod snapshot;
 mod stacks;
 mod step;

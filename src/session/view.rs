@@ -383,7 +383,7 @@ pub struct PlaceView {
 pub struct ModuleView {
     /// Its name.
     pub name: String,
-    /// `live`, `coming` or `going`.
+    /// `live`, `coming` or `going`; `given` when only the user knows of it.
     pub state: &'static str,
     /// Where its text starts.
     pub base: Addr,

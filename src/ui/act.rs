@@ -9,7 +9,7 @@ use super::panes::source::Spot;
 use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
 use crate::arch::insn::Flavor;
 use crate::base::text::printable;
-use crate::command::{Parsed, parse::parse};
+use crate::command::{Parsed, parse::parse, script::end_file};
 use crate::config::keys::Action;
 use crate::session::request::{BreakKind, Leave, Level, Request};
 use crate::session::view::State;
@@ -111,6 +111,9 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         }
         _ => true,
     };
+    if request == Request::BreakIn {
+        end_file(&mut app.script);
+    }
     match (may, resumes(&request)) {
         (false, _) => Vec::new(),
         (true, false) => vec![Effect::Ask(request, Purpose::Key)],

@@ -7,13 +7,14 @@ use super::panes::{
 };
 use super::popups::Popup;
 use super::tour::Tour;
+use crate::command::script::Step;
 use crate::config::keys::{Keymap, Scope};
 use crate::config::theme::Theme;
 use crate::session::request::Level;
 use crate::session::view::{CodeBook, State, StopView, View};
 use crate::session::wants::Wants;
 use crate::ui::edit::History;
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// The state of the screen. Only [`super::update::update`] writes it, only
 /// [`super::view::draw`] shows it.
@@ -62,6 +63,8 @@ pub struct App {
     pub log: log::Log,
     /// What lies over the panes.
     pub popup: Popup,
+    /// Commands that come one after another and are still to be done.
+    pub script: VecDeque<Step>,
     /// Lines typed before.
     pub history: History,
     /// The last message, until a key is pressed after it.
@@ -104,6 +107,7 @@ impl App {
             console: console::Console::default(),
             log: log::Log::default(),
             popup: Popup::None,
+            script: VecDeque::new(),
             history: History::default(),
             message: None,
             resumed: None,

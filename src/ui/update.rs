@@ -8,6 +8,7 @@ use super::panes::log::Kind;
 use super::popups::{
     Popup, command::Typed, confirm::Confirm, leave, output::Output, prompt, prompt::Question,
 };
+use super::script;
 use super::tour::{self, TourEvent};
 use crate::base::text::printable;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
@@ -39,6 +40,7 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
         }
         Message::Update(news) => news_came(app, news),
         Message::Answer(purpose, answer) => answered(app, purpose, answer),
+        Message::Script(steps) => script::take(app, steps),
         Message::Tick => Vec::new(),
         Message::Terminate => terminate(app),
         Message::Resumed => vec![Effect::Redraw],
@@ -120,6 +122,9 @@ fn answered(
     purpose: Purpose,
     answer: Option<Result<Answer, Failure>>,
 ) -> Vec<Effect> {
+    if let Purpose::Script(step) = &purpose {
+        return script::answered(app, step, answer);
+    }
     let mut effects = Vec::new();
     if purpose == Purpose::Run {
         let step = StopReason::Step.word();
@@ -145,7 +150,7 @@ fn answered(
                 }
             }
         }
-        (Purpose::Run, Some(Ok(_))) => {}
+        (Purpose::Run | Purpose::Script(_), Some(Ok(_))) => {}
         (Purpose::Code(of), Some(Ok(answer))) => {
             let (view, book) = (app.view.clone(), app.book.clone());
             if let Answer::Code(code) = &answer
@@ -293,6 +298,7 @@ fn typed(app: &mut App, line: &str) -> Vec<Effect> {
             act::watch(app, &expression);
             Vec::new()
         }
+        Ok(Parsed::Face(FaceCommand::Source(file))) => vec![Effect::Source(file)],
         Ok(Parsed::Request(Request::Leave(how))) => act::leave(app, how),
         Ok(Parsed::Request(request)) => {
             vec![Effect::Ask(request, Purpose::Line(line.to_string()))]

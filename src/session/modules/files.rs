@@ -56,8 +56,15 @@ impl Session {
 
     /// Files that may be the module, best first.
     pub(in crate::session) async fn module_candidates(&mut self, name: &str) -> Vec<PathBuf> {
-        let found = self.look_in_trees(name, None).await;
-        if found.is_empty() { self.look_in_trees(name, Some(FRESH)).await } else { found }
+        let mut found = self.look_in_trees(name, None).await;
+        if found.is_empty() {
+            found = self.look_in_trees(name, Some(FRESH)).await;
+        }
+        if let Some(given) = self.given_file(name) {
+            found.retain(|path| *path != given);
+            found.insert(0, given);
+        }
+        found
     }
 
     /// Looks for a module; directories whose knowledge is older than `oldest`
@@ -134,7 +141,9 @@ fn scan(dirs: Vec<(PathBuf, usize)>) -> oneshot::Receiver<Vec<Known>> {
 
 /// Does something that may block, on a thread that nobody waits for at the end
 /// of the program. There is no result where the thread fails or can't start.
-fn on_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+pub(super) fn on_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
     let (done, result) = oneshot::channel();
     let thread = std::thread::Builder::new().name("files".into());
     // Whoever waits hears of a failure by the sender's end.

@@ -10,7 +10,7 @@
 pub mod files;
 
 mod find;
-mod given;
+pub mod given;
 mod live;
 mod place;
 
@@ -73,6 +73,7 @@ impl Module {
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
+                _ if self.found.addr.0 == 0 => "given",
                 guest::State::Live => "live",
                 guest::State::Coming => "coming",
                 guest::State::Going => "going",
@@ -104,6 +105,11 @@ impl Session {
             return Ok(());
         }
         self.go_on_with_modules().await?;
+        self.look_at_list().await?;
+        self.go_on_with_given().await
+    }
+
+    async fn look_at_list(&mut self) -> Result<(), Failure> {
         let Some(head) = self.guest_symbols().symbol_addr("modules") else { return Ok(()) };
         // A new module is put at the head of the list, and the ends change
         // with every load and nearly every unload.
