@@ -488,7 +488,7 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     let attrs = module_sections::Layouts::new(&symbols).unwrap();
     let list = modules::list(&symbols, &guest, &layouts);
     println!("{list:x?} {:?}", guest.cost());
-    assert_eq!(list.problem, None);
+    assert_eq!(list.problems, []);
     let hgfs = list.modules.iter().find(|module| module.name == "hgfs").unwrap();
     assert_eq!(hgfs.state, modules::State::Live);
     guest.forget();

@@ -159,7 +159,7 @@ fn counted(memory: &mut Sparse, symbols: &Symbols, name: &str) {
 fn check(symbols: &Symbols, memory: &Sparse, size: u64) {
     let layouts = Layouts::new(symbols).unwrap();
     let found = list(symbols, memory, &layouts);
-    assert_eq!(found.problem, None);
+    assert_eq!(found.problems, []);
     let [module] = &found.modules[..] else { panic!("{found:?}") };
     assert_eq!((module.name.as_str(), module.addr, module.state), ("hgfs", MODULE, State::Live));
     assert_eq!((module.base, module.size), (Some(Addr(SECTIONS[0].1)), Some(size)));

@@ -4,6 +4,7 @@
 pub mod complete;
 mod expression;
 pub mod listing;
+pub mod modules;
 pub mod names;
 pub mod parse;
 pub mod render;

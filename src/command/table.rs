@@ -456,6 +456,15 @@ const GENERAL: &[CommandDef] = &[
         make: |args| plain(Request::Modules, args),
     },
     CommandDef {
+        name: "info module",
+        aliases: &[],
+        usage: "info module NAME",
+        help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
+        cost: "three packets a section and a parameter",
+        completes: None,
+        make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
+    },
+    CommandDef {
         name: "info cpus",
         aliases: &[],
         usage: "info cpus",

@@ -16,7 +16,8 @@ use crate::{
     image::{file::Image, notes::build_id_of},
     kernel::{
         KernelError, Struct,
-        modules::{Module, State, number},
+        modules::{Module, State},
+        record::number,
     },
     symbols::placed::{PER_CPU, Symbols},
 };
@@ -303,7 +304,14 @@ mod tests {
 
     fn module() -> Module {
         let name = "hgfs".to_string();
-        Module { name, addr: FIRST, state: State::Coming, base: None, size: None }
+        Module {
+            name,
+            addr: FIRST,
+            state: State::Coming,
+            base: None,
+            size: None,
+            memory: Vec::new(),
+        }
     }
 
     fn guest() -> Sparse {

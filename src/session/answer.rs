@@ -3,6 +3,7 @@
 //! by [`crate::command::render`].
 
 use super::elements::ElementsAnswer;
+use super::module_answer::ModuleAnswer;
 use super::symbol_answer::{
     CodeAnswer, LineRange, MatchAnswer, NamesAnswer, ScopeAnswer, SourceAnswer, SymbolAnswer,
     TypeAnswer,
@@ -105,6 +106,8 @@ pub enum Answer {
         /// As the guest lists them.
         modules: Vec<ModuleView>,
     },
+    /// One module.
+    Module(Box<ModuleAnswer>),
     /// CPUs.
     Cpus {
         /// By number.

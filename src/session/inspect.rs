@@ -84,9 +84,11 @@ impl Session {
             Request::Modules => {
                 if self.need_stopped().is_ok() {
                     self.read_modules().await?;
+                    self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
             }
+            Request::Module(name) => self.module_details(&name).await,
             Request::Cpus => {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })

@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod elements;
+pub mod module_answer;
 pub mod options;
 pub mod request;
 pub mod run;

@@ -225,6 +225,8 @@ pub enum Request {
     Breakpoints,
     /// Modules of the guest, with their symbols' state.
     Modules,
+    /// One module with all that its memory tells: sections, parameters, users.
+    Module(String),
     /// CPUs and what runs on them.
     Cpus,
     /// Show another CPU's stack; none: tell whose is shown.

@@ -389,8 +389,12 @@ pub struct ModuleView {
     pub base: Addr,
     /// Its size in bytes, when known.
     pub size: Option<u64>,
+    /// Whether `refs`, `permanent`, `used_by` and `taints` were read at this stop.
+    pub counted: bool,
     /// How often it is in use, as `lsmod` counts; when known.
     pub refs: Option<i64>,
+    /// Whether it can't be unloaded: it has no exit function.
+    pub permanent: bool,
     /// Modules that use it.
     pub used_by: Vec<String>,
     /// What it taints the kernel with: the letters of `/proc/modules`.

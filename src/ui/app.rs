@@ -3,7 +3,7 @@
 use super::layout::{Arrangement, PaneId, WANTED, Wanted, arrange};
 use super::panes::log::Kind;
 use super::panes::{
-    breakpoints, console, cpus, log, memory, registers, source, stack, tasks, tree,
+    breakpoints, console, cpus, log, memory, modules, registers, source, stack, tasks, tree,
 };
 use super::popups::Popup;
 use super::tour::Tour;
@@ -53,6 +53,8 @@ pub struct App {
     pub tasks: tasks::Tasks,
     /// The CPUs pane.
     pub cpus: cpus::Cpus,
+    /// The modules pane.
+    pub modules: modules::Modules,
     /// The memory pane.
     pub memory: memory::Memory,
     /// What the session was told that the panes want.
@@ -102,6 +104,7 @@ impl App {
             breakpoints: breakpoints::Breakpoints::default(),
             tasks: tasks::Tasks::default(),
             cpus: cpus::Cpus::default(),
+            modules: modules::Modules::default(),
             memory: memory::Memory::default(),
             wanted: Wants::default(),
             console: console::Console::default(),
@@ -149,6 +152,7 @@ impl App {
             PaneId::Breakpoints => &[Scope::Breakpoints],
             PaneId::Tasks => &[Scope::Tasks],
             PaneId::Cpus => &[Scope::Cpus],
+            PaneId::Modules => &[Scope::Modules],
             PaneId::Memory => &[Scope::Memory],
             _ => &[],
         };
@@ -180,6 +184,7 @@ impl App {
                 }
                 PaneId::Tasks => wants.tasks = Some(self.tasks.want()),
                 PaneId::Cpus => wants.cpus = true,
+                PaneId::Modules => wants.modules = true,
                 PaneId::Memory => wants.memory = self.memory.want(),
                 _ => {}
             }
@@ -221,6 +226,7 @@ impl App {
                 PaneId::Watches => &mut self.watches.list,
                 PaneId::Tasks => &mut self.tasks.list,
                 PaneId::Cpus => &mut self.cpus.list,
+                PaneId::Modules => &mut self.modules.list,
                 PaneId::Memory => &mut self.memory.list,
                 PaneId::Registers => &mut self.registers.list,
                 PaneId::Breakpoints => &mut self.breakpoints.list,

@@ -95,6 +95,7 @@ fn view_came(app: &mut App, view: Arc<View>) {
     app.watches.follow(&view);
     app.tasks.follow(&view);
     app.cpus.follow(&view);
+    app.modules.follow(&view);
     app.breakpoints.follow(&view);
     tour_events(app, &tour::events(before.as_deref(), &view));
 }
@@ -319,6 +320,10 @@ fn in_prompt(app: &mut App, mut prompt: prompt::Prompt, key: Key) -> Vec<Effect>
             Question::Watch => act::watch(app, prompt.line.text()),
             Question::Memory => act::memory(app, prompt.line.text()),
             Question::Filter => app.tasks.filter = prompt.line.text().trim().to_string(),
+            Question::FilterModules => {
+                let view = app.view.clone();
+                app.modules.filter(prompt.line.text().trim().to_string(), view.as_deref());
+            }
             Question::GoTo => match prompt::place(prompt.line.text()) {
                 prompt::Place::Nowhere => {}
                 prompt::Place::Line(line) => act::show_line(app, line),

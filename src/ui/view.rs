@@ -68,6 +68,7 @@ fn draw_slot(app: &App, buffer: &mut Buffer, slot: &Slot) {
         PaneId::Watches => app.watches.draw(buffer, inside, &look),
         PaneId::Tasks => app.tasks.draw(buffer, inside, &look),
         PaneId::Cpus => app.cpus.draw(buffer, inside, &look),
+        PaneId::Modules => app.modules.draw(buffer, inside, &look),
         PaneId::Memory => app.memory.draw(buffer, inside, &look),
         PaneId::Registers => app.registers.draw(buffer, inside, &look),
         PaneId::Breakpoints => app.breakpoints.draw(buffer, inside, &look),
@@ -93,6 +94,7 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
             (String::new(), "at the last stop".into(), false)
         }
         PaneId::Tasks => (String::new(), app.tasks.note(app.stop()), false),
+        PaneId::Modules => (String::new(), app.modules.note(app.view.as_deref()), false),
         PaneId::Memory => (app.memory.title(), String::new(), false),
         PaneId::Stack | PaneId::Registers | PaneId::Variables => {
             (String::new(), frame_note(app, slot.pane), false)

@@ -39,7 +39,8 @@ impl Session {
             Err(error) => {
                 let symbols = Symbols::Failed(error.to_string());
                 let sections = Vec::new();
-                return Ok(Module { found, sections, symbols, path: None, search: None });
+                let (path, usage, search) = (None, None, None);
+                return Ok(Module { found, sections, symbols, path, usage, search });
             }
         };
         let candidates = self.module_candidates(&found.name).await;
@@ -48,6 +49,7 @@ impl Session {
             sections: Vec::new(),
             symbols: Symbols::Loading,
             path: None,
+            usage: None,
             search: None,
         };
         if candidates.is_empty() {

@@ -405,10 +405,11 @@ impl Session {
                 state: guest::State::Live,
                 base: given.base(),
                 size: None,
+                memory: Vec::new(),
             },
         };
         let sections = given.sections;
-        let module = Module { found, sections, symbols: state, path, search: None };
+        let module = Module { found, sections, symbols: state, path, usage: None, search: None };
         match self.modules.iter().position(|known| known.found.name == given.name) {
             Some(known) => self.modules[known] = module,
             None => self.modules.push(module),

@@ -1,6 +1,7 @@
 //! The guest's modules: found in its memory, matched with their .ko files,
 //! proven, placed, and forgotten when they are gone.
 //!
+//! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
@@ -9,6 +10,7 @@
 
 pub mod files;
 
+mod details;
 mod find;
 pub mod given;
 mod live;
@@ -23,6 +25,7 @@ use super::{
 };
 use crate::kernel::{
     module_sections::Section,
+    module_usage::Usage,
     modules::{self as guest, Layouts},
 };
 use find::Search;
@@ -51,6 +54,8 @@ pub struct Module {
     sections: Vec<Section>,
     symbols: Symbols,
     path: Option<PathBuf>,
+    /// Who uses it and how often, when that was read at this stop.
+    usage: Option<Usage>,
     /// The search for its file, while one is being opened on a thread.
     search: Option<Search>,
 }
@@ -70,6 +75,7 @@ impl Module {
             Symbols::WrongBuild(why) => ("wrong build", Some(why.clone())),
             Symbols::Failed(why) => ("failed", Some(why.clone())),
         };
+        let usage = self.usage.clone().unwrap_or_default();
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
@@ -81,9 +87,11 @@ impl Module {
             },
             base: self.found.base.unwrap_or_default(),
             size: self.found.size,
-            refs: None,
-            used_by: Vec::new(),
-            taints: String::new(),
+            counted: self.usage.is_some(),
+            refs: usage.refs,
+            permanent: usage.permanent,
+            used_by: usage.users,
+            taints: usage.taints,
             symbols,
             path: self.path.clone(),
             why,
@@ -99,6 +107,9 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
+        for module in &mut self.modules {
+            module.usage = None;
+        }
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
         {
@@ -135,8 +146,8 @@ impl Session {
             let layouts = Arc::clone(&layouts);
             self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
         };
-        if let Some(problem) = list.problem {
-            self.say(Level::Warning, format!("the module list was read in part: {problem}"));
+        for problem in list.problems {
+            self.say(Level::Warning, format!("modules: {problem}"));
         }
         let gone: Vec<String> = self
             .modules

@@ -7,6 +7,7 @@ pub mod console;
 pub mod cpus;
 pub mod log;
 pub mod memory;
+pub mod modules;
 pub mod registers;
 pub mod source;
 pub mod stack;
@@ -26,6 +27,8 @@ pub enum Outcome {
     Ask(Request),
     /// A line of the command table.
     Line(String),
+    /// The same, with the answer shown as that of a typed line.
+    Typed(String),
     /// Show a location in the source pane.
     Show(String),
     /// Show a text under a title.
