@@ -461,7 +461,7 @@ const GENERAL: &[CommandDef] = &[
         usage: "info module NAME",
         help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
         cost: "three packets a section and a parameter",
-        completes: None,
+        completes: Some(Completes::Module),
         make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
     },
     CommandDef {

@@ -480,6 +480,7 @@ impl Session {
         }
         self.dirty = false;
         self.revision += 1;
+        self.code.know_modules(self.modules.iter().map(|m| m.found.name.clone()).collect());
         let view = View {
             revision: self.revision,
             state: self.state.clone(),

@@ -493,4 +493,6 @@ pub enum Completes {
     Type,
     /// The name of a setting.
     Setting,
+    /// The name of a module.
+    Module,
 }

@@ -84,7 +84,14 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     let running = app.stop().is_some() && !app.state().is_stopped();
     let (text, note, warn) = match slot.pane {
         PaneId::Source => {
-            let (path, note) = app.source.title();
+            let (mut path, note) = app.source.title();
+            let frame = app.stop().and_then(|stop| stop.frames.get(stop.selected));
+            let shown = app.source.file().map(|(file, _)| file);
+            if let Some(module) = frame.and_then(|frame| frame.module.as_ref())
+                && frame.and_then(|frame| frame.file.as_deref()) == shown
+            {
+                path = format!("{path} [{}]", printable(module));
+            }
             (path, note, app.source.is_guess() || !app.source.has_text())
         }
         PaneId::Stack | PaneId::Variables | PaneId::Registers if running => {

@@ -14,6 +14,7 @@ pub mod stack;
 pub mod tasks;
 pub mod tree;
 
+use crate::base::text::printable;
 use crate::config::theme::{Role, Theme};
 use crate::session::request::Request;
 use crate::session::view::View;
@@ -71,6 +72,11 @@ impl Look<'_> {
     fn placeholder(&self, buffer: &mut Buffer, area: Rect, words: &str) {
         Pen::new(buffer, area, 0).put(" ", Style::new()).put(words, self.style(Role::Dim));
     }
+}
+
+/// ` [hgfs]`: what a name is of.
+fn of_module(name: &str) -> String {
+    format!(" [{}]", printable(name))
 }
 
 /// The last part of a path.
