@@ -9,9 +9,10 @@ use thiserror::Error;
 #[error("'{0}' is no name of a module; write it as lsmod does, such as hgfs or vm_hgfs")]
 pub struct NoModule(String);
 
-/// What every shell has: busybox's, dash and bash. Nothing but `[` and `read` is
-/// needed. Words for the user go to the error output, as comments, so that a
-/// copied screen reads as well as a file.
+/// What every shell has: busybox's, dash and bash. `cat`, because `read` takes a
+/// byte at a time, and the kernel gives an address only to a read from the start
+/// (`module_sect_read` in kernel/module/sysfs.c). Words for the user go to the
+/// error output, as comments, so that a copied screen reads as well as a file.
 const LINES: &str = r##"# Where the sections of modules are, for: kgdb-tui --sections FILE
 # In the guest, as root: sh THIS > FILE; or paste it, and copy what it prints.
 (
@@ -28,7 +29,7 @@ for m; do
   hidden=
   for f in "$m"/sections/.[!.]* "$m"/sections/*; do
     [ -f "$f" ] || continue
-    if ! { read -r a < "$f"; } 2>/dev/null; then
+    if ! a=$(cat "$f" 2>/dev/null); then
       say "$f can't be read: run this as root"
       break
     fi

@@ -16,6 +16,7 @@ mod facts;
 mod files;
 mod found;
 mod gdb;
+mod module_hand;
 mod oracle;
 mod spine;
 mod stacks;

@@ -199,12 +199,9 @@ impl Session {
         if self.is_offline() {
             self.prove_given(at, false).await?;
         } else if self.need_stopped().is_ok() && self.guest_symbols().vmlinux().is_some() {
-            if let Some(file) = self.given_file(&name)
-                && let Some(at) = self.in_guest(&name)
-                && self.modules[at].path.as_deref() != Some(&*file)
-            {
-                let found = self.modules[at].found.clone();
-                self.modules[at] = self.place_module(found).await?;
+            if let Err(failure) = self.use_named_file(&name).await {
+                self.given.remove(at);
+                return Err(failure);
             }
             self.settle_given(at).await?;
         } else {
@@ -214,6 +211,25 @@ impl Session {
         }
         self.resolve_given().await?;
         self.outcome(&name, count)
+    }
+
+    /// A file that was named for a module of the guest is used when it is proven,
+    /// also where another was found.
+    async fn use_named_file(&mut self, name: &str) -> Result<(), Failure> {
+        let Some((file, at)) = self.given_file(name).zip(self.in_guest(name)) else {
+            return Ok(());
+        };
+        let module = self.modules[at].clone();
+        if module.path.as_ref() == Some(&file) {
+            return Ok(());
+        }
+        let fail = |why: String| Failure::Other(format!("{}: {why}", file.display()));
+        let image = self.open_given(&file).await.map_err(Failure::Other)?;
+        if let Some(sections) = self.sections_of_guest(&module).await? {
+            self.prove_module(&image, &sections).await?.map_err(fail)?;
+            self.modules[at] = self.place_module(module.found).await?;
+        }
+        Ok(())
     }
 
     /// What became of a module, in a sentence; an error when it has no symbols.
