@@ -15,7 +15,7 @@ use crate::{
     kernel::{
         KernelError, Struct,
         module_memory::{self, Piece},
-        record::{Field, Record},
+        record::{Field, Record, number},
         symbol,
     },
     symbols::placed::Symbols,
@@ -118,6 +118,39 @@ impl Layouts {
         let pieces = self.extents.read(memory, known.addr, state != State::Live)?;
         Ok(Module { state, ..known.clone() }.with_memory(pieces))
     }
+}
+
+/// Something that differs whenever a module has come or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The count of changes to the tree in which the kernel looks up the module
+    /// of an address.
+    Tree(u32),
+    /// The ends of the list: a new module is put at its head. A module that is
+    /// loaded again to where it was leaves them as they are.
+    Ends(Addr, Addr),
+}
+
+/// The mark of the list: one read of 4 bytes, or of 16 in a kernel without the
+/// tree (CONFIG_MODULES_TREE_LOOKUP, which perf and tracing select).
+///
+/// `mod_tree` is a latched tree, which counts each change of it twice, and
+/// modules are put in and taken out with their init memory and without
+/// (`mod_tree_insert` and others in kernel/module/tree_lookup.c, before 5.19
+/// kernel/module.c). A module that is not formed yet is in it already.
+pub fn mark(symbols: &Symbols, memory: &dyn Memory) -> Result<Mark, KernelError> {
+    let tree = || {
+        let root = Struct::new(symbols, "mod_tree_root").ok()?;
+        let count = root.find("root.seq.seqcount.sequence");
+        let count = count.or_else(|| root.find("root.seq.sequence"))?;
+        Some(symbols.symbol_addr("mod_tree")?.offset(count.0))
+    };
+    if let Some(count) = tree() {
+        return Ok(Mark::Tree(memory.u32(count)?));
+    }
+    let head = symbol(symbols, "modules")?;
+    let ends = memory.bytes(head, 16)?;
+    Ok(Mark::Ends(Addr(number(&ends, 0, 8)), Addr(number(&ends, 8, 8))))
 }
 
 /// The name of a module in its structure.

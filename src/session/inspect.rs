@@ -84,7 +84,8 @@ impl Session {
             Request::WhatIs(name) => self.what_is(&name).await,
             Request::Modules => {
                 if self.need_stopped().is_ok() {
-                    self.read_modules().await?;
+                    self.look_for_new_modules(&None).await?;
+                    self.look_for_files_again().await?;
                     self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
@@ -239,6 +240,7 @@ impl Session {
             self.first_frame();
             self.look_at_task(&None).await?;
             self.look_for_new_modules(&None).await?;
+            self.look_for_files_again().await?;
             self.resolve_pending();
             self.reconcile().await?;
             self.panes.restart(self.options.eager);

@@ -47,6 +47,7 @@ mod stacks;
 mod step;
 mod subject;
 mod tasks;
+mod threads;
 mod tree;
 mod types;
 mod wanted;

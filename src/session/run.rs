@@ -22,6 +22,7 @@ use super::{
 };
 use crate::arch::{Arch, Registers, x86_64::X86_64};
 use crate::base::memory::Sparse;
+use crate::kernel::modules::Mark;
 use crate::link::record::Recorder;
 use crate::rsp::{command::Command, thread::ThreadId};
 use crate::source::Sources;
@@ -109,8 +110,10 @@ pub struct Session {
     pub(super) trees: Trees,
     /// The search for a vmlinux that was not given.
     pub(super) finder: Finder,
-    /// The ends of the guest's module list when it was last read.
-    pub(super) module_ends: Option<(u64, u64)>,
+    /// The mark of the guest's module list when it was last read.
+    pub(super) module_ends: Option<Mark>,
+    /// What was said of damage to that list.
+    pub(super) module_troubles: BTreeSet<String>,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -163,6 +166,7 @@ impl Session {
     ) -> (Session, mpsc::UnboundedReceiver<Loaded>) {
         let (loader, loads) = Loader::new();
         let connect = options.connect.as_ref().map(ToString::to_string).unwrap_or_default();
+        let trees = Trees::new(options.eager);
         let session = Session {
             target: TargetView {
                 connect,
@@ -186,9 +190,10 @@ impl Session {
             listed: None,
             modules: Vec::new(),
             given: Vec::new(),
-            trees: Trees::default(),
+            trees,
             finder: Finder::Idle,
             module_ends: None,
+            module_troubles: BTreeSet::new(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

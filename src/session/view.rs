@@ -399,11 +399,13 @@ pub struct ModuleView {
     pub used_by: Vec<String>,
     /// What it taints the kernel with: the letters of `/proc/modules`.
     pub taints: String,
-    /// `loaded`, `loading`, `not found`, `wrong build`, `failed`.
+    /// `loaded`, `loading`, `no debug info`, `not found`, `wrong build`, `failed`.
     pub symbols: &'static str,
     /// The .ko in use.
     pub path: Option<PathBuf>,
-    /// Where it was looked for, or what does not fit.
+    /// What shows that it is the guest's.
+    pub proven_by: Option<String>,
+    /// Where it was looked for, what does not fit, or how much is read.
     pub why: Option<String>,
     /// Section names and addresses, in the guest's order.
     pub sections: Vec<(String, Addr)>,

@@ -7,7 +7,7 @@
 //! and again at each stop, because nothing else tells that the module is gone.
 //! Given sections are kept for the whole session.
 
-use super::{Module, Symbols, files::on_thread, guest};
+use super::{FileFacts, Module, Symbols, guest};
 use crate::base::{
     addr::{Addr, parse_number},
     text::at_home,
@@ -15,7 +15,8 @@ use crate::base::{
 use crate::image::file::Kind;
 use crate::kernel::{
     add_symbol_file::{self, AddSymbolFile},
-    module_sections::{self, BUILD_ID_NOTE, Section},
+    module_identity::{self, Verdict},
+    module_sections::{self, NOTE, Section},
     modules::Layouts,
     sections_file,
 };
@@ -226,7 +227,7 @@ impl Session {
         let fail = |why: String| Failure::Other(format!("{}: {why}", file.display()));
         let image = self.open_given(&file).await.map_err(Failure::Other)?;
         if let Some(sections) = self.sections_of_guest(&module).await? {
-            self.prove_module(&image, &sections).await?.map_err(fail)?;
+            self.judge(&image, &module.found, &sections).await?.map_err(fail)?;
             self.modules[at] = self.place_module(module.found).await?;
         }
         Ok(())
@@ -243,7 +244,7 @@ impl Session {
         let why = view.why.map_or(String::new(), |why| format!(": {why}"));
         let text = format!("{name}: symbols {}{path}{why}", view.symbols);
         match view.symbols {
-            "loaded" | "loading" => Ok(format!("{text}, {count} sections")),
+            "loaded" | "loading" | "no debug info" => Ok(format!("{text}, {count} sections")),
             _ => Err(Failure::Other(text)),
         }
     }
@@ -294,6 +295,9 @@ impl Session {
                     self.modules.retain(|m| m.found.name != name || m.found.addr.0 != 0);
                 }
                 let module = self.modules[listed].clone();
+                if module.is_loading() {
+                    return Ok(());
+                }
                 match self.sections_of_guest(&module).await? {
                     Some(sections) => self.compare_given(at, &sections),
                     // Its kernel keeps no addresses.
@@ -364,8 +368,8 @@ impl Session {
         if let Some(image) = &given.image
             && self.modules.iter().any(|m| m.found.name == given.name && m.path.is_some())
         {
-            match self.proves(image, &given.sections, guest).await? {
-                Ok(()) => return Ok(()),
+            match self.proves(image, &given, guest).await? {
+                Ok(_) => return Ok(()),
                 Err(why) => {
                     let (name, from) = (&given.name, &given.from);
                     let text = format!(
@@ -385,6 +389,7 @@ impl Session {
         let mut state = Symbols::NotFound(self.where_looked());
         let mut problems = Vec::new();
         let mut path = None;
+        let mut file_facts = FileFacts::default();
         for file in candidates {
             let image = match self.open_given(&file).await {
                 Ok(image) => image,
@@ -393,9 +398,10 @@ impl Session {
                     continue;
                 }
             };
-            match self.proves(&image, &given.sections, guest).await? {
-                Ok(()) => {
-                    state = self.put(&given.name, &file, Arc::clone(&image), &given.sections);
+            match self.proves(&image, &given, guest).await? {
+                Ok(proof) => {
+                    file_facts.proven_by = Some(proof);
+                    state = self.put(&given.name, &file, Arc::clone(&image), &given.sections).await;
                     self.given[at].image = Some(image);
                     path = Some(file);
                     break;
@@ -404,7 +410,7 @@ impl Session {
             }
         }
         if path.is_none() && !problems.is_empty() {
-            let has_note = given.sections.iter().any(|section| section.name == BUILD_ID_NOTE);
+            let has_note = given.sections.iter().any(|section| section.name == NOTE);
             let why = problems.join("; ");
             state = if has_note { Symbols::WrongBuild(why) } else { Symbols::Failed(why) };
         }
@@ -412,7 +418,28 @@ impl Session {
             let text = format!("{}: {why}", given.name);
             self.say_once(at, Level::Warning, text);
         }
-        let found = match self.in_guest(&given.name) {
+        let found = self.found_by_hand(&given);
+        let sections = given.sections;
+        let module = Module {
+            found,
+            sections,
+            symbols: state,
+            path,
+            usage: None,
+            search: None,
+            file: file_facts,
+        };
+        match self.modules.iter().position(|known| known.found.name == given.name) {
+            Some(known) => self.modules[known] = module,
+            None => self.modules.push(module),
+        }
+        self.touch();
+        Ok(())
+    }
+
+    /// What the guest says of a module, or what there is without that.
+    fn found_by_hand(&self, given: &Given) -> guest::Module {
+        match self.in_guest(&given.name) {
             Some(listed) => self.modules[listed].found.clone(),
             None => guest::Module {
                 name: given.name.clone(),
@@ -423,42 +450,59 @@ impl Session {
                 size: None,
                 memory: Vec::new(),
             },
-        };
-        let sections = given.sections;
-        let module = Module { found, sections, symbols: state, path, usage: None, search: None };
-        match self.modules.iter().position(|known| known.found.name == given.name) {
-            Some(known) => self.modules[known] = module,
-            None => self.modules.push(module),
         }
-        self.touch();
-        Ok(())
     }
 
-    /// Whether a file is what the guest has at these addresses.
+    /// What proves that a file is what the guest has at these addresses, or why
+    /// it is not.
     async fn proves(
         &mut self,
-        image: &DebugImage,
-        sections: &[Section],
+        image: &Arc<DebugImage>,
+        given: &Given,
         guest: bool,
-    ) -> Result<Result<(), String>, Failure> {
-        let has_note = sections.iter().any(|section| section.name == BUILD_ID_NOTE);
-        if !guest || !has_note && self.options.trust_symbols {
-            return Ok(Ok(()));
+    ) -> Result<Result<String, String>, Failure> {
+        if !guest {
+            return Ok(Ok("nothing: there is no guest".into()));
         }
-        if !has_note {
-            return Ok(Err(format!(
-                "it can't be proven to be the guest's, because the address of {BUILD_ID_NOTE} was not given; give it too, or override with: trust-symbols"
-            )));
+        let module = self.found_by_hand(given);
+        let has_note = given.sections.iter().any(|section| section.name == NOTE);
+        if has_note || module.addr.0 != 0 {
+            return self.judge(image, &module, &given.sections).await;
         }
-        self.prove_module(image, sections).await
+        if self.options.trust_symbols {
+            return Ok(Ok("nothing; trusted because you said so".into()));
+        }
+        Ok(Err(format!(
+            "it can't be proven to be the guest's, because the address of {NOTE} was not given; give it too, or override with: trust-symbols"
+        )))
+    }
+
+    /// The same, by what the guest's memory has.
+    async fn judge(
+        &mut self,
+        image: &Arc<DebugImage>,
+        module: &guest::Module,
+        sections: &[Section],
+    ) -> Result<Result<String, String>, Failure> {
+        let (image, module, sections) = (Arc::clone(image), module.clone(), sections.to_vec());
+        let verdict = self
+            .compute(move |symbols, memory| {
+                module_identity::judge(symbols, memory, &module, &sections, image.image())
+            })
+            .await?;
+        Ok(match verdict {
+            Ok(Verdict::Proven(proof)) => Ok(proof),
+            Ok(Verdict::Other(why) | Verdict::Unknown(why)) => Err(why),
+            Err(gap) => Err(gap.to_string()),
+        })
     }
 
     async fn open_given(&self, file: &Path) -> Result<Arc<DebugImage>, String> {
         let (path, dirs) = (file.to_path_buf(), self.options.debug_dirs.clone());
         let open = move || DebugImage::open_in(&path, &dirs, &AtomicBool::new(false));
-        match on_thread(open).await {
-            Ok(opened) => opened.map_err(|error| error.to_string()),
-            Err(_) => Err(format!("opening {} failed inside; please report it", file.display())),
+        match self.loader.threads.wait(open).await {
+            Some(opened) => opened.map_err(|error| error.to_string()),
+            None => Err(format!("opening {} failed inside; please report it", file.display())),
         }
     }
 }

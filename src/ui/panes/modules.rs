@@ -42,6 +42,7 @@ fn sign(symbols: &str) -> (&'static str, Role) {
     match symbols {
         "loaded" => ("●", Role::Good),
         "loading" => ("…", Role::Waiting),
+        "no debug info" => ("◐", Role::Waiting),
         "not found" => ("○", Role::Waiting),
         _ => ("✗", Role::Error),
     }
@@ -204,10 +205,10 @@ fn draw_one(buffer: &mut Buffer, area: Rect, at: u16, module: &ModuleView, look:
     let state = if module.state == "live" { Role::Dim } else { Role::Warning };
     let mut pen = Pen::new(buffer, area, at);
     pen.put(" ", Style::new()).put(mark, look.style(role)).put(" ", Style::new());
-    let narrow = area.width < 58;
+    let narrow = area.width < 62;
     pen.column(&printable(&module.name), if narrow { 16 } else { 17 }, look.style(Role::Strong));
     pen.put(" ", Style::new()).column(module.state, 6, look.style(state)).put(" ", Style::new());
-    pen.column(module.symbols, 11, look.style(role));
+    pen.column(module.symbols, 13, look.style(role));
     if pen.room() > ADDRESS {
         let base = match module.base.0 {
             0 => "—".to_string(),

@@ -318,6 +318,7 @@ pub fn modules() -> Vec<ModuleView> {
         taints: "OE".into(),
         symbols,
         path: None,
+        proven_by: None,
         why: None,
         sections: vec![(".text".into(), Addr(base)), (".data".into(), Addr(base + 0x2000))],
     };
