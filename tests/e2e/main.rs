@@ -19,6 +19,7 @@ mod gdb;
 mod module_agreement;
 mod module_facts;
 mod module_files;
+mod module_hand;
 mod module_loading;
 mod modules;
 mod oracle;
