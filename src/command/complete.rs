@@ -79,7 +79,7 @@ mod tests {
     fn commands_then_what_they_take() {
         assert_eq!(candidates("con"), (0, vec!["continue".into()]));
         assert_eq!(candidates("  con"), (2, vec!["continue".into()]));
-        assert_eq!(candidates("info mo"), (0, vec!["info modules".into()]));
+        assert_eq!(candidates("info mo"), (0, vec!["info modules".into(), "info module".into()]));
         assert_eq!(candidates("help det"), (5, vec!["detach".into()]));
         assert_eq!(candidates("b Hgfs"), (2, vec!["Location:Hgfs".into()]));
         assert_eq!(candidates("list vfs_read,Hgfs"), (14, vec!["Location:Hgfs".into()]));

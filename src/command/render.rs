@@ -1,15 +1,14 @@
 //! Answers as text for people, in the shape gdb users know.
 
 use super::listing;
+use super::modules;
 use super::names;
 use super::table::COMMANDS;
 use super::tasks;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer, ValueAnswer};
 use crate::session::elements::ElementsAnswer;
-use crate::session::view::{
-    BreakpointView, FrameView, LinkView, Match, ModuleView, TargetView, VariableView,
-};
+use crate::session::view::{BreakpointView, FrameView, LinkView, Match, TargetView, VariableView};
 use std::fmt::Write;
 
 /// An answer as lines of plain text; empty when there is nothing to say.
@@ -37,7 +36,8 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Breakpoints { breakpoints } if breakpoints.is_empty() => "no breakpoints".into(),
         Answer::Breakpoints { breakpoints } => lines(breakpoints.iter().map(breakpoint)),
         Answer::Modules { modules } if modules.is_empty() => "no modules".into(),
-        Answer::Modules { modules } => lines(modules.iter().map(module)),
+        Answer::Modules { modules } => modules::modules(modules),
+        Answer::Module(found) => modules::module(found),
         Answer::Cpus { cpus } => lines(cpus.iter().map(tasks::cpu)),
         Answer::Subject { subject, frame } => tasks::subject(subject, frame),
         Answer::Tasks(answer) => tasks::tasks(answer),
@@ -228,18 +228,6 @@ fn breakpoint(b: &BreakpointView) -> String {
 
 fn times(count: u64) -> String {
     if count == 1 { "once".into() } else { format!("{count} times") }
-}
-
-fn module(m: &ModuleView) -> String {
-    let size = m.size.map_or(String::new(), |size| format!(" {size} bytes"));
-    let mut out = format!("{:<20} {} {:<6}{size}  symbols: {}", m.name, m.base, m.state, m.symbols);
-    if let Some(path) = &m.path {
-        let _ = write!(out, " from {}", path.display());
-    }
-    if let Some(why) = &m.why {
-        let _ = write!(out, "\n    {why}");
-    }
-    out
 }
 
 fn target(t: &TargetView) -> String {

@@ -1,9 +1,9 @@
 //! The commands: gdb's names where gdb has one.
 
-use super::{FaceCommand, Parsed, expression, parse};
+use super::{FaceCommand, Parsed, expression, parse, symbol_files};
 use crate::session::request::{BreakKind, Leave, Names, Request, Step};
 use crate::session::view::Completes;
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// One command.
 #[derive(Clone, Copy)]
@@ -28,6 +28,15 @@ pub(super) fn ask(request: Request) -> Result<Parsed, String> {
     Ok(Parsed::Request(request))
 }
 
+fn breakpoint(kind: BreakKind, args: &str) -> Result<Parsed, String> {
+    ask(match args.trim().strip_prefix("--force") {
+        Some(rest) if rest.is_empty() || rest.starts_with(' ') => {
+            Request::BreakAnyway(kind, rest.trim().to_string())
+        }
+        _ => Request::Break(kind, args.to_string()),
+    })
+}
+
 fn step(kind: Step, args: &str) -> Result<Parsed, String> {
     ask(Request::Step(kind, parse::count(args)?))
 }
@@ -41,18 +50,31 @@ pub(super) const NOTHING: &str = "nothing";
 pub(super) const A_READ: &str = "reads of what is not known at this stop";
 
 /// Every command, in the order of the help.
-pub const COMMANDS: &[CommandDef] = &joined::<{ GENERAL.len() + expression::COMMANDS.len() }>();
+pub const COMMANDS: &[CommandDef] = &joined::<{ count() }>();
+
+/// The parts of the table.
+const PARTS: [&[CommandDef]; 3] = [GENERAL, expression::COMMANDS, symbol_files::COMMANDS];
+
+const fn count() -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+}
 
 /// One table of all.
 const fn joined<const N: usize>() -> [CommandDef; N] {
     let mut all = [GENERAL[0]; N];
-    let mut at = 0;
+    let (mut part, mut own, mut at) = (0, 0, 0);
     while at < N {
-        all[at] = match at < GENERAL.len() {
-            true => GENERAL[at],
-            false => expression::COMMANDS[at - GENERAL.len()],
-        };
-        at += 1;
+        if own == PARTS[part].len() {
+            (part, own) = (part + 1, 0);
+            continue;
+        }
+        all[at] = PARTS[part][own];
+        (own, at) = (own + 1, at + 1);
     }
     all
 }
@@ -166,20 +188,38 @@ const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "break",
         aliases: &["b", "br"],
-        usage: "break LOCATION",
-        help: "Stop at a function, FILE:LINE or *ADDRESS; may be set while the guest runs.",
+        usage: "break [--force] LOCATION",
+        help: "Stop at a function, FILE:LINE or *ADDRESS; may be set while the guest runs. Where it may cost the guest, it needs --force.",
         cost: "one packet a site",
         completes: Some(Completes::Location),
-        make: |args| ask(Request::Break(BreakKind::Kept, args.to_string())),
+        make: |args| breakpoint(BreakKind::Kept, args),
     },
     CommandDef {
         name: "tbreak",
         aliases: &["tb"],
-        usage: "tbreak LOCATION",
+        usage: "tbreak [--force] LOCATION",
         help: "A breakpoint that is gone after its first hit.",
         cost: "one packet a site",
         completes: Some(Completes::Location),
-        make: |args| ask(Request::Break(BreakKind::Temporary, args.to_string())),
+        make: |args| breakpoint(BreakKind::Temporary, args),
+    },
+    CommandDef {
+        name: "catch",
+        aliases: &[],
+        usage: "catch load|unload [MODULE]",
+        help: "Stop when a module is loaded, before its init, or when it is about to be freed.",
+        cost: "one packet a hidden site, and a stop of a few milliseconds a load or unload",
+        completes: None,
+        make: |args| parse::catch(BreakKind::Kept, args),
+    },
+    CommandDef {
+        name: "tcatch",
+        aliases: &[],
+        usage: "tcatch load|unload [MODULE]",
+        help: "A catch that is gone after its first hit.",
+        cost: "as catch",
+        completes: None,
+        make: |args| parse::catch(BreakKind::Temporary, args),
     },
     CommandDef {
         name: "delete",
@@ -314,15 +354,6 @@ const GENERAL: &[CommandDef] = &[
         make: |args| ask(Request::Monitor(parse::required(args, "a kdb command")?)),
     },
     CommandDef {
-        name: "sections",
-        aliases: &[],
-        usage: "sections PATH",
-        help: "Take a module's section addresses from a copy of /sys/module/M/sections or a file.",
-        cost: NOTHING,
-        completes: None,
-        make: |args| ask(Request::Sections(PathBuf::from(parse::required(args, "a path")?))),
-    },
-    CommandDef {
         name: "trust-symbols",
         aliases: &[],
         usage: "trust-symbols",
@@ -450,6 +481,15 @@ const GENERAL: &[CommandDef] = &[
         cost: "a few reads a module",
         completes: None,
         make: |args| plain(Request::Modules, args),
+    },
+    CommandDef {
+        name: "info module",
+        aliases: &[],
+        usage: "info module NAME",
+        help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
+        cost: "three packets a section and a parameter",
+        completes: Some(Completes::Module),
+        make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
     },
     CommandDef {
         name: "info cpus",

@@ -48,6 +48,8 @@ pub struct Section {
     pub addr: FileAddr,
     /// Its size in memory, in bytes.
     pub size: u64,
+    /// What its address is a multiple of, a power of two; 0 and 1 are the same.
+    pub align: u64,
     /// It is loaded (`SHF_ALLOC`).
     pub alloc: bool,
     /// It holds code (`SHF_EXECINSTR`).
@@ -349,6 +351,7 @@ impl Section {
             name: String::new(),
             addr: FileAddr(0),
             size: 0,
+            align: 0,
             alloc: false,
             exec: false,
             write: false,
@@ -437,6 +440,7 @@ fn read_section(
         name: old_style.unwrap_or(name),
         addr: FileAddr(section.address()),
         size: section.size(),
+        align: section.align(),
         alloc: has(elf::SHF_ALLOC),
         exec: has(elf::SHF_EXECINSTR),
         write: has(elf::SHF_WRITE),

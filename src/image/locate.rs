@@ -210,16 +210,26 @@ pub fn module_trees(
     release: Option<&str>,
 ) -> Vec<(PathBuf, usize)> {
     let mut trees: Vec<(PathBuf, usize)> = Vec::new();
+    // `/lib` is a link to `/usr/lib` nowadays, and nothing is looked through twice.
+    let mut seen: Vec<(PathBuf, usize)> = Vec::new();
     let mut add = |dir: PathBuf, levels: usize| {
-        if dir.is_dir() && !trees.iter().any(|(other, deep)| *other == dir && *deep >= levels) {
+        let Some(real) = dir.canonicalize().ok().filter(|real| real.is_dir()) else { return };
+        if !seen.iter().any(|(other, deep)| *other == real && *deep >= levels) {
+            seen.push((real, levels));
             trees.push((dir, levels));
         }
     };
-    for dir in module_paths {
-        add(dir.clone(), module_tree::DEEP);
-    }
-    for dir in debug_dirs {
-        add(dir.clone(), module_tree::DEEP);
+    // The link to the tree that the modules were built in, as `make
+    // modules_install` leaves it: they are not stripped there.
+    let mut add_tree = |dir: PathBuf| {
+        let build = dir.join("build");
+        add(dir, module_tree::DEEP);
+        if build.is_symlink() {
+            add(build, module_tree::DEEP);
+        }
+    };
+    for dir in module_paths.iter().chain(debug_dirs) {
+        add_tree(dir.clone());
     }
     let beside = vmlinux.and_then(Path::parent).map(|dir| match dir.as_os_str().is_empty() {
         true => Path::new("."),
@@ -232,16 +242,16 @@ pub fn module_trees(
     if let (Some(boot), Some(_)) = (beside.filter(|dir| dir.ends_with("boot")), release) {
         // An unpacked debug package, wherever it lies.
         for dir in boot.parent().map(installed).into_iter().flatten() {
-            add(dir, module_tree::DEEP);
+            add_tree(dir);
         }
     }
     if release.is_some() {
         for top in [DEBUG_DIR, "/"] {
-            installed(Path::new(top)).into_iter().for_each(|dir| add(dir, module_tree::DEEP));
+            installed(Path::new(top)).into_iter().for_each(&mut add_tree);
         }
     }
     if let Some(dir) = beside {
-        add(dir.to_owned(), module_tree::DEEP);
+        add_tree(dir.to_owned());
     }
     // Where the vmlinux really is, when it is given by a link.
     let real = vmlinux.filter(|path| path.is_symlink()).and_then(|path| path.canonicalize().ok());
@@ -345,12 +355,17 @@ mod tests {
     fn modules_are_looked_for_where_the_user_says_and_around_the_vmlinux() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
-        for path in ["mine", "debug/boot", "debug/lib/modules/6.1-x"] {
+        for path in ["mine", "debug/boot", "debug/lib/modules/6.1-x", "tree"] {
             fs::create_dir_all(at(path)).unwrap();
         }
+        let link = |to: &str, from: &str| std::os::unix::fs::symlink(at(to), at(from)).unwrap();
+        link("tree", "debug/lib/modules/6.1-x/build");
+        link("mine", "same");
+        link("tree", "mine/build");
         let vmlinux = at("debug/boot/vmlinux-6.1-x");
         let trees = |release| {
-            module_trees(&[at("mine"), at("absent")], &[at("debug")], Some(&vmlinux), release)
+            let given = ["mine", "same", "absent"].map(at);
+            module_trees(&given, &[at("debug")], Some(&vmlinux), release)
         };
         let deep = |path: &str| (at(path), module_tree::DEEP);
         let here = (PathBuf::from("."), module_tree::SHALLOW);
@@ -359,6 +374,8 @@ mod tests {
             found,
             [
                 deep("mine"),
+                // Where those of it were built.
+                deep("mine/build"),
                 deep("debug"),
                 // What an unpacked debug package has beside its boot directory.
                 deep("debug/lib/modules/6.1-x"),
@@ -366,10 +383,12 @@ mod tests {
                 here.clone(),
             ]
         );
-        assert_eq!(trees(None), [deep("mine"), deep("debug"), deep("debug/boot"), here.clone()]);
+        let mine = [deep("mine"), deep("mine/build")];
+        let others = [deep("debug"), deep("debug/boot"), here.clone()];
+        assert_eq!(trees(None), [&mine[..], &others[..]].concat());
         fs::write(&vmlinux, b"x").unwrap();
         std::os::unix::fs::symlink(&vmlinux, at("mine/vmlinux")).unwrap();
         let linked = module_trees(&[], &[], Some(&at("mine/vmlinux")), None);
-        assert_eq!(linked, [deep("mine"), deep("debug/boot"), here]);
+        assert_eq!(linked, [&mine[..], &[deep("debug/boot"), here]].concat());
     }
 }

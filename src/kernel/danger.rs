@@ -40,7 +40,7 @@ pub enum Danger {
         begin: Addr,
     },
     /// Code of a kind that must not trap.
-    #[error("{function} is {kind}: a breakpoint there would hang the guest")]
+    #[error("{function} is {kind}; a breakpoint there can cost the guest")]
     Deadly {
         /// The function.
         function: String,
@@ -101,20 +101,39 @@ const FILES: &[(&str, Kind)] = &[
     ("drivers/tty/serial/kgdb_nmi.c", Kind::Serial),
 ];
 
-/// Functions of a kind, by name. What the debugger itself runs while it plants
-/// and lifts breakpoints was measured on 6.1: one in any of these ends in
-/// "Recursive entry to debugger" at once, as soon as it is planted.
+/// Functions of a kind, by name.
 const FUNCTIONS: &[(&str, Kind)] = &[
     // `text_poke_kgdb` and what it calls (arch/x86/kernel/alternative.c,
-    // arch/x86/mm/tlb.c, mm/memory.c).
-    ("text_poke", Kind::Patching),
+    // arch/x86/mm/tlb.c, mm/memory.c). Measured on 6.1, one guest each: to set
+    // a breakpoint there is a panic ("Recursive entry to debugger") or an oops
+    // at once, in the last two the loss of every breakpoint ("re-enter
+    // exception: ALL breakpoints killed").
     ("text_poke_kgdb", Kind::Patching),
-    ("text_poke_copy", Kind::Patching),
-    ("text_poke_memcpy", Kind::Patching),
     ("__text_poke", Kind::Patching),
-    ("switch_mm_irqs_off", Kind::Patching),
-    ("flush_tlb_mm_range", Kind::Patching),
     ("__get_locked_pte", Kind::Patching),
+    ("walk_to_pmd", Kind::Patching),
+    ("switch_mm_irqs_off", Kind::Patching),
+    ("load_new_mm_cr3", Kind::Patching),
+    ("cr4_update_irqsoff", Kind::Patching),
+    ("switch_ldt", Kind::Patching),
+    ("flush_tlb_mm_range", Kind::Patching),
+    ("hw_breakpoint_restore", Kind::Patching),
+    ("core_kernel_text", Kind::Patching),
+    ("_raw_spin_lock", Kind::Patching),
+    ("memcmp", Kind::Patching),
+    ("_find_next_bit", Kind::Patching),
+    // Kernels whose `text_poke_kgdb` was not there yet (before 5.3), from
+    // their source: 4.2 maps a page (arch/x86/kernel/alternative.c).
+    ("text_poke", Kind::Patching),
+    ("text_poke_memcpy", Kind::Patching),
+    ("__native_set_fixmap", Kind::Patching),
+    ("native_set_fixmap", Kind::Patching),
+    ("set_pte_vaddr", Kind::Patching),
+    ("set_pte_vaddr_pud", Kind::Patching),
+    // How kgdb reads memory; the same loss, measured.
+    ("copy_from_kernel_nofault", Kind::Debugger),
+    ("probe_kernel_read", Kind::Debugger),
+    ("__probe_kernel_read", Kind::Debugger),
     // What gdbstub reads and writes the line with.
     ("serial8250_get_poll_char", Kind::Serial),
     ("serial8250_put_poll_char", Kind::Serial),
@@ -185,6 +204,13 @@ impl Dangers {
         let begin = instruction_start(symbols, memory, addr)?;
         let inside = begin.filter(|begin| *begin != addr);
         Ok(inside.map(|begin| Danger::InsideInstruction { addr, begin }))
+    }
+
+    /// Whether an address is in what plants and lifts breakpoints: not even a
+    /// step may plant something there. Nothing is read.
+    pub fn is_patching(symbols: &Symbols, addr: Addr) -> bool {
+        let symbol = symbols.symbol_at(addr);
+        symbol.is_some_and(|symbol| by_source(&symbol.name, None) == Some(Kind::Patching))
     }
 
     fn listed(&self, symbols: &Symbols, addr: Addr) -> Option<Kind> {

@@ -7,15 +7,26 @@
 //! layout comes from members in debug information, never from a version.
 //! Guest memory may hold anything: every walk and every size is bounded.
 
+pub mod add_symbol_file;
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
 pub mod danger;
+pub mod hooks;
+pub mod module_facts;
+pub mod module_identity;
+pub mod module_layout;
+pub mod module_memory;
+pub mod module_params;
 pub mod module_sections;
+pub mod module_usage;
 pub mod modules;
 pub mod percpu;
 pub mod proof;
+mod record;
 pub mod sections_file;
+pub mod sections_script;
+pub mod sections_text;
 pub mod slide;
 pub mod task_list;
 pub mod tasks;

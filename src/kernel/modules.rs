@@ -1,21 +1,31 @@
 //! The modules of a stopped kernel: the list from the symbol `modules`, for
-//! one or two small reads a module.
+//! two small reads a module. What more a module tells is read when somebody
+//! asks: [`module_sections`](super::module_sections),
+//! [`module_usage`](super::module_usage), [`module_facts`](super::module_facts)
+//! and [`module_params`](super::module_params).
 //!
-//! Layouts, decided by which members there are: kernel/module.c of 4.2 has
-//! `module_core`, 4.5 to 6.3 `core_layout`, since 6.4 `mem[]`
-//! (include/linux/module.h).
+//! kdb's `lsmod` tells about the same in text, but it is not used: two digits
+//! for each printed byte make it dearer than the walk (see `COST_OF_LSMOD`), it
+//! needs CONFIG_KGDB_KDB, and where it should list the users of a module it
+//! prints the module's own name (`kdb_lsmod` in kernel/module/kdb.c takes
+//! `use->target` of the source list).
 
 use crate::{
-    base::{
-        addr::Addr,
-        memory::{Gap, Memory},
+    base::{addr::Addr, memory::Memory},
+    kernel::{
+        KernelError, Struct,
+        module_memory::{self, Piece},
+        record::{Field, Record, number},
+        symbol,
     },
-    kernel::{KernelError, Struct, symbol},
     symbols::placed::Symbols,
 };
 
 /// More modules than any kernel has loaded.
 pub const MAX_MODULES: usize = 4096;
+
+/// Most names are shorter; what a longer one has more is read apart.
+const SHORT_NAME: u64 = 24;
 
 /// Where a module is in its life (`enum module_state`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +43,7 @@ pub enum State {
 /// A loaded module, by what the list alone tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Module {
-    /// Its name, as `lsmod` shows it.
+    /// Its name, as `lsmod` shows it; `?0xffff…` where that is no text.
     pub name: String,
     /// Its `struct module`.
     pub addr: Addr,
@@ -43,6 +53,8 @@ pub struct Module {
     pub base: Option<Addr>,
     /// Bytes of code and data that stay after init, where known.
     pub size: Option<u64>,
+    /// All its memory, as far as known.
+    pub memory: Vec<Piece>,
 }
 
 /// What a walk of the list gave.
@@ -50,124 +62,159 @@ pub struct Module {
 pub struct List {
     /// The modules met, the newest first, as the kernel keeps them.
     pub modules: Vec<Module>,
-    /// Why there may be more, or why some are left out.
-    pub problem: Option<KernelError>,
+    /// Whether there was one that is not formed yet: it is on the list only to
+    /// keep its name taken.
+    pub unformed: bool,
+    /// Why there may be more, or what is not known of some: one for each
+    /// module at most.
+    pub problems: Vec<KernelError>,
 }
 
 /// The layouts needed, looked up once.
 #[derive(Debug)]
 pub struct Layouts {
     list: u64,
-    state: (u64, u64),
-    name: (u64, u64),
-    extent: Extent,
+    state: Field,
+    name: Field,
+    extents: module_memory::Layouts,
     states: [Option<i64>; 4],
-}
-
-/// Where a module keeps its base and size.
-#[derive(Debug)]
-enum Extent {
-    /// Two members far apart or near: up to 6.3.
-    Fields {
-        base: (u64, u64),
-        size: (u64, u64),
-    },
-    /// An array with one element for each type of memory: since 6.4.
-    Array {
-        start: u64,
-        element: u64,
-        count: u64,
-        base: u64,
-        size: (u64, u64),
-        init_first: u64,
-    },
-    Unknown,
 }
 
 impl Layouts {
     /// From the debug information of vmlinux.
     pub fn new(symbols: &Symbols) -> Result<Layouts, KernelError> {
         let module = Struct::new(symbols, "module")?;
-        let name = module.field("name")?;
         let names = ["LIVE", "COMING", "GOING", "UNFORMED"];
-        let extent = Extent::new(symbols, &module);
         Ok(Layouts {
             list: module.offset("list.next").or_else(|_| module.offset("list"))?,
             state: module.field("state")?,
-            name: (name.0, name.1.clamp(1, 256)),
-            extent,
+            name: name_field(&module)?,
+            extents: module_memory::Layouts::new(symbols, &module),
             states: names.map(|name| symbols.enumerator(&format!("MODULE_STATE_{name}"))),
         })
     }
 
+    /// `None` for a module that is not formed.
     fn state(&self, number: u64) -> Option<State> {
         let is = |i: usize| self.states[i] == Some(number as i64);
         match number {
             _ if is(0) => Some(State::Live),
             _ if is(1) => Some(State::Coming),
             _ if is(2) => Some(State::Going),
-            // On the list, but only to keep its name taken.
             _ if is(3) => None,
             _ => Some(State::Other(number as u32)),
         }
     }
+
+    /// The state of a module that is known, and its memory now: what changes
+    /// in its life while the list stays as it is. One read, and another one or
+    /// two when it is no longer what it was.
+    pub fn again(&self, memory: &dyn Memory, known: &Module) -> Result<Module, KernelError> {
+        let number = memory.uint(known.addr.offset(self.state.0), self.state.1.min(8) as usize)?;
+        let state = self.state(number).unwrap_or(State::Other(number as u32));
+        if state == known.state {
+            return Ok(known.clone());
+        }
+        let pieces = self.extents.read(memory, known.addr, state != State::Live)?;
+        Ok(Module { state, ..known.clone() }.with_memory(pieces))
+    }
 }
 
-impl Extent {
-    fn new(symbols: &Symbols, module: &Struct) -> Extent {
-        let fields = [("core_layout.base", "core_layout.size"), ("module_core", "core_size")];
-        for (base, size) in fields {
-            if let (Some(base), Some(size)) = (module.find(base), module.find(size)) {
-                return Extent::Fields { base, size };
-            }
-        }
-        let array = || {
-            let (start, bytes) = module.find("mem")?;
-            let memory = Struct::new(symbols, "module_memory").ok()?;
-            let element = memory.size();
-            let count = bytes.checked_div(element)?;
-            // Memory that is freed after init comes last.
-            let init_first = symbols.enumerator("MOD_INIT_TEXT")? as u64;
-            let (base, size) = (memory.find("base")?.0, memory.find("size")?);
-            (count <= 32).then_some(Extent::Array { start, element, count, base, size, init_first })
-        };
-        array().unwrap_or(Extent::Unknown)
-    }
+/// Something that differs whenever a module has come or gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The count of changes to the tree in which the kernel looks up the module
+    /// of an address.
+    Tree(u32),
+    /// The ends of the list: a new module is put at its head. A module that is
+    /// loaded again to where it was leaves them as they are.
+    Ends(Addr, Addr),
+}
 
-    /// Base and size of what stays after init.
-    fn read(&self, memory: &dyn Memory, module: Addr) -> Result<Option<(Addr, u64)>, Gap> {
-        match *self {
-            Extent::Fields { base, size } => {
-                let low = base.0.min(size.0);
-                let high = (base.0 + base.1).max(size.0 + size.1);
-                let number = |bytes: &[u8], (at, len): (u64, u64)| number(bytes, at - low, len);
-                if high - low <= 64 {
-                    let bytes = memory.bytes(module.offset(low), (high - low) as usize)?;
-                    Ok(Some((Addr(number(&bytes, base)), number(&bytes, size))))
-                } else {
-                    let first = memory.uint(module.offset(base.0), base.1 as usize);
-                    let second = memory.uint(module.offset(size.0), size.1 as usize);
-                    Ok(Some((Addr(first?), second?)))
-                }
-            }
-            Extent::Array { start, element, count, base, size, init_first } => {
-                let stay = count.min(init_first);
-                let bytes = memory.bytes(module.offset(start), (stay * element) as usize)?;
-                let total = (0..stay).map(|i| number(&bytes, i * element + size.0, size.1)).sum();
-                Ok(Some((Addr(number(&bytes, base, 8)), total)))
-            }
-            Extent::Unknown => Ok(None),
-        }
+/// The mark of the list: one read of 4 bytes, or of 16 in a kernel without the
+/// tree (CONFIG_MODULES_TREE_LOOKUP, which perf and tracing select).
+///
+/// `mod_tree` is a latched tree, which counts each change of it twice, and
+/// modules are put in and taken out with their init memory and without
+/// (`mod_tree_insert` and others in kernel/module/tree_lookup.c, before 5.19
+/// kernel/module.c). A module that is not formed yet is in it already.
+pub fn mark(symbols: &Symbols, memory: &dyn Memory) -> Result<Mark, KernelError> {
+    let tree = || {
+        let root = Struct::new(symbols, "mod_tree_root").ok()?;
+        let count = root.find("root.seq.seqcount.sequence");
+        let count = count.or_else(|| root.find("root.seq.sequence"))?;
+        Some(symbols.symbol_addr("mod_tree")?.offset(count.0))
+    };
+    if let Some(count) = tree() {
+        return Ok(Mark::Tree(memory.u32(count)?));
+    }
+    let (newest, oldest) = ends(symbols, memory)?;
+    Ok(Mark::Ends(newest, oldest))
+}
+
+/// The ends of the list, as pointers to its entries in the newest and the
+/// oldest module, see [`Layouts::ends`]: one read of 16 bytes.
+pub fn ends(symbols: &Symbols, memory: &dyn Memory) -> Result<(Addr, Addr), KernelError> {
+    let ends = memory.bytes(symbol(symbols, "modules")?, 16)?;
+    Ok((Addr(number(&ends, 0, 8)), Addr(number(&ends, 8, 8))))
+}
+
+/// The name of a module in its structure.
+pub(super) fn name_field(module: &Struct) -> Result<Field, KernelError> {
+    module.field("name").map(|(at, len)| (at, len.clamp(1, 256)))
+}
+
+/// A name as a module may have it; `None` for what is no such text.
+pub(super) fn name_of(bytes: &[u8]) -> Option<String> {
+    let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+    let is_text = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
+    is_text.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+impl Module {
+    /// The same with this memory.
+    fn with_memory(mut self, pieces: Vec<Piece>) -> Module {
+        let staying = || pieces.iter().filter(|piece| !piece.kind.is_init());
+        self.base = staying().next().map(|piece| piece.start);
+        self.size = self.base.map(|_| staying().map(|piece| piece.size).sum());
+        self.memory = pieces;
+        self
     }
 }
 
 /// The loaded modules. Goes as far as memory allows: on a miss the list ends
-/// there with the miss as its problem; a module whose size can't be read is
-/// listed without one.
+/// there with the miss as its problem; a module whose memory can't be read is
+/// listed without it, and one whose name is no text by its address.
 pub fn list(symbols: &Symbols, memory: &dyn Memory, layouts: &Layouts) -> List {
     match symbol(symbols, "modules") {
         Ok(head) => walk(memory, layouts, head),
-        Err(error) => List { problem: Some(error), ..List::default() },
+        Err(error) => List { problems: vec![error], ..List::default() },
+    }
+}
+
+/// One module by the address of its `struct module`; `None` for one that is not
+/// formed.
+pub fn module_at(
+    memory: &dyn Memory,
+    layouts: &Layouts,
+    addr: Addr,
+) -> Result<Option<Module>, KernelError> {
+    // Both are tried, so that one run reports every miss.
+    let pieces = layouts.extents.read(memory, addr, true);
+    let node = Node::read(memory, layouts, addr)?;
+    let pieces = match pieces {
+        Err(error) if error.missing() => return Err(error),
+        pieces => pieces.unwrap_or_default(),
+    };
+    let Some(state) = layouts.state(node.state) else { return Ok(None) };
+    Ok(Some(node.module(state, pieces)))
+}
+
+impl Layouts {
+    /// The ends of the list as its head has them, when these are the newest
+    /// and the oldest module on it.
+    pub fn ends(&self, newest: Addr, oldest: Addr) -> (Addr, Addr) {
+        (newest.offset(self.list), oldest.offset(self.list))
     }
 }
 
@@ -175,85 +222,92 @@ fn walk(memory: &dyn Memory, layouts: &Layouts, head: Addr) -> List {
     let mut list = List::default();
     let mut next = match memory.u64(head) {
         Ok(first) => Addr(first),
-        Err(gap) => return List { problem: Some(gap.into()), ..list },
+        Err(gap) => return List { problems: vec![gap.into()], ..list },
     };
-    // The first miss of a size is kept, so that a caller knows to come again.
-    let mut size_missing = None;
+    let mut before = head;
+    let mut seen = std::collections::HashSet::new();
     while next != head {
-        if list.modules.len() == MAX_MODULES
-            || list.modules.iter().any(|m| m.addr.offset(layouts.list) == next)
-        {
+        if seen.len() == MAX_MODULES || !seen.insert(next) {
             let text = format!("the list of modules is damaged: it comes back to {next}");
-            list.problem = Some(KernelError::Implausible(text));
-            return list;
+            list.problems.push(KernelError::Implausible(text));
+            break;
         }
-        let addr = next.back(layouts.list);
-        let (module, after) = match read_module(memory, layouts, addr) {
-            Ok(read) => read,
+        let node = match Node::read(memory, layouts, next.back(layouts.list)) {
+            Ok(node) => node,
             Err(error) => {
-                list.problem = Some(error);
-                return list;
+                list.problems.push(error);
+                break;
             }
         };
-        if let Some(mut module) = module {
-            match layouts.extent.read(memory, addr) {
-                Ok(Some((base, size))) => (module.base, module.size) = (Some(base), Some(size)),
-                Err(gap) if gap.is_missing() => size_missing = size_missing.or(Some(gap)),
-                _ => {}
-            }
-            list.modules.push(module);
+        if node.name.is_none() && node.prev != before {
+            let text =
+                format!("the list of modules is damaged: there is no module at {}", node.addr);
+            list.problems.push(KernelError::Implausible(text));
+            break;
         }
-        next = after;
+        (before, next) = (next, node.next);
+        let Some(state) = layouts.state(node.state) else {
+            list.unformed = true;
+            continue;
+        };
+        let pieces = layouts.extents.read(memory, node.addr, state != State::Live);
+        let problem = match (&node.name, &pieces) {
+            (_, Err(error)) => Some(error.clone()),
+            (None, Ok(_)) => Some(KernelError::Implausible(format!(
+                "the name of the module at {} is no text",
+                node.addr
+            ))),
+            _ => None,
+        };
+        list.problems.extend(problem);
+        list.modules.push(node.module(state, pieces.unwrap_or_default()));
     }
-    list.problem = size_missing.map(KernelError::from);
     list
 }
 
-/// One module and the next list entry; `None` for one that is not formed.
-fn read_module(
-    memory: &dyn Memory,
-    layouts: &Layouts,
+/// A module as it is on the list.
+struct Node {
     addr: Addr,
-) -> Result<(Option<Module>, Addr), KernelError> {
-    let fields = [layouts.state, (layouts.list, 8), layouts.name];
-    let low = fields.iter().map(|field| field.0).min().unwrap_or(0);
-    let high = fields.iter().map(|field| field.0 + field.1).max().unwrap_or(0);
-    // State, list and name are neighbours in every kernel; if a kernel's
-    // layout is shuffled they are read one by one.
-    let (state, next, name) = if high - low <= 504 {
-        let bytes = memory.bytes(addr.offset(low), (high - low) as usize)?;
-        let field = |(at, len): (u64, u64)| {
-            bytes.get((at - low) as usize..(at - low + len) as usize).unwrap_or_default()
-        };
-        let uint = |bytes: &[u8]| number(bytes, 0, bytes.len().min(8) as u64);
-        (uint(field(fields[0])), uint(field(fields[1])), field(fields[2]).to_vec())
-    } else {
-        let state = memory.uint(addr.offset(layouts.state.0), layouts.state.1.min(8) as usize);
-        let next = memory.u64(addr.offset(layouts.list));
-        let name = memory.bytes(addr.offset(layouts.name.0), layouts.name.1 as usize);
-        (state?, next?, name?)
-    };
-    let name: Vec<u8> = name.into_iter().take_while(|&byte| byte != 0).collect();
-    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_graphic()) {
-        return Err(KernelError::Implausible(format!(
-            "the list of modules is damaged: there is no module at {addr}"
-        )));
-    }
-    let name = String::from_utf8_lossy(&name).into_owned();
-    let module = |state| Module { name, addr, state, base: None, size: None };
-    Ok((layouts.state(state).map(module), Addr(next)))
+    state: u64,
+    next: Addr,
+    prev: Addr,
+    name: Option<String>,
 }
 
-/// A little-endian number of up to 8 bytes; 0 where the bytes end.
-pub(super) fn number(bytes: &[u8], at: u64, len: u64) -> u64 {
-    let bytes = bytes.get(at as usize..(at + len.min(8)) as usize).unwrap_or_default();
-    bytes.iter().rev().fold(0, |value, &byte| value << 8 | u64::from(byte))
+impl Node {
+    /// State, list and name are neighbours in every kernel; where they are
+    /// not, because a kernel's layout is shuffled, it takes more reads.
+    fn read(memory: &dyn Memory, layouts: &Layouts, addr: Addr) -> Result<Node, KernelError> {
+        let (name, len) = layouts.name;
+        let short = (name, len.min(SHORT_NAME));
+        let (next, prev) = ((layouts.list, 8), (layouts.list + 8, 8));
+        let record = Record::read(memory, addr, &[layouts.state, next, prev, short], 1)?;
+        let mut text = record.bytes(short).to_vec();
+        if !text.contains(&0) && len > SHORT_NAME {
+            let rest = addr.offset(name + SHORT_NAME);
+            text.extend(memory.bytes(rest, (len - SHORT_NAME) as usize)?);
+        }
+        Ok(Node {
+            addr,
+            state: record.uint(layouts.state),
+            next: Addr(record.uint(next)),
+            prev: Addr(record.uint(prev)),
+            name: name_of(&text),
+        })
+    }
+
+    /// The module in this state, with this memory.
+    fn module(self, state: State, pieces: Vec<Piece>) -> Module {
+        let name = self.name.unwrap_or_else(|| format!("?{}", self.addr));
+        let (base, size, memory) = (None, None, Vec::new());
+        Module { name, addr: self.addr, state, base, size, memory }.with_memory(pieces)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::memory::{Recorder, Sparse};
+    use crate::base::memory::{Gap, Recorder, Sparse};
     use proptest::prelude::*;
 
     const HEAD: Addr = Addr(0xffff_ffff_8200_0000);
@@ -265,86 +319,159 @@ mod tests {
             list: 8,
             state: (0, 4),
             name: (24, 56),
-            extent: Extent::Fields { base: (256, 8), size: (264, 4) },
+            extents: module_memory::Layouts::for_tests(),
             states: [Some(0), Some(1), Some(2), Some(3)],
         }
     }
 
-    fn module(memory: &mut Sparse, at: Addr, state: u32, next: Addr, name: &[u8]) {
-        let mut bytes = vec![0; 336];
-        bytes[0..4].copy_from_slice(&state.to_le_bytes());
-        bytes[8..16].copy_from_slice(&next.0.to_le_bytes());
-        bytes[24..24 + name.len()].copy_from_slice(name);
-        bytes[256..264].copy_from_slice(&at.0.to_le_bytes());
-        bytes[264..268].copy_from_slice(&0x4000u32.to_le_bytes());
-        memory.insert(at, &bytes);
+    /// The module number `i` of three.
+    fn at(i: u64) -> Addr {
+        FIRST.offset(0x8000 * i)
     }
 
-    fn two_modules() -> Sparse {
+    /// A node of the list.
+    fn link(i: u64) -> Addr {
+        at(i).offset(8)
+    }
+
+    fn module(memory: &mut Sparse, i: u64, state: u32, next: Addr, name: &[u8]) {
+        let mut bytes = vec![0; 340];
+        let mut set = |at: usize, value: &[u8]| bytes[at..at + value.len()].copy_from_slice(value);
+        set(0, &state.to_le_bytes());
+        set(8, &next.0.to_le_bytes());
+        set(16, &if i == 0 { HEAD } else { link(i - 1) }.0.to_le_bytes());
+        set(24, name);
+        set(256, &at(i).0.to_le_bytes());
+        set(264, &0x4000u32.to_le_bytes());
+        set(268, &0x1000u32.to_le_bytes());
+        set(320, &at(i).offset(0x5000).0.to_le_bytes());
+        set(328, &0x2000u32.to_le_bytes());
+        memory.insert(at(i), &bytes);
+    }
+
+    fn three_modules() -> Sparse {
         let mut memory = Sparse::new();
-        memory.insert(HEAD, &FIRST.offset(8).0.to_le_bytes());
-        module(&mut memory, FIRST, 1, FIRST.offset(0x8008), b"hgfs");
-        module(&mut memory, FIRST.offset(0x8000), 0, HEAD, b"fuse");
+        memory.insert(HEAD, &link(0).0.to_le_bytes());
+        module(&mut memory, 0, 1, link(1), b"hgfs");
+        module(&mut memory, 1, 0, link(2), b"a_name_of_24_characters_or_more");
+        module(&mut memory, 2, 0, HEAD, b"fuse");
         memory
     }
 
-    #[test]
-    fn modules_come_with_state_and_extent() {
-        let list = walk(&two_modules(), &layouts(), HEAD);
-        assert_eq!(list.problem, None);
-        let names: Vec<_> = list.modules.iter().map(|m| (m.name.as_str(), m.state)).collect();
-        assert_eq!(names, [("hgfs", State::Coming), ("fuse", State::Live)]);
-        assert_eq!((list.modules[0].base, list.modules[0].size), (Some(FIRST), Some(0x4000)));
+    fn names(list: &List) -> Vec<&str> {
+        list.modules.iter().map(|module| module.name.as_str()).collect()
     }
 
     #[test]
-    fn an_unformed_module_is_passed_over() {
-        let mut memory = two_modules();
-        module(&mut memory, FIRST, 3, FIRST.offset(0x8008), b"hgfs");
+    fn modules_come_with_state_and_memory() {
+        let list = walk(&three_modules(), &layouts(), HEAD);
+        assert_eq!((list.problems, list.unformed), (vec![], false));
+        let [hgfs, long, fuse] = &list.modules[..] else { panic!("{:?}", list.modules) };
+        assert_eq!((hgfs.name.as_str(), hgfs.state), ("hgfs", State::Coming));
+        assert_eq!((hgfs.base, hgfs.size), (Some(FIRST), Some(0x4000)), "without init");
+        assert_eq!(hgfs.memory.len(), 2);
+        assert_eq!(hgfs.memory[0].text, Some(0x1000));
+        assert_eq!(long.name, "a_name_of_24_characters_or_more");
+        assert_eq!((fuse.state, fuse.memory.len()), (State::Live, 1), "init is not even read");
+    }
+
+    #[test]
+    fn a_module_costs_two_small_reads() {
+        let mut known = Sparse::new();
+        let (guest, mut reads) = (three_modules(), Vec::new());
+        loop {
+            let recorder = Recorder::new(&known);
+            let done = walk(&recorder, &layouts(), HEAD).modules.len() == 3;
+            let misses = recorder.into_misses();
+            if done && misses.is_empty() {
+                break;
+            }
+            for miss in misses {
+                reads.push(miss.len);
+                known.insert(miss.start, &guest.bytes(miss.start, miss.len as usize).unwrap());
+            }
+        }
+        // The head; state, links and 24 bytes of name; core, and init of one
+        // that has it still; the rest of a long name.
+        assert_eq!(reads, [8, 48, 16, 16, 48, 32, 16, 48, 16]);
+    }
+
+    #[test]
+    fn an_unformed_module_is_passed_over_and_told_of() {
+        let mut memory = three_modules();
+        module(&mut memory, 0, 3, link(1), b"hgfs");
         let list = walk(&memory, &layouts(), HEAD);
-        assert_eq!(list.modules.len(), 1);
-        assert_eq!(list.modules[0].name, "fuse");
+        assert_eq!((list.modules.len(), list.unformed), (2, true));
+    }
+
+    #[test]
+    fn a_module_that_was_coming_is_live_now() {
+        let mut memory = three_modules();
+        let list = walk(&memory, &layouts(), HEAD);
+        let hgfs = &list.modules[0];
+        assert_eq!(layouts().again(&memory, hgfs).unwrap(), *hgfs);
+        module(&mut memory, 0, 0, link(1), b"hgfs");
+        let now = layouts().again(&memory, hgfs).unwrap();
+        assert_eq!((now.state, now.memory.len(), now.size), (State::Live, 1, Some(0x4000)));
     }
 
     #[test]
     fn a_miss_ends_the_walk_with_what_was_found() {
-        let mut memory = two_modules();
-        module(&mut memory, FIRST, 0, Addr(0xffff_ffff_c010_0008), b"hgfs");
+        let mut memory = three_modules();
+        module(&mut memory, 0, 0, Addr(0xffff_ffff_c010_0008), b"hgfs");
         let recorder = Recorder::new(&memory);
         let list = walk(&recorder, &layouts(), HEAD);
         assert_eq!(list.modules.len(), 1);
-        assert!(list.problem.is_some_and(|p| p.missing()));
+        assert!(list.problems[0].missing());
         assert_eq!(recorder.into_misses().len(), 1);
     }
 
     #[test]
-    fn loops_wild_pointers_and_garbage_end_the_walk() {
-        let mut memory = two_modules();
-        module(&mut memory, FIRST.offset(0x8000), 0, FIRST.offset(8), b"fuse");
+    fn one_that_has_no_name_is_listed_and_those_after_it_too() {
+        let mut memory = three_modules();
+        module(&mut memory, 1, 0, link(2), b"\xff\x01");
         let list = walk(&memory, &layouts(), HEAD);
-        assert_eq!(list.modules.len(), 2);
-        assert!(matches!(list.problem, Some(KernelError::Implausible(_))));
+        assert_eq!(names(&list), ["hgfs", "?0xffffffffc0008100", "fuse"]);
+        assert_eq!(list.problems.len(), 1, "{:?}", list.problems);
+        // But not where the list leads back to somebody else.
+        memory.insert(link(1).offset(8), &[0; 8]);
+        let list = walk(&memory, &layouts(), HEAD);
+        assert_eq!(names(&list), ["hgfs"]);
+        assert!(matches!(list.problems[..], [KernelError::Implausible(_)]));
+    }
 
-        module(&mut memory, FIRST.offset(0x8000), 0, FIRST.offset(8), b"\xff\x01");
-        assert!(matches!(
-            walk(&memory, &layouts(), HEAD).problem,
-            Some(KernelError::Implausible(_))
-        ));
+    #[test]
+    fn memory_that_cannot_be_is_no_memory() {
+        let mut memory = three_modules();
+        memory.insert(at(2).offset(256), &[0; 8]);
+        memory.insert(at(1).offset(264), &[0xff; 4]);
+        let list = walk(&memory, &layouts(), HEAD);
+        assert_eq!(names(&list).len(), 3);
+        assert_eq!((list.modules[1].base, list.modules[2].size), (None, None));
+    }
 
-        module(&mut memory, FIRST, 0, Addr(0x18), b"hgfs");
+    #[test]
+    fn loops_and_wild_pointers_end_the_walk() {
+        let mut memory = three_modules();
+        module(&mut memory, 2, 0, link(0), b"fuse");
+        let list = walk(&memory, &layouts(), HEAD);
+        assert_eq!(list.modules.len(), 3);
+        assert!(matches!(list.problems[..], [KernelError::Implausible(_)]));
+
+        module(&mut memory, 0, 0, Addr(0x18), b"hgfs");
         memory.insert_fault(Addr(0x10));
         let list = walk(&memory, &layouts(), HEAD);
         assert_eq!(list.modules.len(), 1);
-        assert!(matches!(list.problem, Some(KernelError::Gap(Gap::Fault(_)))));
+        assert!(matches!(list.problems[..], [KernelError::Gap(Gap::Fault(_))]));
     }
 
     proptest! {
         #[test]
         fn any_memory_is_walked_to_an_end(noise in prop::collection::vec(any::<u8>(), 336), at in 0usize..300) {
-            let mut memory = two_modules();
+            let mut memory = three_modules();
             memory.insert(FIRST.offset(at as u64), &noise[..336 - at]);
             let list = walk(&memory, &layouts(), HEAD);
-            prop_assert!(list.modules.len() <= 2);
+            prop_assert!(list.modules.len() <= 3 && list.problems.len() <= 4);
         }
     }
 }

@@ -6,12 +6,11 @@
 //! is read than for a process.
 
 use crate::{
-    base::{
-        addr::Addr,
-        memory::{Memory, PAGE},
-        text::printable,
+    base::{addr::Addr, memory::Memory, text::printable},
+    kernel::{
+        KernelError, Struct,
+        record::{Field, Record},
     },
-    kernel::{KernelError, Struct, modules::number},
     symbols::placed::Symbols,
 };
 
@@ -25,13 +24,6 @@ const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// All kernel pointers of x86_64 are above this.
 const KERNEL_HALF: Addr = Addr(0xffff_8000_0000_0000);
-
-/// Bytes that cost as much as one more read: the packet, its acks and the
-/// time there and back.
-const READ_COST: u64 = 32;
-
-/// An offset and a size in bytes.
-type Field = (u64, u64);
 
 /// What a task does, in the words of ps(1) and of /proc/PID/status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -283,93 +275,11 @@ impl Layouts {
     }
 }
 
-/// Pieces of a structure that were read.
-struct Record {
-    pieces: Vec<(u64, Vec<u8>)>,
-}
-
-impl Record {
-    /// Reads all `fields` of the structure at `addr`, in at most `most`
-    /// packets where that can be. All of them are asked for before one can
-    /// fail, so that one run reports every miss.
-    fn read(
-        memory: &dyn Memory,
-        addr: Addr,
-        fields: &[Field],
-        most: u64,
-    ) -> Result<Record, KernelError> {
-        let spans = spans(fields, addr, most);
-        let read = |(at, len): Field| Ok((at, memory.bytes(addr.offset(at), len as usize)?));
-        let pieces: Vec<_> = spans.into_iter().map(read).collect();
-        Ok(Record { pieces: pieces.into_iter().collect::<Result<_, KernelError>>()? })
-    }
-
-    fn add(&mut self, other: Record) {
-        self.pieces.extend(other.pieces);
-    }
-
-    /// The bytes of a field; none if it was not read.
-    fn bytes(&self, (at, len): Field) -> &[u8] {
-        let inside = |(start, bytes): &'_ (u64, Vec<u8>)| {
-            let from = at.checked_sub(*start)?;
-            (from + len <= bytes.len() as u64).then_some(from as usize)
-        };
-        for piece in &self.pieces {
-            if let Some(from) = inside(piece) {
-                return &piece.1[from..from + len as usize];
-            }
-        }
-        &[]
-    }
-
-    fn uint(&self, field: Field) -> u64 {
-        number(self.bytes(field), 0, field.1)
-    }
-}
-
-/// The cheapest reads that have all `fields` of a structure at `addr`: as few
-/// packets as `most` if that can be, then the fewest bytes. A packet has at
-/// most 504 bytes of one page.
-fn spans(fields: &[Field], addr: Addr, most: u64) -> Vec<Field> {
-    let mut fields = fields.to_vec();
-    fields.sort_unstable();
-    fields.truncate(16);
-    let cuts = fields.len().saturating_sub(1);
-    let grouped = |mask: u32| {
-        let mut groups: Vec<Field> = Vec::new();
-        for (i, &(at, len)) in fields.iter().enumerate() {
-            match groups.last_mut() {
-                Some(last) if mask >> (i - 1) & 1 == 0 => last.1 = last.1.max(at + len - last.0),
-                _ => groups.push((at, len)),
-            }
-        }
-        groups
-    };
-    let cost = |groups: &[Field]| {
-        let packets: u64 = groups.iter().map(|&group| packets(addr, group)).sum();
-        let bytes: u64 = groups.iter().map(|group| group.1).sum();
-        (packets.saturating_sub(most), bytes + packets * READ_COST)
-    };
-    (0..1 << cuts).map(grouped).min_by_key(|groups| cost(groups)).unwrap_or_default()
-}
-
-/// How many reads the stub needs for a part of a structure.
-fn packets(addr: Addr, (at, len): Field) -> u64 {
-    const MOST: u64 = 504;
-    let mut start = addr.offset(at).0;
-    let end = start.saturating_add(len);
-    let mut count = 0;
-    while start < end {
-        start = end.min((start / PAGE + 1).saturating_mul(PAGE)).min(start + MOST);
-        count += 1;
-    }
-    count
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
     use crate::base::memory::{Recorder, Sparse};
+    use crate::kernel::record::packets;
     use proptest::prelude::*;
 
     /// The layout of the test guest's 6.1 (pahole).
@@ -550,24 +460,6 @@ pub(super) mod tests {
     }
 
     proptest! {
-        #[test]
-        fn every_field_is_read_once_and_spans_are_no_worse_than_the_whole(
-            fields in prop::collection::vec((0u64..3000, 1u64..17), 1..9),
-            page in 0u64..4096,
-            most in 1u64..4,
-        ) {
-            let addr = Addr(0xffff_8880_0000_0000 + page * 8 % 4096);
-            let spans = spans(&fields, addr, most);
-            for (at, len) in &fields {
-                prop_assert!(spans.iter().any(|(s, l)| s <= at && at + len <= s + l));
-            }
-            let bytes: u64 = spans.iter().map(|span| span.1).sum();
-            let low = fields.iter().map(|f| f.0).min().unwrap();
-            let high = fields.iter().map(|f| f.0 + f.1).max().unwrap();
-            // Fields that overlap may be in two spans.
-            prop_assert!(bytes <= high - low + 17 * fields.len() as u64);
-        }
-
         #[test]
         fn any_bytes_are_a_task_or_none(noise in prop::collection::vec(any::<u8>(), 1536)) {
             let mut memory = Sparse::new();

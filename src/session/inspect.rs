@@ -11,6 +11,7 @@ use crate::base::addr::Addr;
 use crate::eval::variables::Detail;
 use crate::rsp::command::Command;
 use crate::symbols::lookup::search::Found;
+use crate::symbols::placed::VMLINUX;
 
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;
@@ -21,8 +22,13 @@ impl Session {
         match request {
             Request::Break(kind, location) => {
                 let location = self.located(&location).await?;
-                self.set_breakpoint(kind, &location).await
+                self.set_breakpoint(kind, &location, false).await
             }
+            Request::BreakAnyway(kind, location) => {
+                let location = self.located(&location).await?;
+                self.set_breakpoint(kind, &location, true).await
+            }
+            Request::Catch(kind, catch) => self.set_catch(kind, catch).await,
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
                 let unknown = self.points.delete(&numbers);
@@ -83,10 +89,13 @@ impl Session {
             Request::WhatIs(name) => self.what_is(&name).await,
             Request::Modules => {
                 if self.need_stopped().is_ok() {
-                    self.read_modules().await?;
+                    self.look_for_new_modules(&None).await?;
+                    self.look_for_files_again().await?;
+                    self.read_usage(usize::MAX).await?;
                 }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
             }
+            Request::Module(name) => self.module_details(&name).await,
             Request::Cpus => {
                 self.need_stopped()?;
                 Ok(Answer::Cpus { cpus: self.read_cpus().await? })
@@ -101,6 +110,8 @@ impl Session {
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
             Request::Sections(path) => self.take_sections(&path).await,
+            Request::AddSymbolFile(text) => self.add_symbol_file(&text).await,
+            Request::RemoveSymbolFile(text) => self.remove_symbol_file(&text).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)
@@ -195,7 +206,21 @@ impl Session {
         // Names that have the letters far apart are there by chance.
         let good = found.first().map_or(0, |best| best.score / 2);
         let found = found.into_iter().filter(|found| found.score >= good);
-        let answer = |found: Found| MatchAnswer {
+        let found: Vec<Found> = found.collect();
+        // vmlinux, or a module, has the name as well.
+        let ambiguous = |one: &Found| {
+            let other = |other: &&Found| other.name == one.name && other.module != one.module;
+            found.iter().any(|found| other(&found))
+        };
+        let choices: Vec<Option<String>> = (found.iter())
+            .map(|one| {
+                let module = one.module.as_deref().unwrap_or(VMLINUX);
+                let is_code = one.kind.word() == "function" || one.kind.word() == "variable";
+                (is_code && ambiguous(one)).then(|| format!("{module}!{}", one.name))
+            })
+            .collect();
+        let answer = |(found, choose): (Found, Option<String>)| MatchAnswer {
+            choose,
             name: found.name,
             kind: found.kind.word(),
             file: found.file,
@@ -203,7 +228,7 @@ impl Session {
             module: found.module,
             score: found.score,
         };
-        Answer::Matches { matches: found.map(answer).collect() }
+        Answer::Matches { matches: found.into_iter().zip(choices).map(answer).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {
@@ -220,6 +245,7 @@ impl Session {
             self.first_frame();
             self.look_at_task(&None).await?;
             self.look_for_new_modules(&None).await?;
+            self.look_for_files_again().await?;
             self.resolve_pending();
             self.reconcile().await?;
             self.panes.restart(self.options.eager);

@@ -3,9 +3,10 @@
 
 use super::{
     find_vmlinux::{self, Finder, Looked},
-    modules::Module,
+    modules::{Module, files::ModuleNews},
     request::Level,
     run::Session,
+    threads::Threads,
     view::SymbolsView,
 };
 use crate::base::text;
@@ -33,8 +34,8 @@ pub enum Loaded {
     Done(PathBuf),
     /// It can't be used; why, and where the right one comes from.
     Failed(PathBuf, String, Vec<String>),
-    /// A file of a module is open, or can't be.
-    Module(PathBuf, Result<Arc<DebugImage>, String>),
+    /// News of a module's file, for who has the ticket.
+    Module(u64, ModuleNews),
     /// What the search for a vmlinux does now.
     Looking(String),
     /// The search for a vmlinux has ended.
@@ -45,13 +46,22 @@ pub enum Loaded {
 pub struct Loader {
     news: mpsc::UnboundedSender<Loaded>,
     cancel: Arc<AtomicBool>,
+    /// For files of modules.
+    pub(super) threads: Threads,
 }
 
 impl Loader {
     /// A loader, and where its news arrive.
     pub fn new() -> (Loader, mpsc::UnboundedReceiver<Loaded>) {
         let (news, loads) = mpsc::unbounded_channel();
-        (Loader { news, cancel: Arc::default() }, loads)
+        let cancel = Arc::<AtomicBool>::default();
+        let threads = Threads::new(news.clone(), Arc::clone(&cancel));
+        (Loader { news, cancel, threads }, loads)
+    }
+
+    /// Where news are sent to.
+    pub(super) fn news(&self) -> mpsc::UnboundedSender<Loaded> {
+        self.news.clone()
     }
 
     /// Ends every thread at its next chance, and waits a moment for them: one
@@ -60,8 +70,9 @@ impl Loader {
         const PATIENCE: Duration = Duration::from_millis(500);
         self.cancel.store(true, Ordering::Relaxed);
         let deadline = Instant::now() + PATIENCE;
-        // Every thread holds the flag as long as it works.
-        while Arc::strong_count(&self.cancel) > 1 && Instant::now() < deadline {
+        // Every thread holds the flag as long as it works; we do for ever.
+        const OURS: usize = 2;
+        while Arc::strong_count(&self.cancel) > OURS && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -97,21 +108,6 @@ impl Loader {
     /// there is none, its symbol table is all, and it is used.
     pub fn load_all(&self, path: &Path, image: Arc<DebugImage>) {
         self.start(path, move |path, news, cancel| load_all(path, &image, news, cancel));
-    }
-
-    /// Loads the debug info of a file that is open, in the background.
-    pub fn load_dwarf(&self, path: &Path, image: Arc<DebugImage>) {
-        self.start(path, move |path, news, cancel| load_dwarf(path, &image, news, cancel));
-    }
-
-    /// Opens a file of a module in the background.
-    pub fn open_module(&self, path: &Path, debug_dirs: &[PathBuf]) {
-        let dirs = debug_dirs.to_vec();
-        self.start(path, move |path, news, cancel| {
-            let image = DebugImage::open_in(path, &dirs, cancel);
-            let image = image.map_err(|error| error.to_string());
-            let _ = news.send(Loaded::Module(path.to_path_buf(), image));
-        });
     }
 
     /// Looks for a vmlinux in the background.
@@ -277,10 +273,7 @@ impl Session {
                     if has_dwarf { SymbolsView::Ready } else { SymbolsView::NoDebugInfo };
                 self.after_symbols().await;
             }
-            Loaded::Done(path) => {
-                self.module_loaded(&path);
-                self.after_symbols().await;
-            }
+            Loaded::Done(_) => {}
             Loaded::Failed(path, why, advice) if is_vmlinux(&path) => {
                 self.say(Level::Error, why.clone());
                 for source in advice {
@@ -289,13 +282,11 @@ impl Session {
                 self.symbols_view = SymbolsView::Failed(why);
                 self.after_symbols().await;
             }
-            Loaded::Failed(path, why, _) => {
-                self.module_failed(&path, &why);
-                self.after_symbols().await;
-            }
-            Loaded::Module(path, image) => {
-                self.module_opened(&path, image);
-                self.after_symbols().await;
+            Loaded::Failed(_, why, _) => self.say(Level::Error, why),
+            Loaded::Module(ticket, news) => {
+                if self.module_news(ticket, news) {
+                    self.after_module().await;
+                }
             }
             Loaded::Looking(words) => {
                 if matches!(self.finder, Finder::Looking) {
@@ -312,6 +303,9 @@ impl Session {
 
     /// More is known now: look again at what was shown without it.
     async fn after_symbols(&mut self) {
+        if let Err(failure) = self.go_on_loading().await {
+            self.say(Level::Warning, failure.to_string());
+        }
         if !self.state.is_stopped() || self.snapshot.is_none() {
             return;
         }
@@ -323,7 +317,6 @@ impl Session {
                 self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;
             }
-            self.go_on_with_modules().await?;
             self.first_frame();
             self.resolve_pending();
             self.reconcile().await

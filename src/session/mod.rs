@@ -9,6 +9,7 @@
 
 pub mod answer;
 pub mod elements;
+pub mod module_answer;
 pub mod options;
 pub mod request;
 pub mod run;
@@ -40,12 +41,13 @@ mod relics;
 mod repair;
 mod resolve;
 mod scene;
-mod settings;
+pub mod settings;
 mod snapshot;
 mod stacks;
 mod step;
 mod subject;
 mod tasks;
+mod threads;
 mod tree;
 mod types;
 mod wanted;

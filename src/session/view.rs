@@ -1,6 +1,7 @@
 //! What can be shown at one moment: plain data, made by the session, drawn by
 //! faces. A pane draws what is there and a placeholder for what is coming.
 
+use super::request::ModuleEvent;
 use super::wants::{SubjectView, Supplied};
 use crate::arch::{
     Registers,
@@ -212,6 +213,15 @@ pub enum StopReason {
     Finished,
     /// `until`/`advance` got there.
     Arrived,
+    /// Something happened to a module (`catch load`, `catch unload`).
+    Module {
+        /// The number of the catch.
+        number: u32,
+        /// What.
+        event: ModuleEvent,
+        /// To which module.
+        name: String,
+    },
     /// We broke in.
     BreakIn,
     /// Something else trapped, in words (`oops: SIGSEGV`, `panic`, `kgdb_breakpoint`).
@@ -227,6 +237,8 @@ impl StopReason {
             StopReason::Step => "step",
             StopReason::Finished => "finish",
             StopReason::Arrived => "location",
+            StopReason::Module { event: ModuleEvent::Load, .. } => "module loaded",
+            StopReason::Module { event: ModuleEvent::Unload, .. } => "module unloaded",
             StopReason::BreakIn => "interrupt",
             StopReason::Signal(_) => "signal",
         }
@@ -240,6 +252,12 @@ impl StopReason {
             StopReason::Step => "step".into(),
             StopReason::Finished => "finished".into(),
             StopReason::Arrived => "arrived".into(),
+            StopReason::Module { event: ModuleEvent::Load, name, .. } => {
+                format!("module {name} is loaded, its init has not run")
+            }
+            StopReason::Module { event: ModuleEvent::Unload, name, .. } => {
+                format!("module {name} is unloaded, its memory is about to be freed")
+            }
             StopReason::BreakIn => "broken in".into(),
         }
     }
@@ -247,7 +265,7 @@ impl StopReason {
     /// The breakpoint that was hit.
     pub fn breakpoint(&self) -> Option<u32> {
         match self {
-            StopReason::Breakpoint(number) => Some(*number),
+            StopReason::Breakpoint(number) | StopReason::Module { number, .. } => Some(*number),
             _ => None,
         }
     }
@@ -332,7 +350,8 @@ pub struct VariableView {
 pub struct BreakpointView {
     /// Its number.
     pub number: u32,
-    /// `breakpoint` or `temporary`.
+    /// `breakpoint`, `temporary`, `catch load`, `catch unload`, or these two
+    /// with `tcatch` when they are gone after the first hit.
     pub kind: &'static str,
     /// The location as the user wrote it.
     pub location: String,
@@ -383,23 +402,29 @@ pub struct PlaceView {
 pub struct ModuleView {
     /// Its name.
     pub name: String,
-    /// `live`, `coming` or `going`.
+    /// `live`, `coming` or `going`; `given` when only the user knows of it.
     pub state: &'static str,
     /// Where its text starts.
     pub base: Addr,
     /// Its size in bytes, when known.
     pub size: Option<u64>,
+    /// Whether `refs`, `permanent`, `used_by` and `taints` were read at this stop.
+    pub counted: bool,
     /// How often it is in use, as `lsmod` counts; when known.
     pub refs: Option<i64>,
+    /// Whether it can't be unloaded: it has no exit function.
+    pub permanent: bool,
     /// Modules that use it.
     pub used_by: Vec<String>,
     /// What it taints the kernel with: the letters of `/proc/modules`.
     pub taints: String,
-    /// `loaded`, `loading`, `not found`, `wrong build`, `failed`.
+    /// `loaded`, `loading`, `no debug info`, `not found`, `wrong build`, `failed`.
     pub symbols: &'static str,
     /// The .ko in use.
     pub path: Option<PathBuf>,
-    /// Where it was looked for, or what does not fit.
+    /// What shows that it is the guest's.
+    pub proven_by: Option<String>,
+    /// Where it was looked for, what does not fit, or how much is read.
     pub why: Option<String>,
     /// Section names and addresses, in the guest's order.
     pub sections: Vec<(String, Addr)>,
@@ -489,4 +514,6 @@ pub enum Completes {
     Type,
     /// The name of a setting.
     Setting,
+    /// The name of a module.
+    Module,
 }

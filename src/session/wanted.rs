@@ -9,6 +9,7 @@ enum Piece {
     Tree,
     Memory,
     Cpus,
+    Modules,
     Tasks,
 }
 
@@ -40,6 +41,7 @@ impl Due {
             (Piece::Tree, tree),
             (Piece::Memory, memory),
             (Piece::Cpus, new.cpus && !old.cpus),
+            (Piece::Modules, new.modules && !old.modules),
             (Piece::Tasks, tasks),
         ];
         Due(pieces.into_iter().filter(|(_, due)| *due).map(|(piece, _)| piece).collect())
@@ -80,6 +82,11 @@ impl Session {
                 let cpus = self.read_cpus().await?;
                 if let Some(stop) = &mut self.stop {
                     stop.supplied.cpus = Some(cpus);
+                }
+            }
+            Piece::Modules => {
+                if self.modules_round().await? {
+                    self.panes.due.0.insert(Piece::Modules);
                 }
             }
             Piece::Tasks => {

@@ -2,7 +2,7 @@
 //! says what is on screen ([`Wants`]), the session reads that and no more, and
 //! the [`View`](super::view::View) has the rows as far as they are known.
 
-use super::view::CpuView;
+use super::view::{CpuView, ModuleView};
 use crate::base::addr::Addr;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -13,6 +13,9 @@ use std::collections::BTreeSet;
 pub struct Wants {
     /// The CPUs and what they run.
     pub cpus: bool,
+    /// The use counts, users and taints of modules: these change without a
+    /// module coming or going, so they are read only while they are on screen.
+    pub modules: bool,
     /// Tasks.
     pub tasks: Option<TaskWant>,
     /// Whether the tree of variables is on screen.
@@ -69,6 +72,10 @@ pub struct MemoryWant {
 pub struct Supplied {
     /// CPUs; `None` until read.
     pub cpus: Option<Vec<CpuView>>,
+    /// Modules with what [`Wants::modules`] asks for, in the guest's order; rows
+    /// that are not read yet have no `refs` and are not `counted`. `None` until
+    /// the first is read.
+    pub modules: Option<Vec<ModuleView>>,
     /// Tasks, as far as read.
     pub tasks: Option<TasksView>,
     /// The rows of the tree of variables.
@@ -121,6 +128,8 @@ pub struct TaskView {
     pub cmdline: Option<String>,
     /// The function it waits in: its top frame that is not the scheduler's.
     pub wait: Option<String>,
+    /// The module of that; null for vmlinux.
+    pub wait_module: Option<String>,
 }
 
 /// One row of a tree of values.

@@ -3,22 +3,25 @@
 use super::{
     answer::{Answer, Failure},
     breakpoints::Wish,
-    request::BreakKind,
+    request::{BreakKind, Catch},
     run::Session,
     view::BreakpointView,
 };
+use crate::base::addr::Addr;
+use crate::kernel::danger::Dangers;
 
 impl Session {
     pub(super) async fn set_breakpoint(
         &mut self,
         kind: BreakKind,
         location: &str,
+        forced: bool,
     ) -> Result<Answer, Failure> {
         let location = match location.trim() {
             "" => format!("*{}", self.selected_pc()?),
             text => self.lasting(text)?,
         };
-        self.points.add(kind, location);
+        self.points.add(kind, location).forced = forced;
         self.resolve_pending();
         let number = self.points.wishes.last().map_or(0, |wish| wish.number);
         // A function that is nowhere may come with a module; a file and line
@@ -37,6 +40,20 @@ impl Session {
         self.breakpoints_answer(&[number])
     }
 
+    /// `catch load`, `catch unload`.
+    pub(super) async fn set_catch(
+        &mut self,
+        kind: BreakKind,
+        catch: Catch,
+    ) -> Result<Answer, Failure> {
+        let location = catch.module.clone().unwrap_or_else(|| "any module".into());
+        let wish = self.points.add(kind, location);
+        wish.catch = Some(catch);
+        let number = wish.number;
+        self.plant().await?;
+        self.breakpoints_answer(&[number])
+    }
+
     pub(super) async fn toggle(&mut self, location: &str) -> Result<Answer, Failure> {
         let (places, _) = self.resolve_sites(location).map_err(Failure::Other)?;
         let there: Vec<u32> = self
@@ -47,7 +64,7 @@ impl Session {
             .map(|wish| wish.number)
             .collect();
         if there.is_empty() {
-            return self.set_breakpoint(BreakKind::Kept, location).await;
+            return self.set_breakpoint(BreakKind::Kept, location, false).await;
         }
         self.points.delete(&there);
         self.changed_breakpoints(&[]).await
@@ -65,10 +82,35 @@ impl Session {
         }
     }
 
+    /// Why nothing may be planted at an address; `None` when it may, or when the
+    /// user insists.
+    pub(super) async fn danger_at(&mut self, addr: Addr) -> Result<Option<String>, Failure> {
+        let there = self.points.wishes.iter().filter(|wish| wish.is_at(addr)).collect::<Vec<_>>();
+        if there.iter().any(|wish| wish.forced) {
+            return Ok(None);
+        }
+        if there.is_empty() {
+            // A step's; it finds another way.
+            let deadly = Dangers::is_patching(&self.guest_symbols(), addr);
+            return Ok(deadly.then(|| "a breakpoint there can cost the guest".into()));
+        }
+        let found = self
+            .compute(move |symbols, memory| Dangers::new(symbols).at(symbols, memory, addr))
+            .await?;
+        // What can't be read the stub will not plant.
+        let danger = found.ok().flatten();
+        Ok(danger.map(|danger| format!("{danger} (break --force plants it all the same)")))
+    }
+
     /// Plants now when the guest is stopped; else at the next stop.
     async fn plant(&mut self) -> Result<(), Failure> {
         self.touch();
-        if self.need_stopped().is_ok() { self.reconcile().await } else { Ok(()) }
+        if self.need_stopped().is_err() {
+            return Ok(());
+        }
+        // After a step nobody looked whether a module is still there.
+        self.look_for_modules_once().await?;
+        self.reconcile().await
     }
 
     /// Every breakpoint as it is shown.

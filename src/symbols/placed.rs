@@ -11,7 +11,8 @@ use crate::{
         image::DebugImage,
     },
 };
-use std::sync::Arc;
+use rustc_hash::FxHashMap;
+use std::{collections::VecDeque, sync::Arc};
 
 /// The name of the kernel proper among the images.
 pub const VMLINUX: &str = "vmlinux";
@@ -63,6 +64,14 @@ pub struct Symbols {
 impl Placed {
     fn new(id: ImageId, name: &str, image: Arc<DebugImage>, placement: Placement) -> Placed {
         let mut spans = Vec::new();
+        // Several sections may have one name; the guest lists them in the same
+        // order, those that it has.
+        let mut places: FxHashMap<&str, VecDeque<Addr>> = FxHashMap::default();
+        if let Placement::Sections(list) = &placement {
+            for (name, addr) in list.iter().filter(|(name, _)| name != PER_CPU) {
+                places.entry(name).or_default().push_back(*addr);
+            }
+        }
         for section in image.image().sections() {
             // Sections at zero in a linked file are per-CPU, at no address.
             if !section.alloc || section.size == 0 || section.addr.0 == 0 {
@@ -70,9 +79,8 @@ impl Placed {
             }
             let start = match &placement {
                 Placement::Slide(slide) => Some(Addr(section.addr.0.wrapping_add(*slide))),
-                Placement::Sections(_) if section.name == PER_CPU => None,
-                Placement::Sections(list) => {
-                    list.iter().find(|(name, _)| *name == section.name).map(|(_, addr)| *addr)
+                Placement::Sections(_) => {
+                    places.get_mut(section.name.as_str()).and_then(VecDeque::pop_front)
                 }
             };
             let Some(start) = start else { continue };
@@ -157,6 +165,15 @@ impl Symbols {
         id
     }
 
+    /// Puts an image that is known by this name elsewhere. It keeps its id, and
+    /// no other image is touched.
+    pub fn replace(&mut self, name: &str, placement: Placement) {
+        let mut list = Arc::make_mut(&mut self.placed).iter_mut();
+        if let Some(placed) = list.find(|placed| placed.name == name) {
+            *placed = Placed::new(placed.id, name, placed.image.clone(), placement);
+        }
+    }
+
     /// Takes an image out.
     pub fn remove(&mut self, name: &str) {
         Arc::make_mut(&mut self.placed).retain(|placed| placed.name != name);
@@ -186,12 +203,7 @@ impl Symbols {
     /// Moves vmlinux to the slide that was found out. Its id stays, so what
     /// was asked of its types still holds.
     pub fn set_slide(&mut self, slide: u64) {
-        if let Some(placed) = Arc::make_mut(&mut self.placed).first_mut()
-            && placed.name == VMLINUX
-        {
-            let placement = Placement::Slide(slide);
-            *placed = Placed::new(placed.id, VMLINUX, placed.image.clone(), placement);
-        }
+        self.replace(VMLINUX, Placement::Slide(slide));
     }
 
     /// The image that has `addr`, and the address in its file.
@@ -227,6 +239,12 @@ impl Symbols {
         let sections = self.image(image).map(|placed| placed.image.image().sections());
         let per_cpu = |section: &Section| section.name == PER_CPU && section.contains(addr);
         sections.is_some_and(|sections| sections.iter().any(per_cpu))
+    }
+
+    /// The image that has `addr`, and the name of the section it is in there.
+    pub fn section_at(&self, addr: Addr) -> Option<(&Placed, &str)> {
+        let (placed, file) = self.locate(addr)?;
+        Some((placed, &placed.image.image().section_at(file)?.name))
     }
 
     /// The symbol that holds `addr`: a function before data, a global before

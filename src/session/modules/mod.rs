@@ -1,18 +1,24 @@
 //! The guest's modules: found in its memory, matched with their .ko files,
 //! proven, placed, and forgotten when they are gone.
 //!
+//! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
+//! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
-//! - [`live`]: loads and unloads, caught as they happen.
+//! - [`watch`]: where the guest is caught as they come and go, and when.
+//! - [`live`]: what is done then.
 
 pub mod files;
 
+mod details;
 mod find;
-mod given;
+pub mod given;
 mod live;
 mod place;
+mod round;
+mod watch;
 
 use super::{
     answer::Failure,
@@ -21,10 +27,16 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
+use crate::base::addr::Addr;
 use crate::kernel::{
-    module_sections::Section,
+    KernelError,
+    module_sections::{self, Section},
+    module_usage::Usage,
     modules::{self as guest, Layouts},
 };
+pub use live::Caught;
+pub use watch::{Event, Watch};
+
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
 
@@ -35,6 +47,8 @@ enum Symbols {
     Loading,
     /// All there.
     Loaded,
+    /// The right file, but it has a symbol table only.
+    Bare(String),
     /// No .ko was found; where it was looked for.
     NotFound(String),
     /// There are .ko files, but of other builds.
@@ -51,8 +65,21 @@ pub struct Module {
     sections: Vec<Section>,
     symbols: Symbols,
     path: Option<PathBuf>,
-    /// The search for its file, while one is being opened on a thread.
+    /// Who uses it and how often, when that was read at this stop.
+    usage: Option<Usage>,
+    /// The search for its file, until that is found.
     search: Option<Search>,
+    /// What is known of its file.
+    file: FileFacts,
+}
+
+/// What is known of the file of a module.
+#[derive(Clone, Debug, Default)]
+struct FileFacts {
+    /// What shows that it is the guest's.
+    proven_by: Option<String>,
+    /// How much of its debug info is read, from 0 to 1, while that takes long.
+    read: Option<f32>,
 }
 
 impl Module {
@@ -64,15 +91,20 @@ impl Module {
     /// The module as it is shown.
     pub fn view(&self) -> ModuleView {
         let (symbols, why) = match &self.symbols {
-            Symbols::Loading => ("loading", None),
+            Symbols::Loading => {
+                ("loading", self.file.read.map(|part| format!("{:.0} % are read", part * 100.0)))
+            }
             Symbols::Loaded => ("loaded", None),
+            Symbols::Bare(why) => ("no debug info", Some(why.clone())),
             Symbols::NotFound(why) => ("not found", Some(why.clone())),
             Symbols::WrongBuild(why) => ("wrong build", Some(why.clone())),
             Symbols::Failed(why) => ("failed", Some(why.clone())),
         };
+        let usage = self.usage.clone().unwrap_or_default();
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
+                _ if self.found.addr.0 == 0 => "given",
                 guest::State::Live => "live",
                 guest::State::Coming => "coming",
                 guest::State::Going => "going",
@@ -80,11 +112,14 @@ impl Module {
             },
             base: self.found.base.unwrap_or_default(),
             size: self.found.size,
-            refs: None,
-            used_by: Vec::new(),
-            taints: String::new(),
+            counted: self.usage.is_some(),
+            refs: usage.refs,
+            permanent: usage.permanent,
+            used_by: usage.users,
+            taints: usage.taints,
             symbols,
             path: self.path.clone(),
+            proven_by: self.file.proven_by.clone(),
             why,
             sections: self.sections.iter().map(|s| (s.name.clone(), s.addr)).collect(),
         }
@@ -98,79 +133,178 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
+        for module in &mut self.modules {
+            module.usage = None;
+        }
+        self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
         {
             return Ok(());
         }
-        self.go_on_with_modules().await?;
-        let Some(head) = self.guest_symbols().symbol_addr("modules") else { return Ok(()) };
-        // A new module is put at the head of the list, and the ends change
-        // with every load and nearly every unload.
-        let ends = self
-            .compute(move |_, memory| {
-                Some((memory.u64(head).ok()?, memory.u64(head.offset(8)).ok()?))
-            })
-            .await?;
-        if ends.is_some() && ends == self.module_ends {
-            return Ok(());
+        self.watch.looked_at = self.generation;
+        self.look_at_list().await?;
+        self.go_on_with_given().await
+    }
+
+    /// Reads the list when it may have changed.
+    async fn look_at_list(&mut self) -> Result<(), Failure> {
+        let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
+        if mark.is_some() && mark == self.module_ends {
+            return self.look_at_unsettled().await;
         }
-        self.read_modules().await?;
-        self.module_ends = ends;
+        if self.module_ends.is_some() {
+            if self.list_is_as_seen().await? {
+                self.module_ends = mark;
+                return self.look_at_unsettled().await;
+            }
+            self.forget_rebuilt().await?;
+        }
+        let settled = self.read_modules().await?;
+        self.module_ends = mark.filter(|_| settled);
+        self.watch.missed = false;
         Ok(())
     }
 
-    /// Reads the whole module list, and finds the .ko of what is new.
-    pub(super) async fn read_modules(&mut self) -> Result<(), Failure> {
+    /// Reads the module list again if it was not looked at since the guest
+    /// stopped: before something is planted, which may be in a module.
+    pub(super) async fn look_for_modules_once(&mut self) -> Result<(), Failure> {
+        match self.watch.looked_at == self.generation {
+            true => Ok(()),
+            false => self.look_for_new_modules(&None).await,
+        }
+    }
+
+    /// Whether every change of the list was caught as it happened, so that it
+    /// need not be read again. One read.
+    async fn list_is_as_seen(&mut self) -> Result<bool, Failure> {
         let symbols = self.guest_symbols();
-        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(()) };
+        let (Ok(layouts), Some(head)) = (Layouts::new(&symbols), symbols.symbol_addr("modules"))
+        else {
+            return Ok(false);
+        };
+        if self.watch.missed {
+            return Ok(false);
+        }
+        let of_guest = self.modules.iter().filter(|module| module.found.addr.0 != 0);
+        let known: Vec<Addr> = of_guest.map(|module| module.found.addr).collect();
+        let expected = match (known.first(), known.last()) {
+            (Some(newest), Some(oldest)) => layouts.ends(*newest, *oldest),
+            _ => (head, head),
+        };
+        let ends = self.compute(|symbols, memory| guest::ends(symbols, memory).ok()).await?;
+        Ok(ends == Some(expected))
+    }
+
+    /// Reads the state of modules that were not live: they become it without
+    /// a change of the list.
+    async fn look_at_unsettled(&mut self) -> Result<(), Failure> {
+        let unsettled = |module: &&Module| module.found.state != guest::State::Live;
+        let of_guest = |module: &&Module| module.found.addr.0 != 0;
+        let modules = self.modules.iter().filter(unsettled).filter(of_guest);
+        let known: Vec<guest::Module> = modules.map(|module| module.found.clone()).collect();
+        let Ok(layouts) = Layouts::new(&self.guest_symbols()) else { return Ok(()) };
+        if known.is_empty() {
+            return Ok(());
+        }
+        let now = self
+            .compute(move |_, memory| {
+                // All are tried, so that one run reports every miss.
+                known.iter().map(|known| layouts.again(memory, known)).collect::<Vec<_>>()
+            })
+            .await?;
+        for found in now.into_iter().flatten() {
+            let at = self.modules.iter().position(|old| old.found.addr == found.addr);
+            if let Some(at) = at.filter(|at| self.modules[*at].found != found) {
+                self.renew_module(at, found).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets modules that may have been unloaded and loaded again, from
+    /// another build, to the same place: their build-id is no longer there. One
+    /// small read a module with symbols, after the list has changed.
+    async fn forget_rebuilt(&mut self) -> Result<(), Failure> {
+        let symbols = self.code.symbols();
+        let known = |module: &Module| {
+            let placed = symbols.images().find(|placed| placed.name == module.found.name)?;
+            let id = placed.image.image().build_id()?.to_vec();
+            Some((module.found.name.clone(), id, module.sections.clone()))
+        };
+        let placed: Vec<_> = self.modules.iter().filter_map(known).collect();
+        let sections: Vec<Vec<Section>> = placed.iter().map(|(.., s)| s.clone()).collect();
+        let ids = self
+            .compute(move |_, memory| {
+                let ids = sections.iter().map(|s| module_sections::build_id(memory, s));
+                ids.collect::<Vec<_>>()
+            })
+            .await?;
+        for ((name, wanted, _), id) in placed.iter().zip(ids) {
+            // One that was proven by something else has no such section.
+            if !matches!(id, Ok(None)) && !matches!(id, Ok(Some(id)) if id == *wanted) {
+                self.forget_module(name);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the whole module list, and finds the .ko of what is new. Says
+    /// whether all of them have their place in it.
+    pub(super) async fn read_modules(&mut self) -> Result<bool, Failure> {
+        let symbols = self.guest_symbols();
+        let Ok(layouts) = Layouts::new(&symbols) else { return Ok(false) };
         let layouts = Arc::new(layouts);
         let list = {
             let layouts = Arc::clone(&layouts);
             self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
         };
-        if let Some(problem) = list.problem {
-            self.say(Level::Warning, format!("the module list was read in part: {problem}"));
-        }
+        self.tell_troubles(&list.problems);
+        let settled = !list.unformed;
+        let mut list = list.modules;
+        // One that is about to be freed stays on the list for a moment.
+        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
             .iter()
             .filter(|old| {
-                !list
-                    .modules
-                    .iter()
-                    .any(|new| new.addr == old.found.addr && new.name == old.found.name)
+                !list.iter().any(|new| {
+                    let names = (&new.name, new.addr, new.base);
+                    names == (&old.found.name, old.found.addr, old.found.base)
+                })
             })
             .map(|old| old.found.name.clone())
             .collect();
         for name in gone {
             self.forget_module(&name);
         }
-        for found in list.modules {
-            if let Some(old) = self.modules.iter_mut().find(|old| old.found.addr == found.addr) {
-                old.found = found;
+        let order: Vec<Addr> = list.iter().map(|module| module.addr).collect();
+        for found in list {
+            if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
+                self.renew_module(at, found).await?;
                 continue;
             }
-            let module = self.place_module(found).await?;
+            let mut module = self.unplaced(found);
+            if self.is_wanted_now(&module.found) {
+                module = self.search_file(module).await?;
+            }
             self.modules.push(module);
         }
+        self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
         self.touch();
-        Ok(())
+        Ok(settled)
     }
 
-    pub(super) fn forget_module(&mut self, name: &str) {
-        let symbols = self.code.symbols();
-        for wish in &mut self.points.wishes {
-            let inside = wish.sites.iter().any(|site| {
-                symbols.symbol_at(site.addr).and_then(|s| s.module).as_deref() == Some(name)
-            });
-            if inside {
-                wish.sites.clear();
-                wish.pending = Some(format!("module {name} was unloaded"));
+    /// Says what is wrong with the guest's list, once.
+    fn tell_troubles(&mut self, problems: &[KernelError]) {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        self.module_troubles.retain(|told| texts.contains(told));
+        for text in texts {
+            if self.module_troubles.insert(text.clone()) {
+                self.say(Level::Warning, format!("modules: {text}"));
             }
         }
-        self.code.update(|symbols| symbols.remove(name));
-        self.modules.retain(|module| module.found.name != name);
     }
 
     /// The guest is another one now.
@@ -178,6 +312,7 @@ impl Session {
         for name in self.modules.iter().map(|m| m.found.name.clone()).collect::<Vec<_>>() {
             self.forget_module(&name);
         }
+        self.watch = Watch::default();
         self.module_ends = None;
     }
 }
