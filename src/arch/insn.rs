@@ -123,6 +123,22 @@ pub fn decode_one(at: Addr, bytes: &[u8]) -> Option<Insn> {
     decode(at, bytes, 1, Flavor::Att, &|_| None).pop()
 }
 
+/// The registers of an instruction that only copies one whole register to
+/// another, and so can be done from outside: from, to.
+pub fn copies_register(bytes: &[u8]) -> Option<(String, String)> {
+    let mut decoder = Decoder::with_ip(64, bytes, 0, DecoderOptions::NONE);
+    let instruction = decoder.decode();
+    let whole = |operand| {
+        let is_register = instruction.op_kind(operand) == OpKind::Register;
+        is_register.then(|| instruction.op_register(operand)).filter(|r| r.is_gpr64())
+    };
+    if instruction.mnemonic() != Mnemonic::Mov {
+        return None;
+    }
+    let name = |operand| whole(operand).map(|register| format!("{register:?}").to_lowercase());
+    Some((name(1)?, name(0)?))
+}
+
 /// The call that ends where `before` ends, at `end`: where it goes, `None` for
 /// a computed target. No answer where no call can end there. Bytes before the
 /// call may look like a part of it, so of several readings a direct call wins.
@@ -297,6 +313,18 @@ mod tests {
         let code = [0x53, 0x89, 0xfb, 0x5b, 0x45, 0x31, 0xe4, 0xc3];
         assert_eq!(never_written(&code, &names), ["rbp"]);
         assert_eq!(never_written(&[0x06], &names), [""; 0]);
+    }
+
+    #[test]
+    fn a_copy_of_a_register_is_known() {
+        let copies = |bytes: &[u8]| copies_register(bytes);
+        let names = |from: &str, to: &str| Some((from.to_owned(), to.to_owned()));
+        assert_eq!(copies(&[0x48, 0x89, 0xfb]), names("rdi", "rbx"));
+        assert_eq!(copies(&[0x4c, 0x8b, 0xe7]), names("rdi", "r12"));
+        assert_eq!(copies(&[0x89, 0xfb]), None, "half a register is no copy");
+        assert_eq!(copies(&[0x48, 0x8b, 0x1f]), None, "from memory");
+        assert_eq!(copies(&[0x48, 0x0f, 0x44, 0xdf]), None, "under a condition");
+        assert_eq!(copies(&[]), None);
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Arch {
     pub fp: Reg,
     /// Where a function finds its first argument as it is entered (psABI).
     pub first_argument: Reg,
+    /// The second and the third.
+    pub further_arguments: [Reg; 2],
     /// The flags register.
     pub flags: Reg,
     /// The bit of `flags` that an instruction step leaves behind; hidden from

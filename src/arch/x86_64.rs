@@ -52,6 +52,7 @@ pub static X86_64: Arch = Arch {
     sp: Reg(7),
     fp: Reg(6),
     first_argument: Reg(5),
+    further_arguments: [Reg(4), Reg(3)],
     flags: Reg(17),
     step_flag: 0x100,
     breakpoint_skid: 1,

@@ -2,7 +2,9 @@
 
 use super::table::{COMMANDS, CommandDef};
 use super::{CommandError, Parsed};
-use crate::session::request::{Disassembly, Listing, Part, Pattern, Request};
+use crate::session::request::{
+    BreakKind, Catch, Disassembly, Listing, ModuleEvent, Part, Pattern, Request,
+};
 
 /// Parses one line: a command's name, one of its aliases, or a beginning of
 /// its name that fits no other command; then the argument text. A line that
@@ -168,6 +170,23 @@ pub fn disassemble(args: &str) -> Result<Parsed, String> {
     Ok(Parsed::Request(Request::Disassemble(asked)))
 }
 
+/// `catch load [MODULE]`, `catch unload [MODULE]`.
+pub fn catch(kind: BreakKind, args: &str) -> Result<Parsed, String> {
+    let (word, module) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
+    let event = match word {
+        "load" => ModuleEvent::Load,
+        "unload" => ModuleEvent::Unload,
+        "" => return Err("load or unload is missing".into()),
+        other => return Err(format!("'{other}' can't be caught; there are load and unload")),
+    };
+    let module = module.trim();
+    if module.contains(char::is_whitespace) {
+        return Err(format!("'{module}' is no name of a module"));
+    }
+    let module = (!module.is_empty()).then(|| module.to_owned());
+    Ok(Parsed::Request(Request::Catch(kind, Catch { event, module })))
+}
+
 /// `bt [COUNT]`, `bt all [FILTER]`.
 pub fn backtrace(args: &str) -> Result<Parsed, String> {
     let (word, rest) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
@@ -208,7 +227,7 @@ pub fn task(args: &str) -> Result<Parsed, String> {
 mod tests {
     use super::*;
     use crate::command::FaceCommand;
-    use crate::session::request::{BreakKind, Step};
+    use crate::session::request::Step;
     use proptest::prelude::*;
 
     fn request(line: &str) -> Request {
@@ -230,6 +249,20 @@ mod tests {
         assert_eq!(parse("q"), Ok(Parsed::Face(FaceCommand::Quit)));
         assert_eq!(parse("# a comment"), Ok(Parsed::Nothing));
         assert_eq!(request("monitor dmesg 20"), Request::Monitor("dmesg 20".into()));
+    }
+
+    #[test]
+    fn what_happens_to_modules_is_caught() {
+        let catch = |kind, event, module: Option<&str>| {
+            Request::Catch(kind, Catch { event, module: module.map(str::to_owned) })
+        };
+        let (kept, once) = (BreakKind::Kept, BreakKind::Temporary);
+        assert_eq!(request("catch load"), catch(kept, ModuleEvent::Load, None));
+        assert_eq!(request("catch unload hgfs"), catch(kept, ModuleEvent::Unload, Some("hgfs")));
+        assert_eq!(request("tcatch load  fuse"), catch(once, ModuleEvent::Load, Some("fuse")));
+        for line in ["catch", "catch throw", "catch load two names"] {
+            assert!(parse(line).is_err(), "{line}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod add_symbol_file;
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
+pub mod hooks;
 pub mod module_facts;
 pub mod module_identity;
 pub mod module_layout;

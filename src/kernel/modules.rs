@@ -148,9 +148,15 @@ pub fn mark(symbols: &Symbols, memory: &dyn Memory) -> Result<Mark, KernelError>
     if let Some(count) = tree() {
         return Ok(Mark::Tree(memory.u32(count)?));
     }
-    let head = symbol(symbols, "modules")?;
-    let ends = memory.bytes(head, 16)?;
-    Ok(Mark::Ends(Addr(number(&ends, 0, 8)), Addr(number(&ends, 8, 8))))
+    let (newest, oldest) = ends(symbols, memory)?;
+    Ok(Mark::Ends(newest, oldest))
+}
+
+/// The ends of the list, as pointers to its entries in the newest and the
+/// oldest module, see [`Layouts::ends`]: one read of 16 bytes.
+pub fn ends(symbols: &Symbols, memory: &dyn Memory) -> Result<(Addr, Addr), KernelError> {
+    let ends = memory.bytes(symbol(symbols, "modules")?, 16)?;
+    Ok((Addr(number(&ends, 0, 8)), Addr(number(&ends, 8, 8))))
 }
 
 /// The name of a module in its structure.
@@ -186,6 +192,32 @@ pub fn list(symbols: &Symbols, memory: &dyn Memory, layouts: &Layouts) -> List {
     }
 }
 
+/// One module by the address of its `struct module`; `None` for one that is not
+/// formed.
+pub fn module_at(
+    memory: &dyn Memory,
+    layouts: &Layouts,
+    addr: Addr,
+) -> Result<Option<Module>, KernelError> {
+    // Both are tried, so that one run reports every miss.
+    let pieces = layouts.extents.read(memory, addr, true);
+    let node = Node::read(memory, layouts, addr)?;
+    let pieces = match pieces {
+        Err(error) if error.missing() => return Err(error),
+        pieces => pieces.unwrap_or_default(),
+    };
+    let Some(state) = layouts.state(node.state) else { return Ok(None) };
+    Ok(Some(node.module(state, pieces)))
+}
+
+impl Layouts {
+    /// The ends of the list as its head has them, when these are the newest
+    /// and the oldest module on it.
+    pub fn ends(&self, newest: Addr, oldest: Addr) -> (Addr, Addr) {
+        (newest.offset(self.list), oldest.offset(self.list))
+    }
+}
+
 fn walk(memory: &dyn Memory, layouts: &Layouts, head: Addr) -> List {
     let mut list = List::default();
     let mut next = match memory.u64(head) {
@@ -218,10 +250,6 @@ fn walk(memory: &dyn Memory, layouts: &Layouts, head: Addr) -> List {
             list.unformed = true;
             continue;
         };
-        let named = node.name.clone();
-        let name = named.unwrap_or_else(|| format!("?{}", node.addr));
-        let module =
-            Module { name, addr: node.addr, state, base: None, size: None, memory: Vec::new() };
         let pieces = layouts.extents.read(memory, node.addr, state != State::Live);
         let problem = match (&node.name, &pieces) {
             (_, Err(error)) => Some(error.clone()),
@@ -232,7 +260,7 @@ fn walk(memory: &dyn Memory, layouts: &Layouts, head: Addr) -> List {
             _ => None,
         };
         list.problems.extend(problem);
-        list.modules.push(module.with_memory(pieces.unwrap_or_default()));
+        list.modules.push(node.module(state, pieces.unwrap_or_default()));
     }
     list
 }
@@ -266,6 +294,13 @@ impl Node {
             prev: Addr(record.uint(prev)),
             name: name_of(&text),
         })
+    }
+
+    /// The module in this state, with this memory.
+    fn module(self, state: State, pieces: Vec<Piece>) -> Module {
+        let name = self.name.unwrap_or_else(|| format!("?{}", self.addr));
+        let (base, size, memory) = (None, None, Vec::new());
+        Module { name, addr: self.addr, state, base, size, memory }.with_memory(pieces)
     }
 }
 

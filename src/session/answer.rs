@@ -9,7 +9,8 @@ use super::symbol_answer::{
     TypeAnswer,
 };
 use super::view::{
-    BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopView, TargetView, VariableView,
+    BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopReason, StopView, TargetView,
+    VariableView,
 };
 use super::wants::{SubjectView, TaskView};
 use crate::base::addr::Addr;
@@ -218,8 +219,12 @@ pub struct ValueAnswer {
 /// A stop as batch reports it.
 #[derive(Clone, Debug, Serialize)]
 pub struct StopAnswer {
-    /// One word: `breakpoint`, `step`, `finish`, `interrupt`, `signal`, `panic`, `location`, …
+    /// One word: `breakpoint`, `step`, `finish`, `interrupt`, `signal`, `panic`, `location`,
+    /// `module loaded`, `module unloaded`, …
     pub reason: String,
+    /// The module that was loaded or unloaded (`catch`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<String>,
     /// Number of the breakpoint that was hit.
     pub breakpoint: Option<u32>,
     /// The stub's signal number.
@@ -248,6 +253,10 @@ impl StopAnswer {
         let top = stop.frames.first();
         StopAnswer {
             reason: stop.reason.word().to_string(),
+            module: match &stop.reason {
+                StopReason::Module { name, .. } => Some(name.clone()),
+                _ => None,
+            },
             breakpoint: stop.reason.breakpoint(),
             signal: stop.signal,
             cpu: stop.cpu,

@@ -1,10 +1,11 @@
 //! What the user wants (a [`Wish`]) and what the guest has (a planted site)
 //! are two things. [`Points`] keeps both and says what would make them agree.
 
-use super::request::BreakKind;
+use super::request::{BreakKind, Catch, ModuleEvent};
 use super::view::{BreakpointView, PlaceView};
 use crate::base::addr::Addr;
-use crate::symbols::lookup::places::CodePlace;
+use crate::rsp::thread::ThreadId;
+use crate::symbols::{answer::ImageId, lookup::places::CodePlace};
 use crate::target::limits;
 use std::collections::BTreeSet;
 
@@ -56,6 +57,8 @@ pub struct Wish {
     pub kind: BreakKind,
     /// The location as written.
     pub location: String,
+    /// What it stops at, when that is no place.
+    pub catch: Option<Catch>,
     /// Whether it is to stop the guest.
     pub enabled: bool,
     /// How often it did.
@@ -66,6 +69,13 @@ pub struct Wish {
     pub pending: Option<String>,
     /// What else is to be known of where it landed.
     pub note: Option<String>,
+    /// Whether it is an address in a module that is gone, which means nothing
+    /// any more: something else will be there.
+    pub gone: bool,
+    /// Why it waits for a module that was there, until that is there again.
+    pub parked: Option<String>,
+    /// Images in which its places were looked for.
+    pub asked: BTreeSet<ImageId>,
 }
 
 /// Wishes and sites.
@@ -80,8 +90,11 @@ pub struct Points {
     used: BTreeSet<Addr>,
     /// Sites that a step wants.
     pub temporary: BTreeSet<Addr>,
-    /// Where the guest is caught before it unloads a module.
-    pub guard: Option<Addr>,
+    /// Where the guest is caught as modules come and go.
+    pub hidden: BTreeSet<Addr>,
+    /// A site that a task is stepped off, and the task: it is planted again
+    /// once the step has ended, not while it is under way.
+    pub stepped_off: Option<(Addr, Option<ThreadId>)>,
     /// Sites the stub had when the link was lost.
     lost: BTreeSet<Addr>,
 }
@@ -94,27 +107,73 @@ impl Points {
             number: self.last_number,
             kind,
             location,
+            catch: None,
             enabled: true,
             hits: 0,
             sites: Vec::new(),
             pending: None,
             note: None,
+            gone: false,
+            parked: None,
+            asked: BTreeSet::new(),
         });
         self.wishes.last_mut().expect("one was pushed just now")
     }
 
     /// Addresses that should be planted while the guest runs.
     pub fn wanted(&self) -> BTreeSet<Addr> {
-        let enabled = self.wishes.iter().filter(|wish| wish.enabled);
-        let sites = enabled.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
-        let wished = sites.map(|site| site.addr);
-        wished.chain(self.temporary.iter().copied()).chain(self.guard).collect()
+        let mut wanted: BTreeSet<Addr> =
+            self.visible().chain(self.hidden.iter().copied()).collect();
+        if let Some((addr, _)) = self.stepped_off {
+            wanted.remove(&addr);
+        }
+        wanted
     }
 
-    /// Sites of enabled wishes.
-    pub fn wished(&self) -> impl Iterator<Item = Addr> {
+    /// The same without the hidden ones: sites of wishes and of a step.
+    pub fn visible(&self) -> impl Iterator<Item = Addr> {
         let enabled = self.wishes.iter().filter(|wish| wish.enabled);
-        enabled.flat_map(|wish| &wish.sites).map(|site| site.addr)
+        let sites = enabled.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
+        sites.map(|site| site.addr).chain(self.temporary.iter().copied())
+    }
+
+    /// Whether an enabled wish waits for something to happen to a module.
+    pub fn catches(&self, event: ModuleEvent) -> bool {
+        let mut enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        enabled.any(|wish| wish.catch.as_ref().is_some_and(|catch| catch.event == event))
+    }
+
+    /// Counts what happened to a module for the wishes that wait for it; the
+    /// number of the first.
+    pub fn caught(&mut self, event: ModuleEvent, module: &str) -> Option<u32> {
+        let mut first = None;
+        self.wishes.retain_mut(|wish| {
+            let fits = wish.catch.as_ref().is_some_and(|catch| catch.fits(event, module));
+            if !wish.enabled || !fits {
+                return true;
+            }
+            wish.hits += 1;
+            first = first.or(Some(wish.number));
+            wish.kind != BreakKind::Temporary
+        });
+        first
+    }
+
+    /// Takes sites of wishes away, whose memory is going. A wish without any
+    /// left waits, for the reason given.
+    pub fn forget(&mut self, goes: impl Fn(&Site) -> bool, why: &str) {
+        for wish in &mut self.wishes {
+            let before = wish.sites.len();
+            wish.sites.retain(|site| !goes(site));
+            if wish.sites.len() == before {
+                continue;
+            }
+            wish.asked.clear();
+            if wish.sites.is_empty() {
+                wish.pending = Some(why.to_string());
+                wish.parked = wish.pending.clone();
+            }
+        }
     }
 
     /// What must be lifted and what planted.
@@ -141,6 +200,14 @@ impl Points {
         self.used.insert(addr);
     }
 
+    /// What was stepped off a site has come back from it: the task's next stop
+    /// is here. Another task's stop means nothing.
+    pub fn step_ended(&mut self, task: Option<ThreadId>) {
+        if self.stepped_off.is_some_and(|(_, stepped)| stepped == task || task.is_none()) {
+            self.stepped_off = None;
+        }
+    }
+
     /// The stub gave a breakpoint up.
     pub fn lifted(&mut self, addr: Addr) {
         self.planted.remove(&addr);
@@ -150,6 +217,7 @@ impl Points {
     pub fn link_lost(&mut self) {
         self.lost.append(&mut self.planted);
         self.used.clear();
+        self.stepped_off = None;
     }
 
     /// Whether there was a breakpoint when the link was lost.
@@ -161,6 +229,7 @@ impl Points {
     pub fn table_emptied(&mut self) {
         self.planted.clear();
         self.used.clear();
+        self.stepped_off = None;
     }
 
     /// Whether the stub's table is nearly full of old addresses.
@@ -171,6 +240,7 @@ impl Points {
     /// The stub would not plant at `addr`.
     pub fn refused(&mut self, addr: Addr, why: &str) {
         self.temporary.remove(&addr);
+        self.hidden.remove(&addr);
         for site in self.wishes.iter_mut().flat_map(|wish| &mut wish.sites) {
             if site.addr == addr {
                 site.refused = Some(why.to_string());
@@ -232,12 +302,18 @@ impl Wish {
         !self.sites.is_empty() && self.sites.iter().all(|site| site.refused.is_some())
     }
 
+    /// Whether it names something that a module which comes later may have.
+    pub fn is_by_name(&self) -> bool {
+        self.catch.is_none() && !self.location.starts_with('*')
+    }
+
     fn view(&self, planted: &BTreeSet<Addr>) -> BreakpointView {
         let first = self.sites.first();
         let refusal = || self.sites.iter().find_map(|site| site.refused.clone());
         let armed = self.sites.iter().any(|site| planted.contains(&site.addr));
         let (state, why) = match () {
             () if !self.enabled => ("disabled", None),
+            () if self.catch.is_some() && self.pending.is_none() => ("armed", None),
             () if self.sites.is_empty() => ("pending", self.pending.clone()),
             () if self.is_refused() => ("refused", refusal()),
             () if !armed => ("pending", Some("planted at the next stop".to_string())),
@@ -245,9 +321,13 @@ impl Wish {
         };
         BreakpointView {
             number: self.number,
-            kind: match self.kind {
-                BreakKind::Kept => "breakpoint",
-                BreakKind::Temporary => "temporary",
+            kind: match (self.catch.as_ref().map(|catch| catch.event), self.kind) {
+                (None, BreakKind::Kept) => "breakpoint",
+                (None, BreakKind::Temporary) => "temporary",
+                (Some(ModuleEvent::Load), BreakKind::Kept) => "catch load",
+                (Some(ModuleEvent::Load), BreakKind::Temporary) => "tcatch load",
+                (Some(ModuleEvent::Unload), BreakKind::Kept) => "catch unload",
+                (Some(ModuleEvent::Unload), BreakKind::Temporary) => "tcatch unload",
             },
             location: self.location.clone(),
             sites: self.sites.iter().map(|site| site.addr).collect(),
@@ -342,15 +422,59 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_planted_beside_the_wishes() {
+    fn hidden_sites_are_planted_beside_the_wishes() {
         let mut points = Points::default();
         points.add(BreakKind::Kept, "a".into()).sites = vec![site(2)];
-        points.guard = Some(Addr(1));
+        points.hidden.insert(Addr(1));
         points.temporary.insert(Addr(3));
         assert_eq!(points.differences().1, [Addr(1), Addr(2), Addr(3)]);
-        assert_eq!(points.wished().collect::<Vec<_>>(), [Addr(2)], "only what the user wants");
+        assert_eq!(points.visible().collect::<Vec<_>>(), [Addr(2), Addr(3)]);
         points.enable(false, &[]);
-        assert_eq!(points.wished().count(), 0);
+        assert_eq!(points.visible().collect::<Vec<_>>(), [Addr(3)]);
+    }
+
+    #[test]
+    fn a_site_that_is_stepped_off_is_not_planted_meanwhile() {
+        let task = |pid| Some(ThreadId(pid));
+        let mut points = Points::default();
+        points.add(BreakKind::Kept, "a".into()).sites = vec![site(2)];
+        points.stepped_off = Some((Addr(2), task(7)));
+        assert_eq!(points.differences().1, []);
+        points.step_ended(task(8));
+        assert_eq!(points.differences().1, [], "another task's stop");
+        points.step_ended(task(7));
+        assert_eq!(points.differences().1, [Addr(2)]);
+    }
+
+    #[test]
+    fn what_happens_to_a_module_is_counted() {
+        let mut points = Points::default();
+        let mut catch = |kind, event, module: Option<&str>| {
+            let wish = points.add(kind, module.unwrap_or("any module").into());
+            wish.catch = Some(Catch { event, module: module.map(str::to_owned) });
+        };
+        catch(BreakKind::Kept, ModuleEvent::Load, Some("hgfs-ping"));
+        catch(BreakKind::Temporary, ModuleEvent::Load, None);
+        catch(BreakKind::Kept, ModuleEvent::Unload, None);
+        assert_eq!(points.caught(ModuleEvent::Load, "fuse"), Some(2));
+        assert_eq!(points.wishes.len(), 2, "the temporary one is gone");
+        assert_eq!(points.caught(ModuleEvent::Load, "fuse"), None);
+        assert_eq!(points.caught(ModuleEvent::Load, "hgfs_ping"), Some(1));
+        assert_eq!(points.views()[0].kind, "catch load");
+        assert_eq!((points.views()[0].state, points.views()[0].hits), ("armed", 1));
+        points.enable(false, &[3]);
+        assert!(!points.catches(ModuleEvent::Unload) && points.catches(ModuleEvent::Load));
+        assert_eq!(points.caught(ModuleEvent::Unload, "fuse"), None);
+    }
+
+    #[test]
+    fn a_wish_keeps_the_places_that_do_not_go() {
+        let mut points = Points::default();
+        points.add(BreakKind::Kept, "a".into()).sites = vec![site(1), site(2)];
+        points.forget(|site| site.addr == Addr(2), "gone");
+        assert_eq!((points.wishes[0].sites.len(), &points.wishes[0].pending), (1, &None));
+        points.forget(|site| site.addr == Addr(1), "gone");
+        assert_eq!(points.wishes[0].pending.as_deref(), Some("gone"));
     }
 
     #[test]

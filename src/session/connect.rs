@@ -6,6 +6,7 @@ use super::{
     control::SIGTRAP,
     request::{Leave, Level},
     run::Session,
+    settings::ModuleEvents,
     step::Leg,
     view::{Match, State, StopReason},
 };
@@ -235,6 +236,7 @@ impl Session {
             // KASLR moves everything at the next boot.
             if !wish.location.starts_with("*0x") {
                 wish.sites.clear();
+                wish.asked.clear();
                 wish.pending = Some("waits for the guest to stop again".into());
             }
         }
@@ -309,6 +311,11 @@ impl Session {
             return Ok(());
         }
         let stepping = !std::mem::replace(&mut self.breaking_in, true) && self.is_stepping();
+        if self.watch.waits.is_some() {
+            // It is stopped already, for symbols that are being read.
+            self.stays_put = true;
+            return self.go_on_loading().await;
+        }
         let what = if stepping {
             // The next instruction step ends in a stop, and that is kept. Asked
             // again, the guest itself is stopped.
@@ -399,6 +406,7 @@ impl Session {
                 for wish in &mut self.points.wishes {
                     wish.enabled = false;
                 }
+                self.settings.module_events = ModuleEvents::Off;
                 self.reconcile().await
             }
             _ => match self.wire.ask(self.detach_command()).await {

@@ -4,6 +4,7 @@
 use super::{
     answer::Failure,
     exits,
+    modules::{Caught, Event},
     request::{Level, Step},
     run::Session,
     snapshot::Snapshot,
@@ -53,6 +54,7 @@ impl Session {
     /// `until`, `advance`.
     pub(super) async fn run_to(&mut self, location: &str) -> Result<(), Failure> {
         self.need_stopped()?;
+        self.look_for_modules_once().await?;
         let (plan, leg) = self.begin_run_to(location).await?;
         self.set_out(plan, leg).await
     }
@@ -88,15 +90,7 @@ impl Session {
     async fn resume(&mut self) -> Result<(), Failure> {
         let Some(journey) = &self.journey else { return Ok(()) };
         let mut leg = journey.leg.clone();
-        let what = match &journey.plan {
-            Plan::Continue => "continue",
-            Plan::Instruction { over: false, .. } => "stepi",
-            Plan::Instruction { over: true, .. } => "nexti",
-            Plan::Line { over: false, .. } => "step",
-            Plan::Line { over: true, .. } => "next",
-            Plan::Out { .. } | Plan::OutOfInlined { .. } => "finish",
-            Plan::To { .. } => "until",
-        };
+        let what = journey.plan.word();
         self.points.temporary = match &leg {
             Leg::Sites { places, .. } => places.clone(),
             Leg::Crawl { over: Some((sites, _)), .. } => sites.clone(),
@@ -121,31 +115,52 @@ impl Session {
             }
         }
         let single = matches!(leg, Leg::Single | Leg::Crawl { over: None, .. });
-        if self.points.is_planted(pc) {
-            // The stub arms every site on resume, and would stop right here
-            // again: take the site out, step one instruction, put it back.
-            self.lift(pc).await?;
-            if !single {
-                let stepped = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
-                match self.step_once().await? {
-                    None => return Ok(()),
-                    Some(stop) if self.is_clean_step(&stop, stepped).await? => {
-                        self.reconcile().await?;
-                    }
-                    Some(stop) => {
-                        if let Some(stepped) = stepped
-                            && thread_of(&stop) != Some(stepped)
-                        {
-                            self.owed_steps.insert(stepped);
-                        }
-                        self.wire.push_front(WireEvent::Stop(stop));
-                        return Ok(());
-                    }
-                }
-            }
+        if !self.leave_site(pc, single).await? {
+            return Ok(());
         }
         let command = if single { Command::Step } else { Command::Continue };
         tracing::debug!(%pc, ?leg, what, "resuming");
+        self.resume_with(command, what).await
+    }
+
+    /// Gets the stopped task off a site that is planted where it is. Says
+    /// whether there is still something to resume: else the guest runs, or has
+    /// stopped once more. For a `single` step there is nothing to do but to
+    /// take the site out.
+    pub(super) async fn leave_site(&mut self, pc: Addr, single: bool) -> Result<bool, Failure> {
+        if !self.points.is_planted(pc) || (!single && self.pass_hook(pc).await?) {
+            return Ok(true);
+        }
+        // The stub arms every site on resume, and would stop right here
+        // again: take the site out, step one instruction, put it back.
+        let stepped = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
+        self.points.stepped_off = Some((pc, stepped));
+        self.lift(pc).await?;
+        if single {
+            return Ok(true);
+        }
+        let Some(stop) = self.step_once().await? else { return Ok(false) };
+        if self.is_clean_step(&stop, stepped).await? {
+            self.points.stepped_off = None;
+            self.reconcile().await?;
+            return Ok(true);
+        }
+        if let Some(stepped) = stepped
+            && thread_of(&stop) != Some(stepped)
+        {
+            self.owed_steps.insert(stepped);
+        }
+        self.wire.push_front(WireEvent::Stop(stop));
+        Ok(false)
+    }
+
+    /// Sends a `c` or an `s`: the stop is over.
+    pub(super) async fn resume_with(
+        &mut self,
+        command: Command,
+        what: &str,
+    ) -> Result<(), Failure> {
+        self.watch.resumed(|addr| self.points.is_planted(addr));
         self.forget_stop(what);
         match self.wire.ask(command).await {
             Ok(_) => Ok(()),
@@ -232,6 +247,7 @@ impl Session {
         let same_task = stepped == thread_of(stop);
         let pc = Addr(self.register(self.arch().pc).await?);
         let hit = self.points.is_planted(pc.back(self.arch().breakpoint_skid))
+            || self.points.hidden.contains(&pc)
             || self.points.wish_at(pc).is_some();
         let at_goal = matches!(&self.journey, Some(Journey { leg: Leg::Sites { places, .. }, .. }) if places.contains(&pc));
         Ok(same_task && !hit && !at_goal)
@@ -247,7 +263,7 @@ impl Session {
                 Err(error) => return Err(self.lost(error)),
             }
         }
-        self.points.guard = self.unload_guard();
+        self.points.hidden = self.hidden_sites().await?;
         let (lift, plant) = self.points.differences();
         for addr in lift {
             self.lift(addr).await?;
@@ -268,6 +284,7 @@ impl Session {
                             self.say(Level::Warning, why.clone());
                         }
                         self.points.refused(addr, &why);
+                        self.hidden_refused(addr, &why);
                     }
                     None => return Err(self.lost(error)),
                 },
@@ -329,7 +346,8 @@ impl Session {
         // Only the pc at first: most stops on the way of a step need no more.
         let mut pc = Addr(self.register(self.arch().pc).await?);
         let skid = pc.back(self.arch().breakpoint_skid);
-        if signal == SIGTRAP && self.points.is_planted(skid) {
+        let trapped = signal == SIGTRAP && self.points.is_planted(skid);
+        if trapped {
             // The stub reports the address after the int3. Put right at once,
             // so that whatever happens next resumes at a whole instruction.
             pc = skid;
@@ -339,10 +357,20 @@ impl Session {
         if self.put_back(&stop).await? {
             return self.resume().await;
         }
-        if signal == SIGTRAP && self.module_goes(pc).await? {
-            return self.resume().await;
-        }
+        self.end_step_off(&stop);
         self.repair_early(pc).await?;
+        if signal == SIGTRAP
+            && self.points.hidden.contains(&pc)
+            && let Some(event) = self.watch.event_at(pc)
+        {
+            match self.module_event(event).await? {
+                Caught::Stay(reason) => return self.settle(reason).await,
+                Caught::Later => return Ok(()),
+                // A task that came here by its own step has taken it.
+                Caught::Nothing if trapped && self.is_hidden(pc) => return self.pass_by().await,
+                Caught::Nothing => {}
+            }
+        }
         let reason = match self.reason(pc, signal, &stop).await? {
             Next::Go(leg) => {
                 if let Some(journey) = &mut self.journey {
@@ -428,6 +456,7 @@ impl Session {
     pub(super) async fn settle(&mut self, reason: StopReason) -> Result<(), Failure> {
         let plan = self.journey.take().map(|journey| journey.plan);
         self.points.temporary.clear();
+        self.points.stepped_off = None;
         self.breaking_in = false;
         self.damaged_stop = false;
         let registers = match self.wire.ask(Command::ReadRegisters).await {
@@ -497,8 +526,10 @@ impl Session {
         if first {
             // The link may have been lost just before a module goes.
             let pc = self.pc()?;
-            self.module_goes(pc).await?;
-            self.journey = None;
+            if let Some(event @ (Event::Unload | Event::Change)) = self.watch.event_at(pc) {
+                self.module_event(event).await?;
+                self.reconcile().await?;
+            }
         }
         self.panes.restart(self.options.eager);
         self.publish_cost();

@@ -24,6 +24,7 @@ impl Session {
                 let location = self.located(&location).await?;
                 self.set_breakpoint(kind, &location).await
             }
+            Request::Catch(kind, catch) => self.set_catch(kind, catch).await,
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
                 let unknown = self.points.delete(&numbers);

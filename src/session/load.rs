@@ -303,6 +303,9 @@ impl Session {
 
     /// More is known now: look again at what was shown without it.
     async fn after_symbols(&mut self) {
+        if let Err(failure) = self.go_on_loading().await {
+            self.say(Level::Warning, failure.to_string());
+        }
         if !self.state.is_stopped() || self.snapshot.is_none() {
             return;
         }

@@ -30,6 +30,33 @@ pub enum BreakKind {
     Temporary,
 }
 
+/// What happens to a module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ModuleEvent {
+    /// It is loaded; nothing of its init has run.
+    Load,
+    /// It is about to be freed: its exit has run, or its init failed.
+    Unload,
+}
+
+/// A stop at what happens to a module (`catch`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Catch {
+    /// What.
+    pub event: ModuleEvent,
+    /// To which; any when there is no name.
+    pub module: Option<String>,
+}
+
+impl Catch {
+    /// Whether this is what happened. `-` and `_` are alike, as for `modprobe`.
+    pub fn fits(&self, event: ModuleEvent, module: &str) -> bool {
+        let plain = |name: &str| name.replace('-', "_");
+        self.event == event
+            && self.module.as_ref().is_none_or(|wanted| plain(wanted) == plain(module))
+    }
+}
+
 /// How to part from the guest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
@@ -171,6 +198,8 @@ pub enum Request {
     Wait(std::time::Duration),
     /// Plant a breakpoint at a location as the user wrote it.
     Break(BreakKind, String),
+    /// Stop when something happens to a module (`catch`, `tcatch`).
+    Catch(BreakKind, Catch),
     /// Take breakpoints away; all of them when the list is empty.
     Delete(Vec<u32>),
     /// Enable or disable breakpoints; all of them when the list is empty.

@@ -4,19 +4,23 @@
 use super::{
     answer::Failure,
     breakpoints::Site,
+    modules::Module,
     run::Session,
     view::{Match, State},
 };
 use crate::arch::Registers;
 use crate::base::addr::Addr;
 use crate::symbols::{
+    answer::ImageId,
+    image::DebugImage,
     lookup::{
         expression::Expression,
         location::{Line, Location},
-        places::{Here, line_of},
+        places::{CodePlace, Here, Places, line_of},
     },
-    placed::Symbols,
+    placed::{Placed, Symbols, VMLINUX},
 };
+use std::collections::BTreeSet;
 
 /// What a location is understood from.
 #[derive(Debug, Default)]
@@ -48,7 +52,13 @@ pub type Sites = (Vec<Site>, Option<String>);
 /// Every place a breakpoint at this location needs.
 pub fn sites(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<Sites, String> {
     let location = Location::parse(text).map_err(|why| why.to_string())?;
-    let found = symbols.addresses_of(&location, from.here()).map_err(|why| why.to_string())?;
+    let found = match symbols.addresses_of(&location, from.here()) {
+        Ok(found) => found,
+        Err(why) => match init_or_exit(symbols, &location) {
+            Some(place) => Places { places: vec![place], moved_to: None },
+            None => return Err(why.to_string()),
+        },
+    };
     let note = match (&location, found.moved_to) {
         (Location::Line { line: Line::At(line), .. }, Some(used)) => {
             Some(format!("line {line} has no code; line {used} is used"))
@@ -56,6 +66,40 @@ pub fn sites(symbols: &Symbols, text: &str, from: &Standpoint) -> Result<Sites, 
         _ => None,
     };
     Ok((found.places.into_iter().map(Site::from).collect(), note))
+}
+
+/// `M!init` and `M!exit`, where the module has no function of that name: those
+/// it gave to `module_init` and `module_exit`, which make these aliases of them
+/// (include/linux/module.h).
+fn init_or_exit(symbols: &Symbols, location: &Location) -> Option<CodePlace> {
+    let Location::Function { module: Some(module), file: None, name } = location else {
+        return None;
+    };
+    let alias = match name.as_str() {
+        "init" => "init_module",
+        "exit" => "cleanup_module",
+        _ => return None,
+    };
+    let only = symbols.only(module)?;
+    let placed = only.images().find(|placed| placed.module().is_some())?;
+    let symbol = placed.image.image().symbols().named(alias).next()?;
+    let entry = placed.symbol_addr(&symbol)?;
+    let function = only.function_at(entry).map(|function| function.name);
+    let named = function.as_ref().map(|name| only.find_functions(name)).unwrap_or_default();
+    let start = named.iter().find(|found| found.entry == entry && !found.inlined);
+    Some(only.place_at(start.map_or(entry, |found| found.after_prologue), function.as_deref()))
+}
+
+/// Whether a module has a symbol in its file that the guest has no more.
+fn has_lost(placed: &Placed, name: &str) -> bool {
+    let mut named = placed.image.image().symbols().named(name);
+    placed.module().is_some() && named.any(|symbol| placed.symbol_addr(&symbol).is_none())
+}
+
+/// The images that can answer.
+fn answering(symbols: &Symbols) -> BTreeSet<ImageId> {
+    let ready = |image: &DebugImage| image.dwarf_ready() || !image.image().has_dwarf();
+    symbols.images().filter(|placed| ready(&placed.image)).map(|placed| placed.id).collect()
 }
 
 impl Session {
@@ -135,30 +179,125 @@ impl Session {
         }
     }
 
-    /// Looks again for places of wishes that have none.
+    /// Looks again for places of wishes that have none, and for those in
+    /// modules that came since.
     pub(super) fn resolve_pending(&mut self) {
         let proven = self.may_resolve();
+        let symbols = self.guest_symbols();
         for index in 0..self.points.wishes.len() {
-            if !self.points.wishes[index].sites.is_empty() {
+            let wish = &self.points.wishes[index];
+            if wish.catch.is_some() || wish.gone {
                 continue;
             }
-            let location = self.points.wishes[index].location.clone();
+            let location = wish.location.clone();
+            if !wish.sites.is_empty() {
+                self.resolve_more(&symbols, index);
+                continue;
+            }
             let found = match proven {
                 Ok(()) => self.resolve_sites(&location),
                 Err(why) if !location.starts_with("*0x") => Err(why.to_string()),
                 Err(_) => self.resolve_sites(&location),
             };
+            let wish = &self.points.wishes[index];
+            if let (Some(parked), Ok((sites, note))) = (&wish.parked, &found)
+                && *note != wish.note
+                && !self.has_init(sites)
+            {
+                // A line of init code is gone; the next one that has code is
+                // of another function.
+                self.points.wishes[index].pending = Some(parked.clone());
+                continue;
+            }
             let wish = &mut self.points.wishes[index];
             match found {
                 Ok((sites, note)) => {
                     wish.sites = sites;
                     wish.note = note;
-                    wish.pending = None;
+                    (wish.pending, wish.parked) = (None, None);
+                    wish.asked = answering(&symbols);
                 }
-                Err(why) => wish.pending = Some(why),
+                Err(why) => {
+                    // What is not clear among all may be in one module.
+                    self.resolve_more(&symbols, index);
+                    if self.points.wishes[index].sites.is_empty() {
+                        let parked = self.points.wishes[index].parked.clone();
+                        let why = parked.unwrap_or_else(|| self.what_it_waits_for(&location, why));
+                        self.points.wishes[index].pending = Some(why);
+                    }
+                }
             }
         }
         self.touch();
+    }
+
+    /// Adds to a wish the places that it has in modules it was not looked for
+    /// in yet.
+    fn resolve_more(&mut self, symbols: &Symbols, index: usize) {
+        let from = self.standpoint();
+        let wish = &mut self.points.wishes[index];
+        if !wish.is_by_name() {
+            return;
+        }
+        for id in answering(symbols) {
+            let module = symbols.image(id).and_then(Placed::module);
+            let Some(only) = module.and_then(|module| symbols.only(&module)) else { continue };
+            if !wish.asked.insert(id) {
+                continue;
+            }
+            let Ok((found, note)) = sites(&only, &wish.location, &from) else { continue };
+            // Where that very line has no code, another file is meant.
+            if note.is_some() && !wish.sites.is_empty() {
+                continue;
+            }
+            for site in found {
+                if !wish.sites.iter().any(|known| known.addr == site.addr) {
+                    wish.sites.push(site);
+                }
+            }
+            (wish.pending, wish.parked) = (None, None);
+            wish.note = wish.note.take().or(note);
+        }
+    }
+
+    /// Whether these places are in a module that has all its code: its init has
+    /// not run.
+    fn has_init(&self, sites: &[Site]) -> bool {
+        let modules = self.modules.iter().map(Module::view);
+        let coming: Vec<_> = modules.filter(|m| m.state == "coming").map(|m| m.name).collect();
+        sites.iter().any(|site| site.module.as_ref().is_some_and(|name| coming.contains(name)))
+    }
+
+    /// Why a location has no place yet, and what would give it one.
+    fn what_it_waits_for(&self, location: &str, why: String) -> String {
+        if self.may_resolve().is_err() || self.is_offline() {
+            return why;
+        }
+        let module = match Location::parse(location) {
+            Ok(Location::Function { module, .. } | Location::Line { module, .. }) => module,
+            _ => return why,
+        };
+        let symbols = self.guest_symbols();
+        if let Ok(Location::Function { name, .. }) = Location::parse(location)
+            && let Some(placed) = symbols.images().find(|placed| has_lost(placed, &name))
+        {
+            let module = &placed.name;
+            return format!(
+                "{name} is in init memory of {module}, which is freed; armed when {module} is loaded again"
+            );
+        }
+        let Some(module) = module.filter(|module| module != VMLINUX) else {
+            return format!("{why}; waits for a module that has it");
+        };
+        let known = self.modules.iter().map(Module::view).find(|known| known.name == module);
+        match known {
+            None => format!("waits for module {module} to be loaded"),
+            Some(known) if known.symbols == "loaded" => why,
+            Some(known) => {
+                let more = known.why.map_or(String::new(), |why| format!(": {why}"));
+                format!("module {module} is loaded, but its symbols are {}{more}", known.symbols)
+            }
+        }
     }
 
     /// Whether names can be turned into addresses of the guest.

@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, files::Trees, given::Given},
+    modules::{Module, Watch, files::Trees, given::Given},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -114,6 +114,8 @@ pub struct Session {
     pub(super) module_ends: Option<Mark>,
     /// What was said of damage to that list.
     pub(super) module_troubles: BTreeSet<String>,
+    /// Where the guest is caught as modules come and go.
+    pub(super) watch: Watch,
     /// The resume that is under way.
     pub(super) journey: Option<Journey>,
     /// Tasks whose instruction step was overtaken by another task's stop, and
@@ -194,6 +196,7 @@ impl Session {
             finder: Finder::Idle,
             module_ends: None,
             module_troubles: BTreeSet::new(),
+            watch: Watch::default(),
             journey: None,
             owed_steps: BTreeSet::new(),
             damaged_stop: false,

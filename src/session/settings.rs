@@ -28,8 +28,39 @@ pub const SETTINGS: &[SettingDef] = &[
         values: "a number of lines",
         says: "Number of source lines that \"list\" shows is",
     },
+    SettingDef {
+        name: "module-events",
+        values: "on, off or always",
+        says: "Loads and unloads of modules are caught as they happen (on: while a breakpoint may need it)",
+    },
     SettingDef { name: "substitute-path", values: "FROM TO", says: "Source paths are replaced by" },
 ];
+
+/// When the guest is caught as modules come and go, for a few milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModuleEvents {
+    /// While there is a breakpoint that a module may have a place for.
+    #[default]
+    On,
+    /// Only where a breakpoint would be left in memory that is freed; modules
+    /// are looked at when the guest stops for another reason.
+    Off,
+    /// Also when nothing waits for a module: the list on the screen is always
+    /// right. A running guest can't be left without being stopped once more.
+    Always,
+}
+
+impl ModuleEvents {
+    const ALL: [ModuleEvents; 3] = [ModuleEvents::On, ModuleEvents::Off, ModuleEvents::Always];
+
+    fn word(self) -> &'static str {
+        match self {
+            ModuleEvents::On => "on",
+            ModuleEvents::Off => "off",
+            ModuleEvents::Always => "always",
+        }
+    }
+}
 
 /// The settings' values.
 #[derive(Clone, Debug)]
@@ -38,11 +69,17 @@ pub struct Settings {
     pub flavor: Flavor,
     /// Lines that `list` shows.
     pub list_size: u32,
+    /// When the guest is caught as modules come and go.
+    pub module_events: ModuleEvents,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { flavor: Flavor::default(), list_size: 10 }
+        Settings {
+            flavor: Flavor::default(),
+            list_size: 10,
+            module_events: ModuleEvents::default(),
+        }
     }
 }
 
@@ -69,6 +106,13 @@ impl Session {
                 let size = value.parse().ok().filter(|size| (1..=LONGEST).contains(size));
                 self.settings.list_size = size.ok_or_else(refused)?;
             }
+            "module-events" => {
+                let events = ModuleEvents::ALL.into_iter().find(|events| events.word() == value);
+                self.settings.module_events = events.ok_or_else(refused)?;
+                if self.need_stopped().is_ok() {
+                    self.reconcile().await?;
+                }
+            }
             _ => {
                 let (from, to) = value.split_once(char::is_whitespace).ok_or_else(refused)?;
                 let (from, to) = (from.to_owned(), to.trim().to_owned());
@@ -92,6 +136,9 @@ impl Session {
             .map(|setting| match setting.name {
                 "disassembly-flavor" => {
                     format!("{} \"{}\".", setting.says, self.settings.flavor.word())
+                }
+                "module-events" => {
+                    format!("{}: {}.", setting.says, self.settings.module_events.word())
                 }
                 "listsize" => format!("{} {}.", setting.says, self.settings.list_size),
                 _ => {

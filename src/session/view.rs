@@ -1,6 +1,7 @@
 //! What can be shown at one moment: plain data, made by the session, drawn by
 //! faces. A pane draws what is there and a placeholder for what is coming.
 
+use super::request::ModuleEvent;
 use super::wants::{SubjectView, Supplied};
 use crate::arch::{
     Registers,
@@ -212,6 +213,15 @@ pub enum StopReason {
     Finished,
     /// `until`/`advance` got there.
     Arrived,
+    /// Something happened to a module (`catch load`, `catch unload`).
+    Module {
+        /// The number of the catch.
+        number: u32,
+        /// What.
+        event: ModuleEvent,
+        /// To which module.
+        name: String,
+    },
     /// We broke in.
     BreakIn,
     /// Something else trapped, in words (`oops: SIGSEGV`, `panic`, `kgdb_breakpoint`).
@@ -227,6 +237,8 @@ impl StopReason {
             StopReason::Step => "step",
             StopReason::Finished => "finish",
             StopReason::Arrived => "location",
+            StopReason::Module { event: ModuleEvent::Load, .. } => "module loaded",
+            StopReason::Module { event: ModuleEvent::Unload, .. } => "module unloaded",
             StopReason::BreakIn => "interrupt",
             StopReason::Signal(_) => "signal",
         }
@@ -240,6 +252,12 @@ impl StopReason {
             StopReason::Step => "step".into(),
             StopReason::Finished => "finished".into(),
             StopReason::Arrived => "arrived".into(),
+            StopReason::Module { event: ModuleEvent::Load, name, .. } => {
+                format!("module {name} is loaded, its init has not run")
+            }
+            StopReason::Module { event: ModuleEvent::Unload, name, .. } => {
+                format!("module {name} is unloaded, its memory is about to be freed")
+            }
             StopReason::BreakIn => "broken in".into(),
         }
     }
@@ -247,7 +265,7 @@ impl StopReason {
     /// The breakpoint that was hit.
     pub fn breakpoint(&self) -> Option<u32> {
         match self {
-            StopReason::Breakpoint(number) => Some(*number),
+            StopReason::Breakpoint(number) | StopReason::Module { number, .. } => Some(*number),
             _ => None,
         }
     }
@@ -332,7 +350,8 @@ pub struct VariableView {
 pub struct BreakpointView {
     /// Its number.
     pub number: u32,
-    /// `breakpoint` or `temporary`.
+    /// `breakpoint`, `temporary`, `catch load`, `catch unload`, or these two
+    /// with `tcatch` when they are gone after the first hit.
     pub kind: &'static str,
     /// The location as the user wrote it.
     pub location: String,

@@ -3,7 +3,7 @@
 use super::{
     answer::{Answer, Failure},
     breakpoints::Wish,
-    request::BreakKind,
+    request::{BreakKind, Catch},
     run::Session,
     view::BreakpointView,
 };
@@ -33,6 +33,20 @@ impl Session {
             self.points.delete(&[number]);
             return Err(Failure::Other(why));
         }
+        self.plant().await?;
+        self.breakpoints_answer(&[number])
+    }
+
+    /// `catch load`, `catch unload`.
+    pub(super) async fn set_catch(
+        &mut self,
+        kind: BreakKind,
+        catch: Catch,
+    ) -> Result<Answer, Failure> {
+        let location = catch.module.clone().unwrap_or_else(|| "any module".into());
+        let wish = self.points.add(kind, location);
+        wish.catch = Some(catch);
+        let number = wish.number;
         self.plant().await?;
         self.breakpoints_answer(&[number])
     }
@@ -68,7 +82,12 @@ impl Session {
     /// Plants now when the guest is stopped; else at the next stop.
     async fn plant(&mut self) -> Result<(), Failure> {
         self.touch();
-        if self.need_stopped().is_ok() { self.reconcile().await } else { Ok(()) }
+        if self.need_stopped().is_err() {
+            return Ok(());
+        }
+        // After a step nobody looked whether a module is still there.
+        self.look_for_modules_once().await?;
+        self.reconcile().await
     }
 
     /// Every breakpoint as it is shown.

@@ -241,6 +241,12 @@ impl Symbols {
         sections.is_some_and(|sections| sections.iter().any(per_cpu))
     }
 
+    /// The image that has `addr`, and the name of the section it is in there.
+    pub fn section_at(&self, addr: Addr) -> Option<(&Placed, &str)> {
+        let (placed, file) = self.locate(addr)?;
+        Some((placed, &placed.image.image().section_at(file)?.name))
+    }
+
     /// The symbol that holds `addr`: a function before data, a global before
     /// a local. `None` outside every image and in the gaps inside them.
     pub fn symbol_at(&self, addr: Addr) -> Option<SymbolAt> {

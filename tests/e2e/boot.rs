@@ -1,5 +1,5 @@
-//! From the first moments of a kernel on: waiting at boot, modules that come
-//! later, and a machine that restarts.
+//! From the first moments of a kernel on: waiting at boot, and a machine that
+//! restarts.
 
 use crate::facts::{
     address, alive, functions, reaches_the_entry, run, setup, start_stopped, type_line, values,
@@ -10,8 +10,8 @@ use serde_json::Value;
 
 const NOP: [u64; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 
-/// A wish for a module that is not there yet waits, and is granted at the first
-/// stop after the module came.
+/// A wish for a module that is not there yet waits, and is granted when the
+/// module comes.
 fn waiting_at_boot(kaslr: bool, link: Link) {
     let mut guest =
         boot(&Boot { mode: Mode::Wait, kaslr, link, hgfs: Hgfs::Loaded, ..Boot::default() });
@@ -90,74 +90,6 @@ fn a_breakpoint_set_while_the_kernel_boots_can_be_left() {
     shell.expect("guest ready", BOOT_PATIENCE).unwrap();
     // Another module goes through the place where the breakpoint was.
     run(&mut guest, "insmod /lib/modules/dummy.ko");
-    alive(&mut guest);
-}
-
-/// A module that is loaded, unloaded and loaded again while we are attached.
-#[test]
-fn modules_come_and_go() {
-    let mut guest = boot(&Boot::default());
-    let commands = [
-        "info modules",
-        "break HgfsSendRequest",
-        "break hgfs/main.c:65",
-        "tbreak do_init_module",
-        "continue",
-        "info modules",
-        "info breakpoints",
-        "continue",
-        "info args",
-        "delete 2",
-        "continue",
-        "info modules",
-        "info breakpoints",
-        "detach",
-    ];
-    let setup_now = setup(&guest);
-    let mut batch = start_stopped(&mut guest, setup_now, &commands);
-    assert_eq!(batch.ok("info modules")["modules"], Value::Array(vec![]));
-    for command in &commands[1..3] {
-        assert_eq!(batch.ok(command)["breakpoints"][0]["state"], "pending");
-    }
-    batch.ok(commands[3]);
-    type_line(&mut guest, "insmod /lib/modules/hgfs.ko; cat /proc/hgfs > /dev/null");
-    let stop = batch.stop("continue");
-    assert_eq!((&stop["function"], &stop["comm"]), (&"do_init_module".into(), &"insmod".into()));
-    let modules = batch.ok("info modules");
-    let module = &modules["modules"][0];
-    assert_eq!((&module["name"], &module["symbols"]), (&"hgfs".into(), &"loaded".into()));
-    assert_eq!(module["state"], "coming");
-    let wishes = batch.ok("info breakpoints");
-    for wish in wishes["breakpoints"].as_array().unwrap() {
-        assert_eq!(wish["state"], "armed", "{wish}");
-    }
-    // The line is reached first, the function it calls next.
-    let stop = batch.stop("continue");
-    assert_eq!((&stop["breakpoint"], &stop["line"]), (&2.into(), &65.into()), "{stop}");
-    batch.ok("info args");
-    batch.ok("delete 2");
-    assert_eq!(batch.stop("continue")["function"], "HgfsSendRequest");
-    assert_eq!(batch.ok("info modules")["modules"][0]["state"], "live");
-    assert_eq!(batch.ok("info breakpoints")["breakpoints"][0]["hits"], 1);
-    batch.ok("detach");
-    batch.end().all_good();
-    alive(&mut guest);
-
-    run(&mut guest, "rmmod hgfs && insmod /lib/modules/fuse.ko && insmod /lib/modules/hgfs.ko");
-    let text = run(&mut guest, "cat /sys/module/hgfs/sections/.text");
-    let commands = ["info modules", "break HgfsSendRequest", "continue", "detach"];
-    let setup_now = setup(&guest);
-    let mut batch = start_stopped(&mut guest, setup_now, &commands);
-    let modules = batch.ok("info modules");
-    let names: Vec<_> = modules["modules"].as_array().unwrap().iter().collect();
-    assert_eq!(names.len(), 2, "{modules}");
-    let hgfs = names.iter().find(|module| module["name"] == "hgfs").unwrap();
-    assert_eq!(hgfs["base"], text.trim());
-    batch.ok("break HgfsSendRequest");
-    type_line(&mut guest, "cat /proc/hgfs > /dev/null");
-    assert_eq!(batch.stop("continue")["function"], "HgfsSendRequest");
-    batch.ok("detach");
-    batch.end().all_good();
     alive(&mut guest);
 }
 

@@ -5,16 +5,19 @@
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
-//! - [`given`]: section addresses that the user has already.
-//! - [`live`]: loads and unloads, caught as they happen.
+//! - [`given`]: section addresses that the user has already; [`added`]: files.
+//! - [`watch`]: where the guest is caught as they come and go, and when.
+//! - [`live`]: what is done then.
 
 pub mod files;
 
+mod added;
 mod details;
 mod find;
 pub mod given;
 mod live;
 mod place;
+mod watch;
 
 use super::{
     answer::Failure,
@@ -23,12 +26,16 @@ use super::{
     step::Plan,
     view::{Match, ModuleView},
 };
+use crate::base::addr::Addr;
 use crate::kernel::{
     KernelError,
     module_sections::{self, Section},
     module_usage::Usage,
     modules::{self as guest, Layouts},
 };
+pub use live::Caught;
+pub use watch::{Event, Watch};
+
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
 
@@ -134,6 +141,7 @@ impl Session {
         {
             return Ok(());
         }
+        self.watch.looked_at = self.generation;
         self.look_at_list().await?;
         self.go_on_with_given().await
     }
@@ -145,11 +153,46 @@ impl Session {
             return self.look_at_unsettled().await;
         }
         if self.module_ends.is_some() {
+            if self.list_is_as_seen().await? {
+                self.module_ends = mark;
+                return self.look_at_unsettled().await;
+            }
             self.forget_rebuilt().await?;
         }
         let settled = self.read_modules().await?;
         self.module_ends = mark.filter(|_| settled);
+        self.watch.missed = false;
         Ok(())
+    }
+
+    /// Reads the module list again if it was not looked at since the guest
+    /// stopped: before something is planted, which may be in a module.
+    pub(super) async fn look_for_modules_once(&mut self) -> Result<(), Failure> {
+        match self.watch.looked_at == self.generation {
+            true => Ok(()),
+            false => self.look_for_new_modules(&None).await,
+        }
+    }
+
+    /// Whether every change of the list was caught as it happened, so that it
+    /// need not be read again. One read.
+    async fn list_is_as_seen(&mut self) -> Result<bool, Failure> {
+        let symbols = self.guest_symbols();
+        let (Ok(layouts), Some(head)) = (Layouts::new(&symbols), symbols.symbol_addr("modules"))
+        else {
+            return Ok(false);
+        };
+        if self.watch.missed {
+            return Ok(false);
+        }
+        let of_guest = self.modules.iter().filter(|module| module.found.addr.0 != 0);
+        let known: Vec<Addr> = of_guest.map(|module| module.found.addr).collect();
+        let expected = match (known.first(), known.last()) {
+            (Some(newest), Some(oldest)) => layouts.ends(*newest, *oldest),
+            _ => (head, head),
+        };
+        let ends = self.compute(|symbols, memory| guest::ends(symbols, memory).ok()).await?;
+        Ok(ends == Some(expected))
     }
 
     /// Reads the state of modules that were not live: they become it without
@@ -172,8 +215,7 @@ impl Session {
         for found in now.into_iter().flatten() {
             let at = self.modules.iter().position(|old| old.found.addr == found.addr);
             if let Some(at) = at.filter(|at| self.modules[*at].found != found) {
-                self.modules[at].found = found;
-                self.touch();
+                self.renew_module(at, found).await?;
             }
         }
         Ok(())
@@ -218,11 +260,15 @@ impl Session {
         };
         self.tell_troubles(&list.problems);
         let settled = !list.unformed;
+        let mut list = list.modules;
+        // One that is about to be freed stays on the list for a moment.
+        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
             .iter()
             .filter(|old| {
-                !list.modules.iter().any(|new| {
+                !list.iter().any(|new| {
                     let names = (&new.name, new.addr, new.base);
                     names == (&old.found.name, old.found.addr, old.found.base)
                 })
@@ -232,7 +278,8 @@ impl Session {
         for name in gone {
             self.forget_module(&name);
         }
-        for found in list.modules {
+        let order: Vec<Addr> = list.iter().map(|module| module.addr).collect();
+        for found in list {
             if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
                 self.renew_module(at, found).await?;
                 continue;
@@ -240,6 +287,7 @@ impl Session {
             let module = self.place_module(found).await?;
             self.modules.push(module);
         }
+        self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
         self.touch();
         Ok(settled)
     }
@@ -255,26 +303,12 @@ impl Session {
         }
     }
 
-    pub(super) fn forget_module(&mut self, name: &str) {
-        let symbols = self.code.symbols();
-        for wish in &mut self.points.wishes {
-            let inside = wish.sites.iter().any(|site| {
-                symbols.symbol_at(site.addr).and_then(|s| s.module).as_deref() == Some(name)
-            });
-            if inside {
-                wish.sites.clear();
-                wish.pending = Some(format!("module {name} was unloaded"));
-            }
-        }
-        self.code.update(|symbols| symbols.remove(name));
-        self.modules.retain(|module| module.found.name != name);
-    }
-
     /// The guest is another one now.
     pub(super) fn forget_modules(&mut self) {
         for name in self.modules.iter().map(|m| m.found.name.clone()).collect::<Vec<_>>() {
             self.forget_module(&name);
         }
+        self.watch = Watch::default();
         self.module_ends = None;
     }
 }

@@ -136,40 +136,13 @@ impl Session {
             self.modules[at] = self.place_module(found).await?;
         } else if found.state == guest::State::Live {
             let name = found.name.clone();
-            self.forget_init(&name);
+            self.init_is_over(&name);
         }
         self.touch();
         Ok(())
     }
-
-    /// Forgets the init sections of a module, whose memory is freed. Nothing is
-    /// read for that, from the guest or from the file.
-    pub(in crate::session) fn forget_init(&mut self, name: &str) {
-        let Some(module) = self.modules.iter_mut().find(|m| m.found.name == name) else { return };
-        let count = module.sections.len();
-        module.sections.retain(|section| !module_sections::is_init(&section.name));
-        if module.sections.len() == count {
-            return;
-        }
-        let sections = placement(&module.sections);
-        let before = self.code.symbols();
-        self.code.update(|symbols| symbols.replace(name, sections));
-        let after = self.code.symbols();
-        for wish in &mut self.points.wishes {
-            let was = wish.sites.len();
-            wish.sites.retain(|site| {
-                before.symbol_at(site.addr).is_none() || after.symbol_at(site.addr).is_some()
-            });
-            if wish.sites.is_empty() && was > 0 {
-                wish.pending = Some(format!(
-                    "init code of module {name}, which is freed; waits until it is loaded again"
-                ));
-            }
-        }
-        self.touch();
-    }
 }
 
-fn placement(sections: &[Section]) -> Placement {
+pub(super) fn placement(sections: &[Section]) -> Placement {
     Placement::Sections(sections.iter().map(|s| (s.name.clone(), s.addr)).collect())
 }

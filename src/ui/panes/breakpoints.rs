@@ -85,6 +85,9 @@ fn draw_one(buffer: &mut Buffer, area: Rect, row: u16, wish: &BreakpointView, lo
     let mut pen = Pen::new(buffer, area, row);
     pen.put(" ", Style::new()).put(mark, look.style(role));
     pen.put(&format!("{:>3} ", wish.number), look.style(Role::Dim));
+    if wish.kind.contains("catch") {
+        pen.put(wish.kind, look.style(Role::Type)).put(" ", Style::new());
+    }
     pen.put(&printable(&wish.location), look.style(Role::Strong));
     if wish.kind == "temporary" {
         pen.put(" once", look.style(Role::Type));

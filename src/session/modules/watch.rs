@@ -1,0 +1,232 @@
+//! Where the guest is caught as modules come and go, and when that is needed.
+//!
+//! - Load: `do_init_module`, which stays a function of its own for debuggers
+//!   ("static noinline" in every version). All sections are in place and
+//!   described in `sect_attrs`, and nothing of the module's init has run.
+//! - End of init: `trim_init_extable`, which comes after MODULE_STATE_LIVE and
+//!   before init memory is freed. Caught only while something is planted there.
+//! - Unload: `free_module`, by which every unload and every load that failed in
+//!   its init comes before memory is freed. In a kernel where that was compiled
+//!   into its callers, `module_event`: kgdb's own notifier, called for the same
+//!   (kernel/debug/debug_core.c).
+//!
+//! The sites are hidden ones, planted only while somebody gains by them: a
+//! guest that runs with a site can't be left without being stopped once more.
+
+use crate::base::addr::Addr;
+use crate::kernel::hooks::{self, Hook, Over};
+use crate::session::{
+    answer::Failure,
+    request::{Level, ModuleEvent},
+    run::Session,
+    settings::ModuleEvents,
+};
+use crate::symbols::{answer::FunctionMatch, placed::Symbols};
+use crate::target::registers;
+use std::collections::BTreeSet;
+
+/// What is caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A module is loaded.
+    Load,
+    /// Its init has run, and the memory of that is about to be freed.
+    InitDone,
+    /// It is about to be freed.
+    Unload,
+    /// Its state changes, where that is the only way to see an unload.
+    Change,
+}
+
+impl Event {
+    const ALL: [Event; 4] = [Event::Load, Event::InitDone, Event::Unload, Event::Change];
+
+    /// The function that tells it by being called with the module
+    /// (kernel/module/main.c, before 5.19 kernel/module.c; lib/extable.c).
+    fn function(self) -> &'static str {
+        match self {
+            Event::Load => "do_init_module",
+            Event::InitDone => "trim_init_extable",
+            Event::Unload => "free_module",
+            Event::Change => "module_event",
+        }
+    }
+
+    /// Where that function begins. There are several of the name `module_event`.
+    fn entry(self, symbols: &Symbols) -> Option<Addr> {
+        if self != Event::Change {
+            return symbols.symbol_addr(self.function());
+        }
+        if symbols.symbol_addr(Event::Unload.function()).is_some() {
+            return None;
+        }
+        let of_kgdb = |found: &FunctionMatch| {
+            let file = found.file.as_ref();
+            file.is_some_and(|file| file.name.ends_with("kernel/debug/debug_core.c"))
+        };
+        let found = symbols.find_functions(self.function());
+        found.iter().find(|found| !found.inlined && of_kgdb(found)).map(|found| found.entry)
+    }
+}
+
+/// The places in this guest, once they were looked for.
+#[derive(Debug, Default)]
+pub struct Watch {
+    hooks: Option<Vec<(Event, Hook)>>,
+    /// Modules that are about to be freed, or are free already: what the list
+    /// still says of them counts no more.
+    pub(super) freed: BTreeSet<Addr>,
+    /// Whether the guest ran without being caught at loads and unloads, since
+    /// its list was read.
+    pub(super) missed: bool,
+    /// The stop at which the list was looked at last.
+    pub(super) looked_at: u64,
+    /// The module for whose load the guest was stopped, and whose symbols are
+    /// still being read; it goes on when they are there.
+    pub(in crate::session) waits: Option<String>,
+}
+
+impl Watch {
+    /// The guest is resumed; `is_planted` tells which sites it has.
+    pub(in crate::session) fn resumed(&mut self, is_planted: impl Fn(Addr) -> bool) {
+        let hooks = self.hooks.iter().flatten().filter(|(_, hook)| is_planted(hook.addr));
+        let planted: Vec<Event> = hooks.map(|(event, _)| *event).collect();
+        let unloads = planted.contains(&Event::Unload) || planted.contains(&Event::Change);
+        self.missed |= !(unloads && planted.contains(&Event::Load));
+    }
+
+    /// What is caught at an address.
+    pub fn event_at(&self, addr: Addr) -> Option<Event> {
+        self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(event, _)| *event)
+    }
+
+    /// Why an event can't be caught, when it can't.
+    fn why_not(&self, event: ModuleEvent) -> Option<String> {
+        let Some(hooks) = &self.hooks else {
+            return Some("waits for the guest to stop, and for the vmlinux to be proven".into());
+        };
+        let ways: &[Event] = match event {
+            ModuleEvent::Load => &[Event::Load],
+            ModuleEvent::Unload => &[Event::Unload, Event::Change],
+        };
+        let can = hooks.iter().any(|(event, _)| ways.contains(event));
+        (!can).then(|| format!("there is no breakpoint at {} in this kernel", ways[0].function()))
+    }
+
+    /// How to go on from there.
+    fn over(&self, addr: Addr) -> Option<Over> {
+        self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(_, hook)| hook.over)
+    }
+}
+
+impl Session {
+    /// The hidden sites that are to be planted now.
+    pub(in crate::session) async fn hidden_sites(&mut self) -> Result<BTreeSet<Addr>, Failure> {
+        let needed = Event::ALL.map(|event| self.needs(event));
+        if needed.contains(&true) {
+            self.find_hooks().await?;
+        }
+        for wish in &mut self.points.wishes {
+            let Some(catch) = &wish.catch else { continue };
+            wish.pending = self.watch.why_not(catch.event);
+        }
+        let of = |event: Event| needed[event as usize];
+        let hooks = self.watch.hooks.iter().flatten();
+        Ok(hooks.filter(|(event, _)| of(*event)).map(|(_, hook)| hook.addr).collect())
+    }
+
+    /// The stub takes no breakpoint at a hidden site.
+    pub(in crate::session) fn hidden_refused(&mut self, addr: Addr, why: &str) {
+        let Some(event) = self.watch.event_at(addr) else { return };
+        let hooks = self.watch.hooks.iter_mut();
+        hooks.for_each(|hooks| hooks.retain(|(_, hook)| hook.addr != addr));
+        let what = match event {
+            Event::Load => "loads of modules can't be seen as they happen",
+            Event::InitDone | Event::Unload | Event::Change => {
+                "the end of a module can't be seen: take breakpoints out of it before"
+            }
+        };
+        self.say(Level::Warning, format!("{what} ({}: {why})", event.function()));
+    }
+
+    fn needs(&self, event: Event) -> bool {
+        let symbols = self.guest_symbols();
+        let mut wishes = self.points.wishes.iter().filter(|wish| wish.enabled);
+        let always = match self.settings.module_events {
+            ModuleEvents::Off => false,
+            // A module may have what a breakpoint waits for, or one place more.
+            ModuleEvents::On => wishes.any(|wish| wish.is_by_name()),
+            ModuleEvents::Always => true,
+        };
+        match event {
+            Event::Load => always || self.points.catches(ModuleEvent::Load),
+            Event::InitDone => self.points.visible().any(|addr| is_init(&symbols, addr)),
+            Event::Unload | Event::Change => {
+                always
+                    || self.points.catches(ModuleEvent::Unload)
+                    || self.points.visible().any(|addr| may_be_freed(&symbols, addr))
+            }
+        }
+    }
+
+    /// Looks for the places, once for each guest.
+    async fn find_hooks(&mut self) -> Result<(), Failure> {
+        if self.watch.hooks.is_some() || self.guest_symbols().vmlinux().is_none() {
+            return Ok(());
+        }
+        let arch = self.arch();
+        let found = self
+            .compute(move |symbols, memory| {
+                let hook = |event: Event| {
+                    let entry = event.entry(symbols)?;
+                    Some(hooks::hook(memory, arch, entry).map(|hook| (event, hook)))
+                };
+                // All are asked for, so that one round reads what all need.
+                let found: Vec<_> = Event::ALL.into_iter().filter_map(hook).collect();
+                found.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
+            })
+            .await?;
+        tracing::debug!(?found, "hidden sites");
+        self.watch.hooks = Some(found);
+        Ok(())
+    }
+
+    /// Gets the stopped task over a hidden site without taking that out: does
+    /// what the instruction there does. Says whether it could.
+    pub(in crate::session) async fn pass_hook(&mut self, pc: Addr) -> Result<bool, Failure> {
+        let next = match self.watch.over(pc) {
+            Some(Over::Copy { to, next }) => {
+                let value = self.register(self.arch().first_argument).await?;
+                let command = registers::write(self.arch(), to, value)
+                    .map_err(|error| Failure::Other(error.to_string()))?;
+                if let Err(error) = self.wire.ask(command).await {
+                    return Err(self.lost(error));
+                }
+                next
+            }
+            // ftrace may have made a call of it meanwhile.
+            Some(Over::Skip { next }) => {
+                let now = self.compute(move |_, memory| hooks::is_nop(memory, pc)).await?;
+                if now != Ok(true) {
+                    return Ok(false);
+                }
+                next
+            }
+            Some(Over::Step) | None => return Ok(false),
+        };
+        self.write_pc(next).await?;
+        Ok(true)
+    }
+}
+
+/// Whether an address is in memory of a module that is freed after its init.
+pub(super) fn is_init(symbols: &Symbols, addr: Addr) -> bool {
+    let section = symbols.section_at(addr);
+    // `module_init_section` in kernel/module/main.c.
+    section.is_some_and(|(placed, name)| placed.module().is_some() && name.starts_with(".init"))
+}
+
+/// Whether an address is in a module, or in memory nobody knows.
+fn may_be_freed(symbols: &Symbols, addr: Addr) -> bool {
+    symbols.section_at(addr).is_none_or(|(placed, _)| placed.module().is_some())
+}
