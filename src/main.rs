@@ -149,14 +149,10 @@ fn commands(cli: &Cli) -> anyhow::Result<Vec<Step>> {
 fn checked(commands: Vec<Step>) -> anyhow::Result<Vec<Step>> {
     for command in commands.iter().filter(|command| command.passed_over.is_none()) {
         let text = &command.text;
-        match parse(text).map_err(|error| anyhow!(command.at_place(&error.to_string())))? {
-            Parsed::Face(FaceCommand::Quit | FaceCommand::Help(_)) => {
-                bail!(
-                    command
-                        .at_place(&format!("'{text}' makes no sense before the screen is there"))
-                )
-            }
-            _ => {}
+        let parsed = parse(text).map_err(|error| anyhow!(command.at_place(&error.to_string())))?;
+        if let Parsed::Face(FaceCommand::Quit | FaceCommand::Help(_)) = parsed {
+            let why = format!("'{text}' makes no sense before the screen is there");
+            bail!(command.at_place(&why));
         }
     }
     Ok(commands)
