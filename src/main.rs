@@ -44,7 +44,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         return run_demo(cli, options);
     }
     if let Some(Command::SectionsScript(options)) = &cli.command {
-        print!("{}", sections_script::script(&options.modules)?);
+        let script = sections_script::script(&options.modules)?;
+        std::io::stdout().write_all(script.as_bytes()).context("printing the script")?;
         return Ok(ExitCode::SUCCESS);
     }
     let commands = commands(cli)?;

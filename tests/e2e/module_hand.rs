@@ -89,10 +89,18 @@ fn what_the_user_has_is_taken_and_proven() {
     let good = file("listing.txt", &listing);
     let commands = ["info modules", "break HgfsSendRequest", "detach"];
     let batch_setup = setup(&guest).arg("--sections").arg(&good);
-    let mut batch = start_stopped(&mut guest, batch_setup, &commands);
+    let with_search = [commands[0], "search f:HgfsOpenFile", commands[1], commands[2]];
+    let mut batch = start_stopped(&mut guest, batch_setup, &with_search);
     let modules = batch.ok("info modules");
     for name in ["hgfs", "hgfs_ping"] {
         assert_eq!(module(&modules, name)["symbols"], "loaded", "{modules}");
+    }
+    // A name that two modules have is offered with each of them.
+    let found = batch.ok(with_search[1]);
+    let found: Vec<&Value> =
+        found["matches"].as_array().unwrap().iter().map(|found| &found["choose"]).collect();
+    for choice in ["hgfs!HgfsOpenFile", "hgfs_ping!HgfsOpenFile"] {
+        assert!(found.contains(&&choice.into()), "{found:?}");
     }
     assert_eq!(batch.ok(commands[1])["breakpoints"][0]["state"], "armed");
     batch.ok("detach");

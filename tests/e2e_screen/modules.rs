@@ -20,6 +20,7 @@ fn modules_appear_in_their_pane() {
     let base = address_in(&line);
 
     // One is loaded while the guest runs.
+    screen.types(":set module-events always\r");
     screen.keys("F5");
     screen.wait_for(" RUNNING ", SOON);
     assert_eq!(run(&mut guest, "cat /sys/module/hgfs/sections/.text").trim(), base);
