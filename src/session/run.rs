@@ -244,7 +244,10 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let more = self.panes.has_work() && self.state.is_stopped();
+            let stopped = self.state.is_stopped();
+            let more = self.panes.has_work() && stopped;
+            let module = stopped && self.module_in_the_way().is_some();
+            let modules = stopped && self.has_modules_to_place();
             tokio::select! {
                 biased;
                 ask = asks.recv() => match ask {
@@ -261,7 +264,9 @@ impl Session {
                 event = self.wire.event() => self.on_event(event).await,
                 () = timer => self.on_timer().await,
                 () = std::future::ready(()), if self.job.is_some() => self.job_round().await,
+                () = std::future::ready(()), if module => self.module_round().await,
                 () = std::future::ready(()), if more => self.pane_round().await,
+                () = std::future::ready(()), if modules => self.module_round().await,
             }
         }
     }

@@ -4,6 +4,7 @@
 //! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
+//! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already; [`added`]: files.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
@@ -17,6 +18,7 @@ mod find;
 pub mod given;
 mod live;
 mod place;
+mod round;
 mod watch;
 
 use super::{
@@ -268,7 +270,12 @@ impl Session {
             .modules
             .iter()
             .filter(|old| {
+                // What is known by hand alone has no address to compare.
+                let by_hand = old.found.addr.0 == 0;
                 !list.iter().any(|new| {
+                    if by_hand {
+                        return new.name == old.found.name;
+                    }
                     let names = (&new.name, new.addr, new.base);
                     names == (&old.found.name, old.found.addr, old.found.base)
                 })
@@ -284,7 +291,16 @@ impl Session {
                 self.renew_module(at, found).await?;
                 continue;
             }
-            let module = self.place_module(found).await?;
+            if let Some(at) = self.by_hand(&found.name) {
+                // Its debug info may be what made the list readable, so it stays
+                // until it is placed anew.
+                self.modules[at] = self.place_module(found).await?;
+                continue;
+            }
+            let mut module = self.unplaced(found);
+            if self.is_wanted_now(&module.found) {
+                module = self.search_file(module).await?;
+            }
             self.modules.push(module);
         }
         self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));
