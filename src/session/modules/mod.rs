@@ -293,8 +293,11 @@ impl Session {
             }
             if let Some(at) = self.by_hand(&found.name) {
                 // Its debug info may be what made the list readable, so it stays
-                // until it is placed anew.
-                self.modules[at] = self.place_module(found).await?;
+                // until it is placed anew; for good where nothing tells better.
+                match module_sections::Layouts::new(&self.guest_symbols()) {
+                    Ok(_) => self.modules[at] = self.place_module(found).await?,
+                    Err(_) => self.modules[at].found = found,
+                }
                 continue;
             }
             let mut module = self.unplaced(found);
