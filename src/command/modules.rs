@@ -101,7 +101,10 @@ pub fn module(m: &ModuleAnswer) -> String {
     out.extend(m.why.iter().map(|why| format!("    {why}")));
     if !m.parameters.is_empty() {
         out.push("parameters".into());
-        out.extend(m.parameters.iter().map(parameter));
+        let names = m.parameters.iter().map(|p| printable(&p.name).chars().count());
+        let types = m.parameters.iter().filter_map(|p| Some(p.type_name.as_ref()?.len()));
+        let widths = (names.max().unwrap_or(0), types.max().unwrap_or(0));
+        out.extend(m.parameters.iter().map(|p| parameter(p, widths)));
     }
     if !m.sections.is_empty() {
         out.push("sections".into());
@@ -116,14 +119,14 @@ fn function(f: &FunctionAnswer) -> String {
     format!("{}{name}{}", f.address, if f.gone { ", its memory was given back" } else { "" })
 }
 
-fn parameter(p: &ParameterAnswer) -> String {
+fn parameter(p: &ParameterAnswer, (names, types): (usize, usize)) -> String {
     let value = match (&p.value, &p.why) {
         (Some(value), _) => format!("= {}", printable(value)),
         (None, Some(why)) => format!("({why})"),
         (None, None) => String::new(),
     };
     let type_name = p.type_name.as_deref().unwrap_or("");
-    format!("  {} {:<20} {type_name:<16} {value}", p.mode, printable(&p.name))
+    format!("  {} {:<names$}  {type_name:<types$}  {value}", p.mode, printable(&p.name))
 }
 
 fn section(s: &SectionAnswer) -> String {

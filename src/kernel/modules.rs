@@ -4,11 +4,13 @@
 //! [`module_usage`](super::module_usage), [`module_facts`](super::module_facts)
 //! and [`module_params`](super::module_params).
 //!
-//! kdb's `lsmod` tells about the same in text, but it is not used: two digits
-//! for each printed byte make it dearer than the walk (see `COST_OF_LSMOD`), it
-//! needs CONFIG_KGDB_KDB, and where it should list the users of a module it
-//! prints the module's own name (`kdb_lsmod` in kernel/module/kdb.c takes
-//! `use->target` of the source list).
+//! kdb's `lsmod` tells about the same in text, but it is not used. For five
+//! modules it costs 1,224 bytes in 54 packets that each wait for an ack, for
+//! every `kdb_printf` is one; the walk costs 940 bytes in 10 packets. So it is
+//! with a hundred: some 21,000 bytes in 1,000 packets and 18,800 in 200. It
+//! also needs CONFIG_KGDB_KDB, says nothing of init memory, and where it should
+//! list the users of a module it prints the module's own name (`kdb_lsmod` in
+//! kernel/module/kdb.c takes `use->target` of the source list).
 
 use crate::{
     base::{addr::Addr, memory::Memory},
