@@ -311,7 +311,7 @@ impl Session {
             return Ok(());
         }
         let stepping = !std::mem::replace(&mut self.breaking_in, true) && self.is_stepping();
-        if self.watch.waits {
+        if self.watch.waits.is_some() {
             // It is stopped already, for symbols that are being read.
             self.stays_put = true;
             return self.go_on_loading().await;

@@ -54,6 +54,7 @@ impl Session {
     /// `until`, `advance`.
     pub(super) async fn run_to(&mut self, location: &str) -> Result<(), Failure> {
         self.need_stopped()?;
+        self.look_for_modules_once().await?;
         let (plan, leg) = self.begin_run_to(location).await?;
         self.set_out(plan, leg).await
     }
@@ -90,15 +91,7 @@ impl Session {
     async fn resume(&mut self) -> Result<(), Failure> {
         let Some(journey) = &self.journey else { return Ok(()) };
         let mut leg = journey.leg.clone();
-        let what = match &journey.plan {
-            Plan::Continue => "continue",
-            Plan::Instruction { over: false, .. } => "stepi",
-            Plan::Instruction { over: true, .. } => "nexti",
-            Plan::Line { over: false, .. } => "step",
-            Plan::Line { over: true, .. } => "next",
-            Plan::Out { .. } | Plan::OutOfInlined { .. } => "finish",
-            Plan::To { .. } => "until",
-        };
+        let what = journey.plan.word();
         self.points.temporary = match &leg {
             Leg::Sites { places, .. } => places.clone(),
             Leg::Crawl { over: Some((sites, _)), .. } => sites.clone(),

@@ -12,6 +12,7 @@ use crate::arch::Registers;
 use crate::base::addr::Addr;
 use crate::symbols::{
     answer::ImageId,
+    image::DebugImage,
     lookup::{
         expression::Expression,
         location::{Line, Location},
@@ -97,7 +98,8 @@ fn has_lost(placed: &Placed, name: &str) -> bool {
 
 /// The images that can answer.
 fn answering(symbols: &Symbols) -> BTreeSet<ImageId> {
-    symbols.images().filter(|placed| placed.image.dwarf_ready()).map(|placed| placed.id).collect()
+    let ready = |image: &DebugImage| image.dwarf_ready() || !image.image().has_dwarf();
+    symbols.images().filter(|placed| ready(&placed.image)).map(|placed| placed.id).collect()
 }
 
 impl Session {

@@ -81,6 +81,21 @@ pub enum Plan {
     },
 }
 
+impl Plan {
+    /// The command's name.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Plan::Continue => "continue",
+            Plan::Instruction { over: false, .. } => "stepi",
+            Plan::Instruction { over: true, .. } => "nexti",
+            Plan::Line { over: false, .. } => "step",
+            Plan::Line { over: true, .. } => "next",
+            Plan::Out { .. } | Plan::OutOfInlined { .. } => "finish",
+            Plan::To { .. } => "until",
+        }
+    }
+}
+
 /// One resume.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Leg {

@@ -82,7 +82,12 @@ impl Session {
     /// Plants now when the guest is stopped; else at the next stop.
     async fn plant(&mut self) -> Result<(), Failure> {
         self.touch();
-        if self.need_stopped().is_ok() { self.reconcile().await } else { Ok(()) }
+        if self.need_stopped().is_err() {
+            return Ok(());
+        }
+        // After a step nobody looked whether a module is still there.
+        self.look_for_modules_once().await?;
+        self.reconcile().await
     }
 
     /// Every breakpoint as it is shown.

@@ -278,7 +278,8 @@ fn a_failed_init_and_the_same_name_twice() {
     assert_eq!(places(wish(&wishes, 1)), two);
     assert_eq!(wish(&wishes, 1)["state"], "armed");
     assert_eq!(places(wish(&wishes, 3)), [("hgfs_ping", "PingExit")]);
-    at(&batch.stop(next()), "PingInit", 4);
+    // It is inlined there.
+    at(&batch.stop(next()), "PingCountSizes", 4);
     guest.shell().unwrap().expect("failed as asked", BOOT_PATIENCE).unwrap();
     guest.shell().unwrap().break_in().unwrap();
     assert_eq!(batch.stop(next())["function"], "kgdb_breakpoint");
@@ -430,10 +431,10 @@ fn what_a_load_costs() {
         assert_eq!(batch.stop(part[1])["function"], "kgdb_breakpoint");
         let after = batch.ok(part[2]);
         let of = |name: &str| {
-            let value = |answer: &Value| answer["total"][name].as_f64().unwrap();
+            let value = |answer: &Value| answer[name].as_f64().unwrap();
             value(&after) - value(&before)
         };
-        costs.push(["packets", "tx", "rx", "time"].map(of));
+        costs.push(["packets", "tx", "rx"].map(of));
         assert_eq!(batch.ok(part[3])["modules"], Value::Array(vec![]));
         if let Some(command) = part.get(4) {
             batch.ok(command);
@@ -444,11 +445,8 @@ fn what_a_load_costs() {
     alive(&mut guest);
     let cost: Vec<f64> = costs[0].iter().zip(costs[1]).map(|(on, off)| (on - off) / 2.0).collect();
     eprintln!(
-        "a load and an unload: {} packets, {} bytes sent, {} received, {:.1} ms of waiting",
-        cost[0],
-        cost[1],
-        cost[2],
-        cost[3] * 1000.0
+        "a load and an unload: {} packets, {} bytes sent, {} received",
+        cost[0], cost[1], cost[2]
     );
     assert!(cost[0] <= 80.0, "{costs:?}");
 }

@@ -16,6 +16,7 @@ use crate::kernel::module_sections;
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
 use crate::session::{
     answer::Failure,
+    breakpoints::Site,
     request::{Level, ModuleEvent},
     run::Session,
     step::{Journey, Leg, Plan, thread_of},
@@ -99,7 +100,10 @@ impl Session {
         }
         self.touch();
         if self.is_awaited(&name) {
-            self.watch.waits = true;
+            if let State::Running { what, .. } = &mut self.state {
+                *what = format!("reading the symbols of {name}, which is being loaded");
+            }
+            self.watch.waits = Some(name);
             return Ok(Caught::Later);
         }
         Ok(self.module_came(&name))
@@ -128,21 +132,19 @@ impl Session {
     /// Goes on where the guest was stopped for a load whose symbols took long.
     /// It stays stopped for the user who asked for that meanwhile.
     pub(in crate::session) async fn go_on_loading(&mut self) -> Result<(), Failure> {
-        if !self.watch.waits || self.snapshot.is_none() {
+        if self.snapshot.is_none() {
             return Ok(());
         }
+        let Some(name) = self.watch.waits.clone() else { return Ok(()) };
         self.go_on_with_modules().await?;
-        // The newest one is the one that is waited for.
-        let name = self.modules.first().map(|module| module.found.name.clone());
-        let name = name.unwrap_or_default();
         if self.breaking_in {
-            self.watch.waits = false;
+            self.watch.waits = None;
             return self.settle(StopReason::BreakIn).await;
         }
         if self.is_awaited(&name) {
             return Ok(());
         }
-        self.watch.waits = false;
+        self.watch.waits = None;
         match self.module_came(&name) {
             Caught::Stay(reason) => self.settle(reason).await,
             Caught::Nothing | Caught::Later => self.pass_by().await,
@@ -164,9 +166,9 @@ impl Session {
         let name = name.unwrap_or_else(|| format!("at {addr}"));
         self.forget_module(&name);
         let symbols = self.guest_symbols();
-        let why = "its memory may be gone with a module";
-        self.points.forget(|site| symbols.section_at(site.addr).is_none(), why);
-        self.drop_places(|addr| symbols.section_at(addr).is_none());
+        let unknown = |addr: Addr| symbols.section_at(addr).is_none();
+        self.park(unknown, &format!("its memory may be gone with module {name}"));
+        self.drop_places(unknown);
         self.say(Level::Info, format!("module {name} is unloaded"));
         self.touch();
         Ok(match self.points.caught(ModuleEvent::Unload, &name) {
@@ -187,17 +189,14 @@ impl Session {
     /// Lets the guest go on from a hidden site. What the user asked for goes on
     /// as it was: a task that is stepped takes its step, whichever task this is.
     pub(in crate::session) async fn pass_by(&mut self) -> Result<(), Failure> {
-        self.journey.get_or_insert(Journey { plan: Plan::Continue, leg: Leg::Free, task: None });
-        let what = match &self.state {
-            State::Running { what, .. } => what.clone(),
-            _ => "continue".into(),
-        };
+        let run = Journey { plan: Plan::Continue, leg: Leg::Free, task: None };
+        let what = self.journey.get_or_insert(run).plan.word();
         self.reconcile().await?;
         let pc = self.pc()?;
         if !self.leave_site(pc, false).await? {
             return Ok(());
         }
-        self.resume_with(Command::Continue, &what).await
+        self.resume_with(Command::Continue, what).await
     }
 
     /// Init memory of a module is about to be freed.
@@ -233,11 +232,14 @@ impl Session {
 
     /// Takes sites of breakpoints out of memory that goes.
     fn park(&mut self, goes: impl Fn(Addr) -> bool, why: &str) {
+        let inside = |site: &Site| goes(site.addr);
         for wish in &mut self.points.wishes {
-            let inside = wish.sites.iter().any(|site| goes(site.addr));
-            wish.gone |= inside && is_bare_address(&wish.location);
+            wish.gone |= is_bare_address(&wish.location) && wish.sites.iter().any(inside);
         }
-        self.points.forget(|site| goes(site.addr), why);
+        self.points.forget(inside, why);
+        for wish in self.points.wishes.iter_mut().filter(|wish| wish.gone) {
+            wish.pending = Some("what was at this address is gone with a module".into());
+        }
     }
 
     /// Takes temporary sites out of memory that goes. A step that has nowhere

@@ -14,7 +14,7 @@ pub mod files;
 
 mod details;
 mod find;
-mod given;
+pub mod given;
 mod live;
 mod place;
 mod round;
@@ -104,6 +104,7 @@ impl Module {
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
+                _ if self.found.addr.0 == 0 => "given",
                 guest::State::Live => "live",
                 guest::State::Coming => "coming",
                 guest::State::Going => "going",
@@ -141,6 +142,13 @@ impl Session {
         {
             return Ok(());
         }
+        self.watch.looked_at = self.generation;
+        self.look_at_list().await?;
+        self.go_on_with_given().await
+    }
+
+    /// Reads the list when it may have changed.
+    async fn look_at_list(&mut self) -> Result<(), Failure> {
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
         if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
@@ -156,6 +164,15 @@ impl Session {
         self.module_ends = mark.filter(|_| settled);
         self.watch.missed = false;
         Ok(())
+    }
+
+    /// Reads the module list again if it was not looked at since the guest
+    /// stopped: before something is planted, which may be in a module.
+    pub(super) async fn look_for_modules_once(&mut self) -> Result<(), Failure> {
+        match self.watch.looked_at == self.generation {
+            true => Ok(()),
+            false => self.look_for_new_modules(&None).await,
+        }
     }
 
     /// Whether every change of the list was caught as it happened, so that it

@@ -79,9 +79,11 @@ pub struct Watch {
     /// Whether the guest ran without being caught at loads and unloads, since
     /// its list was read.
     pub(super) missed: bool,
-    /// Whether the guest was stopped for a load whose symbols are still being
-    /// read; then it goes on when they are there.
-    pub(in crate::session) waits: bool,
+    /// The stop at which the list was looked at last.
+    pub(super) looked_at: u64,
+    /// The module for whose load the guest was stopped, and whose symbols are
+    /// still being read; it goes on when they are there.
+    pub(in crate::session) waits: Option<String>,
 }
 
 impl Watch {
