@@ -37,8 +37,9 @@ pub struct Cli {
     /// /usr/lib/debug; may be given several times.
     #[arg(long, value_name = "DIR")]
     pub debug_dir: Vec<PathBuf>,
-    /// Section addresses of a module: a copy of /sys/module/M/sections, or a
-    /// file of lines NAME ADDR; may be given several times.
+    /// Section addresses of modules: copies of /sys/module/M/sections, listings
+    /// of them (see sections-script), lines NAME ADDR, or a script of gdb's with
+    /// add-symbol-file; may be given several times.
     #[arg(long, value_name = "PATH")]
     pub sections: Vec<PathBuf>,
     /// A shell command that stops the guest, such as
@@ -51,7 +52,8 @@ pub struct Cli {
     /// A command to run at the start; may be given several times.
     #[arg(long = "ex", value_name = "CMD")]
     pub ex: Vec<String>,
-    /// A file of commands to run at the start, before those of -ex.
+    /// A file of commands to run at the start, before those of -ex. It may be
+    /// one made for gdb: what means nothing here is passed over.
     #[arg(short = 'x', long = "command", value_name = "FILE")]
     pub command_file: Option<PathBuf>,
     /// No screen: run the commands, print the results, detach.
@@ -82,6 +84,17 @@ pub struct Cli {
 pub enum Command {
     /// Build a guest with kgdb, boot it in QEMU, and debug a module in it.
     Demo(Demo),
+    /// Print shell lines that list, in the guest, where the sections of modules
+    /// are; what they print is for --sections.
+    SectionsScript(SectionsScript),
+}
+
+/// Options of the script.
+#[derive(Debug, clap::Args)]
+pub struct SectionsScript {
+    /// Modules, as lsmod names them; all that are loaded when there is none.
+    #[arg(value_name = "MODULE")]
+    pub modules: Vec<String>,
 }
 
 /// Options of the demo.
@@ -122,7 +135,6 @@ impl Cli {
             record: self.record.clone(),
             eager: !self.batch,
             trust_symbols: self.trust_symbols,
-            startup: Vec::new(),
         }
     }
 }

@@ -3,13 +3,14 @@
 mod cli;
 mod tour;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use cli::{Cli, Command};
 use kgdb_tui::{
     batch,
-    command::{Parsed, parse::parse},
+    command::{FaceCommand, Parsed, parse::parse, script, script::Step},
     config::theme::Theme,
     demo,
+    kernel::sections_script,
     session::{self, options::Options, request::Leave},
     ui::{self, message::Exit},
 };
@@ -42,9 +43,13 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     if let Some(Command::Demo(options)) = &cli.command {
         return run_demo(cli, options);
     }
+    if let Some(Command::SectionsScript(options)) = &cli.command {
+        print!("{}", sections_script::script(&options.modules)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     let commands = commands(cli)?;
     if !cli.batch {
-        return run_screen(Options { startup: startup(&commands)?, ..cli.options() }, Vec::new());
+        return run_screen(cli.options(), checked(commands)?, Vec::new());
     }
     let started = session::run::start(cli.options()).context("starting the session")?;
     let batch = batch::Batch {
@@ -57,12 +62,16 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(status as u8))
 }
 
-fn run_screen(options: Options, tour: Vec<ui::tour::TourStep>) -> anyhow::Result<ExitCode> {
+fn run_screen(
+    options: Options,
+    commands: Vec<Step>,
+    tour: Vec<ui::tour::TourStep>,
+) -> anyhow::Result<ExitCode> {
     let started = session::run::start(options).context("starting the session")?;
     let no_color = std::env::var("NO_COLOR").ok();
     let term = std::env::var("TERM").ok();
     let theme = Theme::for_terminal(no_color.as_deref(), term.as_deref());
-    let screen = ui::Options { theme, tour };
+    let screen = ui::Options { theme, tour, commands };
     let face = ui::run(started.handle, started.updates, started.book, screen);
     let runtime = runtime()?;
     let exit = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(face)));
@@ -115,9 +124,8 @@ fn run_demo(cli: &Cli, options: &cli::Demo) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (guest, target) = demo::prepare::boot(&built, !options.nokaslr)?;
-    let commands = tour::COMMANDS.map(str::to_string);
-    let session = Options { startup: startup(&commands)?, ..target.options(cli.options()) };
-    let code = run_screen(session, tour::steps())?;
+    let commands = tour::COMMANDS.map(Step::of_line).into();
+    let code = run_screen(target.options(cli.options()), commands, tour::steps())?;
     drop(guest);
     say("the demo guest has ended");
     Ok(code)
@@ -128,28 +136,30 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 /// Commands of `-x` and `-ex`, in that order.
-fn commands(cli: &Cli) -> anyhow::Result<Vec<String>> {
-    let mut commands = Vec::new();
-    if let Some(path) = &cli.command_file {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("reading commands from {}", path.display()))?;
-        commands.extend(text.lines().map(str::to_string));
-    }
-    commands.extend(cli.ex.iter().cloned());
+fn commands(cli: &Cli) -> anyhow::Result<Vec<Step>> {
+    let mut commands = match &cli.command_file {
+        Some(path) => script::read(path)?,
+        None => Vec::new(),
+    };
+    commands.extend(cli.ex.iter().map(|line| Step::of_line(line)));
     Ok(commands)
 }
 
-/// Commands to make when the screen opens.
-fn startup(commands: &[String]) -> anyhow::Result<Vec<(String, session::request::Request)>> {
-    let mut requests = Vec::new();
-    for command in commands {
-        match parse(command)? {
-            Parsed::Request(request) => requests.push((command.clone(), request)),
-            Parsed::Nothing => {}
-            Parsed::Face(_) => bail!("'{command}' makes no sense before the screen is there"),
+/// Commands for the start of the screen: what is none is told before there is one.
+fn checked(commands: Vec<Step>) -> anyhow::Result<Vec<Step>> {
+    for command in commands.iter().filter(|command| command.passed_over.is_none()) {
+        let text = &command.text;
+        match parse(text).map_err(|error| anyhow!(command.at_place(&error.to_string())))? {
+            Parsed::Face(FaceCommand::Quit | FaceCommand::Help(_)) => {
+                bail!(
+                    command
+                        .at_place(&format!("'{text}' makes no sense before the screen is there"))
+                )
+            }
+            _ => {}
         }
     }
-    Ok(requests)
+    Ok(commands)
 }
 
 fn log_to(cli: &Cli) -> anyhow::Result<()> {

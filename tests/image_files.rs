@@ -8,10 +8,18 @@ mod support {
 }
 
 use kgdb_tui::{
-    base::addr::{Addr, FileAddr},
+    base::{
+        addr::{Addr, FileAddr},
+        memory::Sparse,
+    },
     image::{
         file::{Image, Kind},
         pair, wanted,
+    },
+    kernel::{
+        module_identity::{self, Verdict},
+        module_sections::Section,
+        modules::{Module, State},
     },
     symbols::{
         image::DebugImage,
@@ -22,7 +30,8 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
+    time::{Duration, Instant},
 };
 use support::tools::tool;
 
@@ -436,4 +445,124 @@ fn files_tell_their_release() {
     assert_eq!(release("a.ko").as_deref(), Some("6.1.0-53-amd64"));
     fixture.run(tool("objcopy").args(["--strip-unneeded", "-N", "linux_banner", "a.ko"]));
     assert_eq!(release("a.ko").as_deref(), Some("5.15-z"));
+}
+
+/// One module comes, loses its init sections and goes; the kernel and the other
+/// modules are the same objects as before, with all that they know.
+#[test]
+fn a_module_comes_and_goes_without_touching_the_kernel() {
+    const MODULES: u64 = 100;
+    let fixture = Fixture::new();
+    let load = |name: &str| {
+        let image = DebugImage::open(&fixture.at(name)).unwrap();
+        image.load_dwarf(&|_| (), &AtomicBool::new(false)).unwrap();
+        image
+    };
+    let (vmlinux, module) = (load("vmlinux"), load("mod.ko"));
+    let names: Vec<String> = module.image().sections().iter().map(|s| s.name.clone()).collect();
+    let at = |start: u64| {
+        let places = (0..).zip(&names).map(|(i, name)| (name.clone(), Addr(start + 0x1000 * i)));
+        places.collect::<Vec<_>>()
+    };
+    let mut symbols = Symbols::new();
+    let kernel = symbols.place("vmlinux", vmlinux.clone(), Placement::Slide(0x100_0000));
+    let same = |symbols: &Symbols| {
+        let placed = symbols.vmlinux().unwrap();
+        placed.id == kernel && Arc::ptr_eq(&placed.image, &vmlinux)
+    };
+    let began = Instant::now();
+    let mut shown = Vec::new();
+    for number in 0..MODULES {
+        let start = 0xffff_ffff_c000_0000 + 0x10_0000 * number;
+        symbols.place(&format!("mod{number}"), module.clone(), Placement::Sections(at(start)));
+        // Somebody still looks at the symbols as they were.
+        shown.push(symbols.clone());
+    }
+    let placed = began.elapsed();
+    let named = |symbols: &Symbols, name: &str| symbols.find_functions(name).len() as u64;
+    assert!(same(&symbols) && named(&symbols, "mod7!begin") == 1);
+    assert_eq!(named(&symbols, "send_request"), MODULES + 1);
+
+    let began = Instant::now();
+    let mut live = at(0xffff_ffff_c000_0000 + 0x10_0000 * 7);
+    live.retain(|(name, _)| !name.starts_with(".init"));
+    let id = symbols.images().find(|placed| placed.name == "mod7").unwrap().id;
+    symbols.replace("mod7", Placement::Sections(live));
+    let replaced = began.elapsed();
+    assert!(same(&symbols) && symbols.image(id).is_some());
+    assert_eq!(named(&symbols, "mod7!begin"), 0);
+    assert_eq!((named(&symbols, "mod7!entry"), named(&symbols, "mod8!begin")), (1, 1));
+    assert_eq!(named(&shown[99], "mod7!begin"), 1, "as it was when it was taken");
+
+    let began = Instant::now();
+    symbols.remove("mod7");
+    let removed = began.elapsed();
+    assert!(same(&symbols) && named(&symbols, "send_request") == MODULES);
+    eprintln!(
+        "{MODULES} modules placed in {placed:.1?}, one replaced in {replaced:.1?}, removed in {removed:.1?}"
+    );
+    assert!(placed < Duration::from_secs(1));
+}
+
+/// Sections of one name stay apart: the guest lists them in the file's order.
+#[test]
+fn sections_of_one_name_have_their_own_places() {
+    let fixture = Fixture::new();
+    let twice = ".section .same, \"ax\", unique, 1\nfirst: .quad 1\n.type first, @function\n.size first, 8\n\
+                 .section .same, \"ax\", unique, 2\nsecond: .quad 2\n.type second, @function\n.size second, 8\n";
+    fs::write(fixture.at("twice.S"), twice).unwrap();
+    fixture.run(tool("gcc").args(["-c", "twice.S", "-o", "twice.ko"]));
+    let image = DebugImage::open(&fixture.at("twice.ko")).unwrap();
+    let mut symbols = Symbols::new();
+    let places = [0xffff_ffff_c000_0000, 0xffff_ffff_c000_1000].map(Addr);
+    let list = places.map(|addr| (".same".to_owned(), addr)).to_vec();
+    symbols.place("twice", image, Placement::Sections(list));
+    let names = places.map(|addr| symbols.symbol_at(addr).map(|symbol| symbol.name));
+    assert_eq!(names, [Some("first".to_owned()), Some("second".to_owned())]);
+}
+
+#[test]
+fn a_build_id_proves_a_module_or_not() {
+    let fixture = Fixture::new();
+    let image = Image::open(&fixture.at("mod.ko")).unwrap();
+    let note = image.section_data(".note.gnu.build-id").unwrap().to_vec();
+    let at = Addr(0xffff_ffff_c000_0000);
+    let module = Module {
+        name: "mod".into(),
+        addr: at.offset(0x1000),
+        state: State::Live,
+        base: None,
+        size: None,
+        memory: Vec::new(),
+    };
+    let sections = [Section { name: ".note.gnu.build-id".into(), addr: at }];
+    let judge = |memory: &Sparse, sections: &[Section], image: &Image| {
+        module_identity::judge(&Symbols::new(), memory, &module, sections, image)
+    };
+    let guest = |note: &[u8]| {
+        let mut memory = Sparse::new();
+        memory.insert(at, note);
+        memory
+    };
+    let verdict = judge(&guest(&note), &sections, &image).unwrap();
+    let id = kgdb_tui::image::notes::hex(image.build_id().unwrap());
+    assert_eq!(verdict, Verdict::Proven(format!("build-id {id}")));
+    let mut other = note.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let verdict = judge(&guest(&other), &sections, &image).unwrap();
+    assert!(matches!(&verdict, Verdict::Other(why) if why.contains(&id)), "{verdict:?}");
+    assert!(judge(&Sparse::new(), &sections, &image).unwrap_err().is_missing());
+    // Without an id on one side nothing is proven, whatever else agrees.
+    let verdict = judge(&guest(&note), &[], &image).unwrap();
+    assert!(
+        matches!(&verdict, Verdict::Unknown(why) if why.contains("guest's module has no")),
+        "{verdict:?}"
+    );
+    fixture.run(tool("objcopy").args(["-R", ".note.gnu.build-id", "mod.ko", "bare.ko"]));
+    let bare = Image::open(&fixture.at("bare.ko")).unwrap();
+    let verdict = judge(&guest(&note), &sections, &bare).unwrap();
+    assert!(
+        matches!(&verdict, Verdict::Unknown(why) if why.contains("the file has no")),
+        "{verdict:?}"
+    );
 }

@@ -475,7 +475,7 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
             let name = words.next()?.to_string();
             Some((name, u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?))
         })
-        .filter(|(name, _)| !name.starts_with(".init"))
+        .filter(|(name, _)| !name.starts_with(".init") && !name.ends_with("tab"))
         .collect();
     wanted.sort();
     assert!(wanted.len() > 5, "{text}");
@@ -506,9 +506,9 @@ fn a_module_is_listed_placed_and_unwound_with_kaslr() {
     let expected = module_sections::expected_names(image.image());
     let again = module_sections::sections(&guest, &attrs, hgfs, Some(&expected)).unwrap();
     let without = guest.cost();
-    println!("with names at hand: {without:?}");
+    println!("with the headers at hand: {without:?}");
     assert_eq!(again, sections);
-    assert!(without.0 * 2 < with_names.0 && without.1 * 3 < with_names.1, "names were read");
+    assert!(without.0 * 8 < with_names.0 && without.1 * 8 < with_names.1, "they were read");
     let id = module_sections::build_id(&guest, &sections).unwrap();
     assert_eq!(id.as_deref(), image.image().build_id());
     assert!(id.is_some());

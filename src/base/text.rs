@@ -1,5 +1,6 @@
 //! Text for people: sizes, times and bytes in a form that can be read.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A byte count in three significant figures at most: `504 B`, `11.2 kB`.
@@ -37,6 +38,34 @@ pub fn hex(bytes: &[u8]) -> String {
     text
 }
 
+/// `~/` is the user's directory, as the shell and gdb have it.
+pub fn at_home(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
+        _ => PathBuf::from(path),
+    }
+}
+
+/// The lines of a text with their numbers, from 1: one that ends in a backslash
+/// goes on in the next, as in the files of gdb and the shell.
+pub fn logical_lines(text: &str) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut goes_on = false;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        let (part, more) = match line.trim_end().strip_suffix('\\') {
+            Some(part) => (part, true),
+            None => (line, false),
+        };
+        match lines.last_mut().filter(|_| goes_on) {
+            Some((_, last)) => last.push_str(part),
+            None => lines.push((number, part.to_owned())),
+        }
+        goes_on = more;
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +84,13 @@ mod tests {
     fn escape_sequences_lose_their_teeth() {
         assert_eq!(printable("a\x1b[2Jb\r\n"), "a·[2Jb··");
         assert_eq!(hex(&[0, 0xcc]), "00cc");
+    }
+
+    #[test]
+    fn a_line_goes_on_after_a_backslash() {
+        let lines = logical_lines("a \\\n b\\ \r\nc\n\nd \\");
+        let want = [(1, "a  bc"), (4, ""), (5, "d ")];
+        assert_eq!(lines, want.map(|(number, text)| (number, text.to_owned())));
+        assert!(logical_lines("").is_empty());
     }
 }

@@ -2,7 +2,7 @@
 //! scripts and tests.
 
 use crate::base::addr::parse_number;
-use crate::command::{FaceCommand, Parsed, parse::parse, render};
+use crate::command::{FaceCommand, Parsed, parse::parse, render, script, script::Step};
 use crate::session::{
     answer::{Answer, Failure},
     request::{Handle, Leave, Level, Request, Update},
@@ -11,6 +11,7 @@ use crate::session::{
 };
 use serde::Serialize;
 use std::{
+    collections::VecDeque,
     io::Write,
     sync::Arc,
     time::{Duration, Instant},
@@ -22,7 +23,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// The commands, in order.
-    pub commands: Vec<String>,
+    pub commands: Vec<Step>,
     /// One JSON object a command instead of text.
     pub json: bool,
     /// How long to wait for a connection, and for each stop.
@@ -82,17 +83,24 @@ pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::i
     } else {
         let mut runner = Runner { batch, handle: &handle, wire: Wire::default(), out };
         runner.wire = runner.spent().await;
-        for command in &batch.commands {
+        let mut steps = VecDeque::from(batch.commands.clone());
+        while let Some(step) = steps.pop_front() {
             let outcome = tokio::select! {
-                outcome = runner.one(command) => outcome?,
+                outcome = runner.one(&step) => outcome?,
                 order = orders.next() => {
-                    eprintln!("kgdb-tui: ended by {order} during: {command}");
+                    eprintln!("kgdb-tui: ended by {order} during: {}", step.text);
                     status = status.max(Status::Failed);
                     break;
                 }
             };
             match outcome {
-                Outcome::Next(outcome) => status = status.max(outcome),
+                Outcome::Next(outcome) => {
+                    status = status.max(outcome);
+                    if outcome != Status::Good && step.place.is_some() {
+                        script::end_file(&mut steps);
+                    }
+                }
+                Outcome::Source(more) => more.into_iter().rev().for_each(|s| steps.push_front(s)),
                 Outcome::Quit => break,
             }
         }
@@ -143,6 +151,8 @@ impl Orders {
 
 enum Outcome {
     Next(Status),
+    /// These come next.
+    Source(Vec<Step>),
     Quit,
 }
 
@@ -154,9 +164,14 @@ struct Runner<'a> {
 }
 
 impl Runner<'_> {
-    async fn one(&mut self, command: &str) -> std::io::Result<Outcome> {
+    async fn one(&mut self, step: &Step) -> std::io::Result<Outcome> {
+        if let Some(excuse) = step.excuse() {
+            eprintln!("kgdb-tui: {excuse}");
+            return Ok(Outcome::Next(Status::Good));
+        }
         let began = Instant::now();
-        let result = match parse(command) {
+        let mut more = None;
+        let result = match parse(&step.text) {
             Ok(Parsed::Nothing) => return Ok(Outcome::Next(Status::Good)),
             Ok(Parsed::Face(FaceCommand::Quit)) => return Ok(Outcome::Quit),
             Ok(Parsed::Face(FaceCommand::Help(topic))) => {
@@ -166,12 +181,20 @@ impl Runner<'_> {
             Ok(Parsed::Face(FaceCommand::Display(expression))) => Err(Failure::Other(format!(
                 "display keeps a value on the screen; in a batch: print {expression}, after each stop"
             ))),
+            Ok(Parsed::Face(FaceCommand::Source(path))) => match script::read(&path) {
+                Ok(steps) => {
+                    let text = format!("{} commands", steps.len());
+                    more = Some(steps);
+                    Ok(Answer::Text { text })
+                }
+                Err(error) => Err(Failure::Other(error.to_string())),
+            },
             Ok(Parsed::Request(request)) => self.ask(request.confirmed()).await,
             Err(error) => Err(Failure::Other(error.to_string())),
         };
         let status = result.as_ref().map_or_else(status_of, |_| Status::Good);
-        self.print(command, result, began.elapsed()).await?;
-        Ok(Outcome::Next(status))
+        self.print(step, result, began.elapsed()).await?;
+        Ok(more.map_or(Outcome::Next(status), Outcome::Source))
     }
 
     async fn ask(&self, request: Request) -> Result<Answer, Failure> {
@@ -206,7 +229,7 @@ impl Runner<'_> {
 
     async fn print(
         &mut self,
-        command: &str,
+        step: &Step,
         result: Result<Answer, Failure>,
         time: Duration,
     ) -> std::io::Result<()> {
@@ -220,14 +243,17 @@ impl Runner<'_> {
                         writeln!(self.out, "{text}")?;
                     }
                 }
-                Err(failure) => eprintln!("kgdb-tui: {command}: {failure}"),
+                Err(failure) => {
+                    let words = step.at_place(&format!("{}: {failure}", step.text));
+                    eprintln!("kgdb-tui: {words}");
+                }
             }
             return self.out.flush();
         }
         let line = Line {
-            command,
+            command: &step.text,
             ok: result.is_ok(),
-            error: result.as_ref().err().map(ToString::to_string),
+            error: result.as_ref().err().map(|failure| step.at_place(&failure.to_string())),
             seconds: (time.as_secs_f64() * 1e6).round() / 1e6,
             wire: Wire {
                 tx: now.tx.saturating_sub(before.tx),
@@ -255,7 +281,7 @@ async fn wait_until_ready(
     let mut last: Option<Arc<View>> = None;
     let mut said = String::new();
     // Names take longer to load than addresses.
-    let quick = batch.commands.iter().all(|command| is_of_address(command));
+    let quick = batch.commands.iter().all(|command| is_of_address(&command.text));
     loop {
         match tokio::time::timeout_at(deadline, updates.recv()).await {
             Ok(Some(Update::View(view))) => {

@@ -103,7 +103,8 @@ pub fn matches(matches: &[MatchAnswer]) -> String {
         return "nothing has these letters in this order".into();
     }
     let one = |found: &MatchAnswer| {
-        let mut out = format!("{:<10} {}", found.kind, found.name);
+        let name = found.choose.as_ref().unwrap_or(&found.name);
+        let mut out = format!("{:<10} {name}", found.kind);
         // A file's name is its place.
         if let Some(file) = found.file.as_ref().filter(|_| found.kind != "file") {
             let line = found.line.map_or(String::new(), |line| format!(":{line}"));

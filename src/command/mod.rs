@@ -8,10 +8,13 @@ pub mod modules;
 pub mod names;
 pub mod parse;
 pub mod render;
+pub mod script;
+mod symbol_files;
 pub mod table;
 pub mod tasks;
 
 use crate::session::request::Request;
+use std::path::PathBuf;
 use thiserror::Error;
 
 /// What a command line means.
@@ -32,6 +35,8 @@ pub enum FaceCommand {
     Quit,
     /// Keep the value of an expression on the screen.
     Display(String),
+    /// Run the commands in a file.
+    Source(PathBuf),
     /// Help on a command, or on all.
     Help(Option<String>),
 }

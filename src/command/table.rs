@@ -1,9 +1,9 @@
 //! The commands: gdb's names where gdb has one.
 
-use super::{FaceCommand, Parsed, expression, parse};
+use super::{FaceCommand, Parsed, expression, parse, symbol_files};
 use crate::session::request::{BreakKind, Leave, Names, Request, Step};
 use crate::session::view::Completes;
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
 /// One command.
 #[derive(Clone, Copy)]
@@ -41,18 +41,31 @@ pub(super) const NOTHING: &str = "nothing";
 pub(super) const A_READ: &str = "reads of what is not known at this stop";
 
 /// Every command, in the order of the help.
-pub const COMMANDS: &[CommandDef] = &joined::<{ GENERAL.len() + expression::COMMANDS.len() }>();
+pub const COMMANDS: &[CommandDef] = &joined::<{ count() }>();
+
+/// The parts of the table.
+const PARTS: [&[CommandDef]; 3] = [GENERAL, expression::COMMANDS, symbol_files::COMMANDS];
+
+const fn count() -> usize {
+    let (mut part, mut count) = (0, 0);
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+}
 
 /// One table of all.
 const fn joined<const N: usize>() -> [CommandDef; N] {
     let mut all = [GENERAL[0]; N];
-    let mut at = 0;
+    let (mut part, mut own, mut at) = (0, 0, 0);
     while at < N {
-        all[at] = match at < GENERAL.len() {
-            true => GENERAL[at],
-            false => expression::COMMANDS[at - GENERAL.len()],
-        };
-        at += 1;
+        if own == PARTS[part].len() {
+            (part, own) = (part + 1, 0);
+            continue;
+        }
+        all[at] = PARTS[part][own];
+        (own, at) = (own + 1, at + 1);
     }
     all
 }
@@ -332,15 +345,6 @@ const GENERAL: &[CommandDef] = &[
         make: |args| ask(Request::Monitor(parse::required(args, "a kdb command")?)),
     },
     CommandDef {
-        name: "sections",
-        aliases: &[],
-        usage: "sections PATH",
-        help: "Take a module's section addresses from a copy of /sys/module/M/sections or a file.",
-        cost: NOTHING,
-        completes: None,
-        make: |args| ask(Request::Sections(PathBuf::from(parse::required(args, "a path")?))),
-    },
-    CommandDef {
         name: "trust-symbols",
         aliases: &[],
         usage: "trust-symbols",
@@ -475,7 +479,7 @@ const GENERAL: &[CommandDef] = &[
         usage: "info module NAME",
         help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
         cost: "three packets a section and a parameter",
-        completes: None,
+        completes: Some(Completes::Module),
         make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
     },
     CommandDef {

@@ -65,10 +65,12 @@ fn task(task: &TaskView) -> String {
     // As ps(1) has it.
     let name = if task.kernel { format!("[{name}]") } else { name };
     let name = if task.thread { format!("  {name}") } else { name };
+    let module = task.wait_module.as_ref().map_or(String::new(), |module| format!(" [{module}]"));
     let wait = task.wait.as_deref().unwrap_or_default();
     let words = task.cmdline.as_ref().map_or(String::new(), |words| format!("  {words}"));
     let (pid, state) = (task.pid, &task.state);
-    let line = format!("{mark}{pid:>6} {parent:>6} {cpu:>3} {state:<12} {name:<20} {wait}{words}");
+    let line =
+        format!("{mark}{pid:>6} {parent:>6} {cpu:>3} {state:<12} {name:<20} {wait}{module}{words}");
     line.trim_end().to_string()
 }
 
@@ -151,6 +153,7 @@ mod tests {
             kernel: true,
             parent: Some(2),
             wait: Some("worker_thread".into()),
+            wait_module: None,
             ..TaskView::default()
         };
         let runs = TaskView { on_cpu: true, kernel: false, wait: None, ..kernel.clone() };

@@ -159,7 +159,7 @@ pub enum Action {
     GoTo,
     /// Where the source pane was before.
     Back,
-    /// Open what the cursor is on: frame, breakpoint, value, task.
+    /// Open what the cursor is on: frame, breakpoint, value, task, module.
     Open,
     /// Show what is below the value the cursor is on.
     Unfold,
@@ -185,6 +185,8 @@ pub enum Action {
     NextSubject,
     /// Show the whole of what the cursor is on, where the pane cuts it.
     ShowWhole,
+    /// A breakpoint at the init function of the module the cursor is on.
+    BreakAtInit,
     /// Enable or disable the breakpoint the cursor is on.
     EnableBreakpoint,
     /// Take the breakpoint the cursor is on away.
@@ -240,6 +242,8 @@ pub enum Scope {
     Tasks,
     /// In the CPUs pane.
     Cpus,
+    /// In the modules pane.
+    Modules,
     /// In the memory pane.
     Memory,
 }
@@ -270,14 +274,15 @@ const fn bind(
 }
 
 use Action::{
-    Back, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Down, Edit,
+    Back, BreakAtInit, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Down, Edit,
     EnableBreakpoint, End, Escape, Filter, Focus, Fold, GoTo, Help, Home, Leave, Left, MemoryAt,
     NextMatch, NextPane, NextSubject, Open, PageDown, PageUp, PreviousMatch, PreviousPane,
     PreviousSubject, Redraw, Right, RunToCursor, Search, ShowPc, ShowWhole, Sort, Suspend,
     TemporaryBreakpoint, ToggleBreakpoint, ToggleFlavor, Unfold, Unwatch, Up, Watch, Zoom,
 };
 use Scope::{
-    Breakpoints, Cpus, Everywhere, Memory, Searching, Source, Stack, Tasks, Values, Watches,
+    Breakpoints, Cpus, Everywhere, Memory, Modules, Searching, Source, Stack, Tasks, Values,
+    Watches,
 };
 
 /// The default keys. Every function key has a letter twin, because terminals
@@ -331,6 +336,7 @@ pub const DEFAULT: &[Binding] = &[
     bind(Everywhere, &["8"], Focus('8'), "tasks", "tasks pane"),
     bind(Everywhere, &["9"], Focus('9'), "CPUs", "CPUs pane"),
     bind(Everywhere, &["0"], Focus('0'), "memory", "memory pane"),
+    bind(Everywhere, &["M"], Focus('M'), "modules", "modules pane"),
     bind(Everywhere, &["W"], Focus('W'), "watches", "watch pane"),
     bind(Everywhere, &["{"], PreviousSubject, "task", "the stack of the task or CPU before"),
     bind(Everywhere, &["}"], NextSubject, "task", "the stack of the next task or CPU"),
@@ -377,6 +383,10 @@ pub const DEFAULT: &[Binding] = &[
     bind(Tasks, &["/"], Filter, "filter", "only tasks with this text in pid, name, state or wait"),
     bind(Tasks, &["S"], Sort, "order", "as the kernel lists them, by pid, by name, by state"),
     bind(Cpus, &["Enter"], Open, "its stack", "show this CPU's stack"),
+    bind(Modules, &["Enter"], Open, "details", "all about this module"),
+    bind(Modules, &["b"], BreakAtInit, "bp at init", "a breakpoint at its init function"),
+    bind(Modules, &["/"], Filter, "filter", "only modules with this text in name or state"),
+    bind(Modules, &["S"], Sort, "order", "newest first, by name, by address, by size, by symbols"),
     bind(Memory, &["Enter"], Open, "follow", "memory that the word at the cursor points at"),
     bind(Memory, &["Backspace"], Back, "back", "the memory shown before"),
     bind(Memory, &["x"], CycleUnit, "unit", "bytes, numbers, words with names"),

@@ -7,6 +7,7 @@
 //! layout comes from members in debug information, never from a version.
 //! Guest memory may hold anything: every walk and every size is bounded.
 
+pub mod add_symbol_file;
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
@@ -23,6 +24,8 @@ pub mod percpu;
 pub mod proof;
 mod record;
 pub mod sections_file;
+pub mod sections_script;
+pub mod sections_text;
 pub mod slide;
 pub mod task_list;
 pub mod tasks;

@@ -23,6 +23,8 @@ use crate::{
     symbols::placed::Symbols,
 };
 
+const NOTE: &str = ".note.gnu.build-id";
+
 /// Bytes of `srcversion`: 24 digits and room for a longer hash.
 const SRCVERSION: usize = 64;
 
@@ -128,7 +130,8 @@ fn by_srcversion(
 /// How the sections of a file differ from those of the guest.
 fn differ(file: &Image, guest: &[Section], live: bool) -> Option<String> {
     let expected = Expected::new(file);
-    let stays = |name: &&str| !(live && goes_after_init(name));
+    // One of the two may have been stripped of its note.
+    let stays = |name: &&str| !(live && goes_after_init(name)) && *name != NOTE;
     let expected: Vec<&str> = expected.names().filter(stays).collect();
     let names = guest.iter().map(|section| section.name.as_str());
     let names: Vec<&str> = names.filter(stays).collect();

@@ -32,7 +32,7 @@ const MAX_SECTION_NAME: usize = 128;
 /// Most section names fit here, and a read of this size is cheap.
 const SHORT_NAME: usize = 32;
 /// The section with the build-id.
-const NOTE: &str = ".note.gnu.build-id";
+pub const NOTE: &str = ".note.gnu.build-id";
 /// The note is among so many sections at the start: linkers put notes first.
 const NOTE_AMONG: usize = 4;
 

@@ -1,22 +1,34 @@
-//! Section addresses of a module from a file instead of guest memory: a copy
-//! of the directory `/sys/module/M/sections`, lines `NAME ADDRESS`, or gdb's
-//! `add-symbol-file FILE ADDRESS -s NAME ADDRESS …`.
+//! Section addresses of modules from files instead of guest memory: copies of
+//! `/sys/module/M/sections` and listings of it, lines `NAME ADDRESS`, and
+//! gdb's `add-symbol-file`. [`sections_text`](super::sections_text) has the
+//! forms of text.
 
 use crate::{
-    base::addr::{Addr, parse_number},
-    kernel::module_sections::{MAX_SECTIONS, Section},
+    base::addr::Addr,
+    kernel::{
+        add_symbol_file::WordsError,
+        module_sections::{MAX_SECTIONS, Section},
+        modules::MAX_MODULES,
+        sections_text,
+    },
 };
-use std::{fs, io::Read, path::Path};
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
 use thiserror::Error;
 
 /// The largest file that is read.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: u64 = 4 << 20;
 
-/// Section addresses and, where the file tells, whose.
+/// Section addresses of one module and, where the file tells, whose.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sections {
     /// The module's name, with `_` for `-`.
     pub module: Option<String>,
+    /// Its .ko, where the file names one.
+    pub file: Option<PathBuf>,
     /// Its sections in the order of the file.
     pub sections: Vec<Section>,
 }
@@ -40,20 +52,63 @@ pub enum SectionsError {
         /// What it says, cut to a length that fits a message.
         text: String,
     },
+    /// A line of gdb's is not as gdb has it.
+    #[error("line {line}: add-symbol-file: {why}")]
+    Gdb {
+        /// Its number, from 1.
+        line: usize,
+        /// What is wrong.
+        why: WordsError,
+    },
     /// `kptr_restrict` hides the addresses from users.
     #[error(
-        "the address of {0} is 0; read the files as root, after \
+        "the addresses of {0} are 0; read them as root, after \
          `echo 1 > /proc/sys/kernel/kptr_restrict`"
     )]
     Hidden(String),
+    /// The names of files that begin with a dot were not copied or listed.
+    #[error(
+        "{0} has no section whose name begins with a dot, such as .text; `*` passes \
+         them over: take the whole directory (cp -r), or `.[!.]* *`"
+    )]
+    NoDots(String),
+    /// One section at two places: of two loads, perhaps.
+    #[error("{module} has two addresses for {section}: {first} and {second}")]
+    Twice {
+        /// The module.
+        module: String,
+        /// The section.
+        section: String,
+        /// Its first address.
+        first: Addr,
+        /// Its second.
+        second: Addr,
+    },
     /// Nothing in it.
     #[error("there is no section in it; give a copy of /sys/module/NAME/sections")]
     Empty,
 }
 
-/// Reads a directory or a file.
-pub fn read(path: &Path) -> Result<Sections, SectionsError> {
-    if path.is_dir() { read_dir(path) } else { parse(&read_text(path)?) }
+/// Reads a directory or a file. Each module is there once.
+pub fn read(path: &Path) -> Result<Vec<Sections>, SectionsError> {
+    if !path.is_dir() {
+        let mut found = sections_text::parse(&read_text(path)?)?;
+        for nameless in found.iter_mut().filter(|found| found.module.is_none()) {
+            nameless.module = module_of_file(path);
+        }
+        return check(found);
+    }
+    let is_copy = |dir: &Path| dir.join("sections").is_dir();
+    if is_copy(path) {
+        return check(vec![read_dir(&path.join("sections"))?]);
+    }
+    let mut below = entries(path, MAX_MODULES)?;
+    below.retain(|dir| is_copy(dir));
+    if below.is_empty() {
+        return check(vec![read_dir(path)?]);
+    }
+    let read: Result<_, _> = below.iter().map(|dir| read_dir(&dir.join("sections"))).collect();
+    check(read?)
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> SectionsError {
@@ -68,151 +123,162 @@ fn read_text(path: &Path) -> Result<String, SectionsError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// One file for each section, with its address in it. The names start with a
-/// dot, so a plain `cp *` misses them.
-fn read_dir(path: &Path) -> Result<Sections, SectionsError> {
-    let entries = fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
-    let mut files: Vec<_> = entries.flatten().take(MAX_SECTIONS as usize).collect();
-    files.sort_by_key(fs::DirEntry::file_name);
-    let mut found = Sections { module: module_of_dir(path), ..Sections::default() };
-    for file in files.iter().filter(|file| file.path().is_file()) {
-        let name = file.file_name().to_string_lossy().into_owned();
-        let text = read_text(&file.path())?;
-        found.add(&name, text.trim()).ok_or_else(|| line_error(1, &format!("{name} {text}")))?;
-    }
-    found.check()
+fn entries(dir: &Path, most: usize) -> Result<Vec<PathBuf>, SectionsError> {
+    let entries = fs::read_dir(dir).map_err(|error| unreadable(dir, &error))?;
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).take(most).collect();
+    paths.sort();
+    Ok(paths)
 }
 
-/// `…/hgfs/sections` is of module hgfs.
+/// One file for each section, with its address in it.
+fn read_dir(dir: &Path) -> Result<Sections, SectionsError> {
+    let mut found = Sections { module: module_of_dir(dir), ..Sections::default() };
+    for file in entries(dir, MAX_SECTIONS as usize)? {
+        let Some(name) = file.file_name().filter(|_| file.is_file()) else { continue };
+        let (name, text) = (name.to_string_lossy().into_owned(), read_text(&file)?);
+        let Some(addr) = sections_text::address(text.trim()) else {
+            return Err(sections_text::line_error(1, &format!("{name} {text}")));
+        };
+        found.sections.push(Section { name, addr });
+    }
+    Ok(found)
+}
+
+/// `…/hgfs/sections` is of module hgfs, and so is a copy of it that is called
+/// `hgfs`.
 fn module_of_dir(path: &Path) -> Option<String> {
     let real = fs::canonicalize(path).ok()?;
-    let of_module = real.file_name()? == "sections";
-    let name = if of_module { real.parent()?.file_name()? } else { return None };
-    Some(name.to_str()?.replace('-', "_"))
+    let name = match real.file_name()?.to_str()? {
+        "sections" => real.parent()?.file_name()?.to_str()?,
+        name => name,
+    };
+    module_name(name)
 }
 
-/// Parses the text of a file. Empty lines and lines that start with `#` are
-/// passed over.
-pub fn parse(text: &str) -> Result<Sections, SectionsError> {
-    let mut found = Sections::default();
-    for (number, line) in (1..).zip(text.lines()) {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
+/// `hgfs.txt` is of module hgfs; `sections.txt` may be of any.
+fn module_of_file(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?.split('.').next()?;
+    module_name(name).filter(|name| name != "sections")
+}
+
+/// The name of a module as the kernel has it; `None` for what is no name.
+pub fn module_name(name: &str) -> Option<String> {
+    let name = name.strip_suffix(".ko").unwrap_or(name).replace('-', "_");
+    let is_name =
+        |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    (!name.is_empty() && name.len() < 64 && is_name(&name)).then_some(name)
+}
+
+/// What has no place is left out; what can't be right is refused.
+fn check(found: Vec<Sections>) -> Result<Vec<Sections>, SectionsError> {
+    let mut checked: Vec<Sections> = Vec::new();
+    for mut module in found {
+        let name = module.module.clone().unwrap_or_else(|| "the module".into());
+        if module.sections.is_empty() {
             continue;
         }
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let added = match words[..] {
-            ["add-symbol-file", file, ref rest @ ..] => found.add_symbol_file(file, rest),
-            [name, address] => found.add(name, address),
-            _ => None,
-        };
-        added.ok_or_else(|| line_error(number, line))?;
-    }
-    found.check()
-}
-
-fn line_error(line: usize, text: &str) -> SectionsError {
-    SectionsError::Line { line, text: text.trim().chars().take(60).collect() }
-}
-
-impl Sections {
-    fn add(&mut self, name: &str, address: &str) -> Option<()> {
-        // Files copied from sysfs have 0x; lists made by people may not.
-        let address =
-            parse_number(address).filter(|_| address.starts_with("0x") || address == "0").or_else(
-                || u64::from_str_radix(address, 16).ok().filter(|_| !address.starts_with('+')),
-            )?;
-        self.sections.push(Section { name: name.to_string(), addr: Addr(address) });
-        Some(())
-    }
-
-    fn add_symbol_file(&mut self, file: &str, rest: &[&str]) -> Option<()> {
-        let stem = Path::new(file).file_stem()?.to_str()?;
-        self.module = Some(stem.trim_end_matches(".ko").replace('-', "_"));
-        let mut words = rest.iter();
-        while let Some(word) = words.next() {
-            match *word {
-                "-s" => self.add(words.next()?, words.next()?)?,
-                "-readnow" | "-readnever" => {}
-                address => self.add(".text", address)?,
+        if !module.sections.iter().any(|section| section.name.starts_with('.')) {
+            return Err(SectionsError::NoDots(name));
+        }
+        // One may be at 0 for reasons of its own; all are not.
+        module.sections.retain(|section| section.addr.0 != 0);
+        if module.sections.is_empty() {
+            return Err(SectionsError::Hidden(name));
+        }
+        let mut once: Vec<Section> = Vec::new();
+        for section in module.sections {
+            match once.iter().find(|known| known.name == section.name) {
+                None => once.push(section),
+                Some(known) if known.addr == section.addr => {}
+                Some(known) => {
+                    return Err(SectionsError::Twice {
+                        module: name,
+                        section: section.name,
+                        first: known.addr,
+                        second: section.addr,
+                    });
+                }
             }
         }
-        Some(())
+        checked.push(Sections { sections: once, ..module });
     }
-
-    fn check(self) -> Result<Sections, SectionsError> {
-        if self.sections.is_empty() {
-            return Err(SectionsError::Empty);
-        }
-        // One section may be at 0 for its own reasons; all are not.
-        if self.sections.iter().all(|section| section.addr.0 == 0) {
-            return Err(SectionsError::Hidden(self.sections[0].name.clone()));
-        }
-        Ok(self)
-    }
+    if checked.is_empty() { Err(SectionsError::Empty) } else { Ok(checked) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn section(name: &str, addr: u64) -> Section {
         Section { name: name.into(), addr: Addr(addr) }
     }
 
-    #[test]
-    fn lines_of_name_and_address() {
-        let found =
-            parse("# hgfs\n.text 0xffffffffc0000000\n\n .data\tffffffffc0002000\r\n").unwrap();
-        assert_eq!(found.module, None);
-        assert_eq!(
-            found.sections,
-            [section(".text", 0xffff_ffff_c000_0000), section(".data", 0xffff_ffff_c000_2000)]
-        );
+    /// What a copy of `/sys/module/NAME/sections` has.
+    fn copy(dir: &Path) {
+        fs::create_dir_all(dir).unwrap();
+        fs::write(dir.join(".text"), "0xffffffffc0000000\n").unwrap();
+        fs::write(dir.join("__param"), "0xffffffffc0001000\n").unwrap();
     }
 
     #[test]
-    fn the_command_of_gdb() {
-        let found =
-            parse("add-symbol-file /tmp/vm-hgfs.ko 0x1000 -s .data 0x2000 -s .bss 0x3000").unwrap();
-        assert_eq!(found.module.as_deref(), Some("vm_hgfs"));
-        let want = [section(".text", 0x1000), section(".data", 0x2000), section(".bss", 0x3000)];
-        assert_eq!(found.sections, want);
-    }
-
-    #[test]
-    fn a_copy_of_the_directory() {
+    fn copies_of_directories() {
         let dir = tempfile::tempdir().unwrap();
-        let sections = dir.path().join("vm-hgfs/sections");
-        fs::create_dir_all(&sections).unwrap();
-        fs::write(sections.join(".text"), "0xffffffffc0000000\n").unwrap();
-        fs::write(sections.join("__param"), "0xffffffffc0001000\n").unwrap();
-        let found = read(&sections).unwrap();
-        assert_eq!(found.module.as_deref(), Some("vm_hgfs"));
-        assert_eq!(found.sections.len(), 2);
-        assert_eq!(found.sections[0], section(".text", 0xffff_ffff_c000_0000));
+        let sections = dir.path().join("module/vm-hgfs/sections");
+        copy(&sections);
+        copy(&dir.path().join("module/fuse/sections"));
+        fs::create_dir(dir.path().join("module/printk")).unwrap();
+        copy(&dir.path().join("dummy"));
+        let names = |below: &str| -> Vec<String> {
+            let found = read(&dir.path().join(below)).unwrap();
+            assert!(found.iter().all(|module| module.sections.len() == 2), "{found:?}");
+            assert_eq!(found[0].sections[0], section(".text", 0xffff_ffff_c000_0000));
+            found.into_iter().map(|module| module.module.unwrap()).collect()
+        };
+        assert_eq!(names("module/vm-hgfs/sections"), ["vm_hgfs"]);
+        assert_eq!(names("module/vm-hgfs"), ["vm_hgfs"]);
+        assert_eq!(names("module"), ["fuse", "vm_hgfs"]);
+        assert_eq!(names("dummy"), ["dummy"]);
         fs::write(sections.join(".data"), "what\n").unwrap();
         assert!(matches!(read(&sections), Err(SectionsError::Line { .. })));
+        fs::remove_file(sections.join(".data")).unwrap();
+        fs::remove_file(sections.join(".text")).unwrap();
+        let why = read(&sections).unwrap_err().to_string();
+        assert!(why.contains("cp -r"), "{why}");
+    }
+
+    #[test]
+    fn the_name_of_a_file_names_the_module_when_it_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let read_as = |name: &str, text: &str| {
+            let file = dir.path().join(name);
+            fs::write(&file, text).unwrap();
+            read(&file)
+        };
+        let module = |name: &str| read_as(name, ".text 0x1000").unwrap().remove(0).module;
+        assert_eq!(module("vm-hgfs.txt").as_deref(), Some("vm_hgfs"));
+        assert_eq!(module("hgfs").as_deref(), Some("hgfs"));
+        assert_eq!(module("sections.txt"), None);
     }
 
     #[test]
     fn errors_say_what_to_do() {
-        let hidden = parse(".text 0x0000000000000000\n.data 0x0").unwrap_err().to_string();
-        assert!(hidden.contains("kptr_restrict"), "{hidden}");
-        assert!(matches!(parse(""), Err(SectionsError::Empty)));
-        let bad = parse(".text 0x1000\n<html>").unwrap_err().to_string();
-        assert_eq!(bad, "line 2 is not `NAME ADDRESS`: \"<html>\"");
+        let dir = tempfile::tempdir().unwrap();
+        let why = |text: &str| {
+            let file = dir.path().join("hgfs");
+            fs::write(&file, text).unwrap();
+            read(&file).unwrap_err().to_string()
+        };
+        let hidden = why(".text 0x0000000000000000\n.data 0x0");
+        assert!(hidden.contains("hgfs are 0") && hidden.contains("kptr_restrict"), "{hidden}");
+        assert!(why("").contains("/sys/module/NAME/sections"));
+        assert_eq!(why(".text 0x1000\n<html>"), "line 2 is not `NAME ADDRESS`: \"<html>\"");
+        let twice = why(".text 0x1000\n.text 0x1000\n.text 0x2000");
+        assert_eq!(twice, "hgfs has two addresses for .text: 0x1000 and 0x2000");
+        let gdb = why("add-symbol-file x.ko -s .data");
+        assert!(gdb.starts_with("line 1: add-symbol-file: -s wants"), "{gdb}");
+        assert!(why("__param:0x1000").contains("`.[!.]* *`"));
         assert!(matches!(read(Path::new("/nowhere")), Err(SectionsError::Unreadable { .. })));
-        assert!(matches!(parse("add-symbol-file x.ko -s .data"), Err(SectionsError::Line { .. })));
-    }
-
-    proptest! {
-        #[test]
-        fn any_text_is_answered(text in "(add-symbol-file )?[a-z0-9.x# \n+-]{0,60}") {
-            if let Ok(found) = parse(&text) {
-                prop_assert!(!found.sections.is_empty());
-            }
-        }
+        fs::write(dir.path().join("hgfs"), ".text 0x1000\n.data 0").unwrap();
+        assert_eq!(read(&dir.path().join("hgfs")).unwrap()[0].sections.len(), 1);
     }
 }

@@ -13,7 +13,7 @@ use crate::source::{
 use crate::symbols::{
     answer::SourceFile,
     lookup::search::{Found, Searcher},
-    placed::Symbols,
+    placed::{Placed, Symbols, VMLINUX},
 };
 use std::{
     collections::BTreeSet,
@@ -26,6 +26,8 @@ pub struct Code {
     symbols: RwLock<Symbols>,
     sources: Mutex<Sources>,
     searcher: Mutex<Searcher>,
+    /// Names of the guest's modules, with symbols or without.
+    modules: Mutex<Vec<String>>,
 }
 
 /// A source file on this machine, or why there is none.
@@ -46,6 +48,7 @@ impl Code {
             symbols: RwLock::new(Symbols::new()),
             sources: Mutex::new(sources),
             searcher: Mutex::default(),
+            modules: Mutex::default(),
         }
     }
 
@@ -70,6 +73,11 @@ impl Code {
     pub fn search(&self, symbols: &Symbols, text: &str, limit: usize) -> Vec<Found> {
         let mut searcher = self.searcher.lock().unwrap_or_else(PoisonError::into_inner);
         searcher.search(symbols, text, limit)
+    }
+
+    /// Takes the names of the guest's modules.
+    pub fn know_modules(&self, names: Vec<String>) {
+        *self.modules.lock().unwrap_or_else(PoisonError::into_inner) = names;
     }
 
     /// Adds a rule for source paths.
@@ -122,6 +130,11 @@ impl CodeBook for Code {
             Completes::Function => symbols.complete_function(prefix, limit),
             Completes::File => symbols.complete_file(prefix, limit),
             Completes::Location => complete_location(&symbols, prefix, limit),
+            Completes::Module => {
+                let known = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+                let fits = known.iter().filter(|name| name.starts_with(prefix));
+                return fits.take(limit).cloned().collect();
+            }
             Completes::Type => return symbols.complete_type(prefix, limit),
             Completes::Setting => {
                 let names = SETTINGS.iter().map(|setting| setting.name);
@@ -155,6 +168,14 @@ fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<Strin
         return names.into_iter().map(|name| format!("{file}:{name}")).collect();
     }
     let mut names = symbols.complete_function(prefix, limit);
+    if prefix.contains('!') {
+        return names;
+    }
+    if !prefix.is_empty() {
+        let modules = symbols.images().filter_map(Placed::module);
+        let begun = modules.filter(|name| name.starts_with(prefix));
+        names.extend(begun.map(|name| format!("{name}!")));
+    }
     if !prefix.is_empty() && names.len() < limit {
         names.extend(symbols.complete_file(prefix, limit - names.len()));
     }
@@ -167,6 +188,13 @@ fn complete_location(symbols: &Symbols, prefix: &str, limit: usize) -> Vec<Strin
         if files.len() > 1 {
             let room = limit.saturating_sub(names.len());
             names.extend(files.iter().take(room).map(|file| format!("{file}:{prefix}")));
+        }
+        let images: BTreeSet<Option<&str>> = (found.iter().filter(|found| !found.inlined))
+            .map(|found| found.module.as_deref())
+            .collect();
+        if images.len() > 1 {
+            let of = |module: Option<&str>| format!("{}!{prefix}", module.unwrap_or(VMLINUX));
+            names.extend(images.into_iter().map(of));
         }
     }
     names

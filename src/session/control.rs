@@ -73,6 +73,7 @@ impl Session {
     }
 
     async fn set_out(&mut self, plan: Plan, leg: Leg) -> Result<(), Failure> {
+        self.place_for_wishes().await?;
         let task = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
         self.hidden = 0;
         self.cost_base = self.wire.cost();

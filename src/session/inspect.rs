@@ -11,6 +11,7 @@ use crate::base::addr::Addr;
 use crate::eval::variables::Detail;
 use crate::rsp::command::Command;
 use crate::symbols::lookup::search::Found;
+use crate::symbols::placed::VMLINUX;
 
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;
@@ -105,6 +106,8 @@ impl Session {
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
             Request::Sections(path) => self.take_sections(&path).await,
+            Request::AddSymbolFile(text) => self.add_symbol_file(&text).await,
+            Request::RemoveSymbolFile(text) => self.remove_symbol_file(&text).await,
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)
@@ -199,7 +202,21 @@ impl Session {
         // Names that have the letters far apart are there by chance.
         let good = found.first().map_or(0, |best| best.score / 2);
         let found = found.into_iter().filter(|found| found.score >= good);
-        let answer = |found: Found| MatchAnswer {
+        let found: Vec<Found> = found.collect();
+        // vmlinux, or a module, has the name as well.
+        let ambiguous = |one: &Found| {
+            let other = |other: &&Found| other.name == one.name && other.module != one.module;
+            found.iter().any(|found| other(&found))
+        };
+        let choices: Vec<Option<String>> = (found.iter())
+            .map(|one| {
+                let module = one.module.as_deref().unwrap_or(VMLINUX);
+                let is_code = one.kind.word() == "function" || one.kind.word() == "variable";
+                (is_code && ambiguous(one)).then(|| format!("{module}!{}", one.name))
+            })
+            .collect();
+        let answer = |(found, choose): (Found, Option<String>)| MatchAnswer {
+            choose,
             name: found.name,
             kind: found.kind.word(),
             file: found.file,
@@ -207,7 +224,7 @@ impl Session {
             module: found.module,
             score: found.score,
         };
-        Answer::Matches { matches: found.map(answer).collect() }
+        Answer::Matches { matches: found.into_iter().zip(choices).map(answer).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {

@@ -285,7 +285,7 @@ impl Session {
             Loaded::Failed(_, why, _) => self.say(Level::Error, why),
             Loaded::Module(ticket, news) => {
                 if self.module_news(ticket, news) {
-                    self.after_symbols().await;
+                    self.after_module().await;
                 }
             }
             Loaded::Looking(words) => {
@@ -317,7 +317,6 @@ impl Session {
                 self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;
             }
-            self.go_on_with_modules().await?;
             self.first_frame();
             self.resolve_pending();
             self.reconcile().await

@@ -41,7 +41,7 @@ mod relics;
 mod repair;
 mod resolve;
 mod scene;
-mod settings;
+pub mod settings;
 mod snapshot;
 mod stacks;
 mod step;

@@ -1,6 +1,5 @@
 //! What the user decided before the session began.
 
-use super::request::Request;
 use crate::link::endpoint::Endpoint;
 use std::path::PathBuf;
 
@@ -30,7 +29,4 @@ pub struct Options {
     pub eager: bool,
     /// Use symbols although they are not proven.
     pub trust_symbols: bool,
-    /// Requests to make at the start, one after another, with the words to
-    /// name them by when they fail.
-    pub startup: Vec<(String, Request)>,
 }

@@ -282,8 +282,13 @@ pub enum Request {
     Link,
     /// A kdb command, run in the stopped guest (`monitor`).
     Monitor(String),
-    /// Take section addresses of a module from a directory or file.
+    /// Take section addresses of modules from a directory or file.
     Sections(PathBuf),
+    /// Take a file with symbols, and addresses of its sections: the text after
+    /// `add-symbol-file`.
+    AddSymbolFile(String),
+    /// Forget a file that was added, by `-a ADDRESS` or its path.
+    RemoveSymbolFile(String),
     /// Show symbols although the vmlinux could not be proven to be the guest's.
     TrustSymbols,
     /// Part from the guest; the session ends after the answer.

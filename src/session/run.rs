@@ -8,7 +8,7 @@ use super::{
     jobs::Job,
     listing::Listed,
     load::{Loaded, Loader},
-    modules::{Module, Watch, files::Trees},
+    modules::{Module, Watch, files::Trees, given::Given},
     options::Options,
     panes::Panes,
     print::Scratch,
@@ -67,29 +67,14 @@ pub fn start(options: Options) -> std::io::Result<Started> {
     ))));
     let book: Arc<dyn CodeBook> = Arc::clone(&code) as Arc<dyn CodeBook>;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let asker = handle.clone();
     let thread = std::thread::Builder::new().name("session".into()).spawn(move || {
         runtime.block_on(async move {
-            tokio::spawn(start_up(asker, options.startup.clone(), updates.clone()));
             let (mut session, loads) = Session::new(options, code, updates);
             let run = AssertUnwindSafe(session.run(asks, loads)).catch_unwind().await;
             session.end(run.is_err()).await;
         });
     })?;
     Ok(Started { handle, updates: news, book, thread })
-}
-
-/// Makes the first requests, and says which of them failed.
-async fn start_up(
-    handle: Handle,
-    requests: Vec<(String, Request)>,
-    updates: mpsc::UnboundedSender<Update>,
-) {
-    for (words, request) in requests {
-        if let Ok(Err(failure)) = handle.send(request).await {
-            let _ = updates.send(Update::Message(Level::Error, format!("{words}: {failure}")));
-        }
-    }
 }
 
 /// Who waits for the guest to stop.
@@ -119,6 +104,8 @@ pub struct Session {
     /// What `list` showed last.
     pub(super) listed: Option<Listed>,
     pub(super) modules: Vec<Module>,
+    /// Section addresses that the user has.
+    pub(super) given: Vec<Given>,
     /// Where .ko files are on this machine.
     pub(super) trees: Trees,
     /// The search for a vmlinux that was not given.
@@ -204,6 +191,7 @@ impl Session {
             scratch: Scratch::default(),
             listed: None,
             modules: Vec::new(),
+            given: Vec::new(),
             trees,
             finder: Finder::Idle,
             module_ends: None,
@@ -256,7 +244,10 @@ impl Session {
                     None => std::future::pending().await,
                 }
             };
-            let more = self.panes.has_work() && self.state.is_stopped();
+            let stopped = self.state.is_stopped();
+            let more = self.panes.has_work() && stopped;
+            let module = stopped && self.module_in_the_way().is_some();
+            let modules = stopped && self.has_modules_to_place();
             tokio::select! {
                 biased;
                 ask = asks.recv() => match ask {
@@ -273,7 +264,9 @@ impl Session {
                 event = self.wire.event() => self.on_event(event).await,
                 () = timer => self.on_timer().await,
                 () = std::future::ready(()), if self.job.is_some() => self.job_round().await,
+                () = std::future::ready(()), if module => self.module_round().await,
                 () = std::future::ready(()), if more => self.pane_round().await,
+                () = std::future::ready(()), if modules => self.module_round().await,
             }
         }
     }
@@ -500,6 +493,7 @@ impl Session {
         }
         self.dirty = false;
         self.revision += 1;
+        self.code.know_modules(self.modules.iter().map(|m| m.found.name.clone()).collect());
         let view = View {
             revision: self.revision,
             state: self.state.clone(),

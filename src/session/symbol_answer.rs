@@ -65,6 +65,9 @@ pub struct MatchAnswer {
     pub line: Option<u32>,
     /// The module; null for vmlinux.
     pub module: Option<String>,
+    /// A location that means this one alone, where others have the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub choose: Option<String>,
     /// How well it fits; only comparable within one search.
     pub score: u32,
 }

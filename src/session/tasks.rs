@@ -40,11 +40,18 @@ pub struct Tasks {
     more: HashMap<Addr, More>,
 }
 
+/// Where a task waits.
+#[derive(Clone, Debug)]
+struct Wait {
+    function: String,
+    module: Option<String>,
+}
+
 /// What only some tasks are worth.
 #[derive(Clone, Debug, Default)]
 struct More {
     /// Where it waits, once looked up.
-    wait: Option<Option<String>>,
+    wait: Option<Option<Wait>>,
     /// Its command line and its CPU, once looked up.
     details: Option<(Option<String>, Option<u32>)>,
 }
@@ -80,6 +87,7 @@ impl Tasks {
     fn view(&self, task: &Task) -> TaskView {
         let more = self.more.get(&task.addr);
         let details = more.and_then(|more| more.details.clone());
+        let wait = more.and_then(|more| more.wait.clone()).flatten();
         let (cmdline, cpu) = details.unwrap_or((None, task.cpu));
         // init_task, the parent of all, is in no list and has the pid 0.
         let parent = match self.walk.task(task.parent) {
@@ -98,15 +106,16 @@ impl Tasks {
             parent,
             thread: task.pid != task.tgid,
             cmdline,
-            wait: more.and_then(|more| more.wait.clone()).flatten(),
+            wait: wait.as_ref().map(|wait| wait.function.clone()),
+            wait_module: wait.and_then(|wait| wait.module),
         }
     }
 
     /// Those that fit a filter, as far as that is known.
     fn matching(&self, filter: &Filter) -> Vec<&Task> {
         let fits = |task: &&Task| {
-            let wait = || self.more.get(&task.addr)?.wait.as_ref()?.as_deref();
-            filter.fits(task) || wait().is_some_and(|wait| filter.fits_function(wait))
+            let wait = || self.more.get(&task.addr)?.wait.as_ref()?.as_ref();
+            filter.fits(task) || wait().is_some_and(|wait| filter.fits_function(&wait.function))
         };
         self.list().iter().filter(fits).collect()
     }
@@ -375,7 +384,7 @@ fn wait_of(
     memory: &dyn Memory,
     task: Addr,
     arch: &'static Arch,
-) -> Option<String> {
+) -> Option<Wait> {
     let start = read_ahead(symbols, memory, task, TOP_OF_STACK, arch)?;
     let owner = walk::Owner { cpu: None, task: Some(task) };
     let stack = walk::unwind(symbols, memory, &start, owner, MOST_SCHEDULER_FRAMES);
@@ -390,7 +399,8 @@ fn wait_of(
     // What a scan found is no fact.
     let mut frames = stack.frames.iter().take_while(|frame| frame.kind != FrameKind::Guess);
     let frame = frames.find(|frame| !is_schedulers(frame.lookup))?;
-    Some(symbols.symbol_at(frame.lookup)?.name)
+    let symbol = symbols.symbol_at(frame.lookup)?;
+    Some(Wait { function: symbol.name, module: symbol.module })
 }
 
 /// Where the stack of a sleeping task starts; asks for `len` bytes of it at

@@ -402,7 +402,7 @@ pub struct PlaceView {
 pub struct ModuleView {
     /// Its name.
     pub name: String,
-    /// `live`, `coming` or `going`.
+    /// `live`, `coming` or `going`; `given` when only the user knows of it.
     pub state: &'static str,
     /// Where its text starts.
     pub base: Addr,
@@ -514,4 +514,6 @@ pub enum Completes {
     Type,
     /// The name of a setting.
     Setting,
+    /// The name of a module.
+    Module,
 }

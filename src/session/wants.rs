@@ -128,6 +128,8 @@ pub struct TaskView {
     pub cmdline: Option<String>,
     /// The function it waits in: its top frame that is not the scheduler's.
     pub wait: Option<String>,
+    /// The module of that; null for vmlinux.
+    pub wait_module: Option<String>,
 }
 
 /// One row of a tree of values.

@@ -9,7 +9,7 @@ use super::panes::source::Spot;
 use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
 use crate::arch::insn::Flavor;
 use crate::base::text::printable;
-use crate::command::{Parsed, parse::parse};
+use crate::command::{Parsed, parse::parse, script::end_file};
 use crate::config::keys::Action;
 use crate::session::request::{BreakKind, Leave, Level, Request};
 use crate::session::view::State;
@@ -45,8 +45,12 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         Action::NextSubject => return next_subject(app, true),
         Action::PreviousSubject => return next_subject(app, false),
         Action::Filter => {
-            let mut prompt = prompt::Prompt::new(prompt::Question::Filter);
-            prompt.line.insert(&app.tasks.filter);
+            let (question, text) = match app.focus() {
+                PaneId::Modules => (prompt::Question::FilterModules, &app.modules.filter),
+                _ => (prompt::Question::Filter, &app.tasks.filter),
+            };
+            let mut prompt = prompt::Prompt::new(question);
+            prompt.line.insert(text);
             app.popup = Popup::Prompt(prompt);
         }
         Action::Zoom => app.zoom = !app.zoom,
@@ -111,6 +115,9 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         }
         _ => true,
     };
+    if request == Request::BreakIn {
+        end_file(&mut app.script);
+    }
     match (may, resumes(&request)) {
         (false, _) => Vec::new(),
         (true, false) => vec![Effect::Ask(request, Purpose::Key)],
@@ -204,11 +211,17 @@ fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
         PaneId::Breakpoints => app.breakpoints.act(action, view),
         PaneId::Tasks => app.tasks.act(action, view),
         PaneId::Cpus => app.cpus.act(action, view),
+        PaneId::Modules => app.modules.act(action, view),
         PaneId::Memory => app.memory.act(action, view),
     };
     match (outcome, action) {
         (Some(Outcome::Ask(request)), _) => return vec![Effect::Ask(request, Purpose::Key)],
         (Some(Outcome::Line(line)), _) => return line_for_key(&line),
+        (Some(Outcome::Typed(line)), _) => {
+            if let Ok(Parsed::Request(request)) = parse(&line) {
+                return vec![Effect::Ask(request, Purpose::Line(line))];
+            }
+        }
         (Some(Outcome::Show(location)), _) => show(app, &location),
         (Some(Outcome::Text(title, text)), _) => {
             app.popup = Popup::Output(Output::new(title, &text));

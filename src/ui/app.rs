@@ -3,17 +3,18 @@
 use super::layout::{Arrangement, PaneId, WANTED, Wanted, arrange};
 use super::panes::log::Kind;
 use super::panes::{
-    breakpoints, console, cpus, log, memory, registers, source, stack, tasks, tree,
+    breakpoints, console, cpus, log, memory, modules, registers, source, stack, tasks, tree,
 };
 use super::popups::Popup;
 use super::tour::Tour;
+use crate::command::script::Step;
 use crate::config::keys::{Keymap, Scope};
 use crate::config::theme::Theme;
 use crate::session::request::Level;
 use crate::session::view::{CodeBook, State, StopView, View};
 use crate::session::wants::Wants;
 use crate::ui::edit::History;
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 /// The state of the screen. Only [`super::update::update`] writes it, only
 /// [`super::view::draw`] shows it.
@@ -52,6 +53,8 @@ pub struct App {
     pub tasks: tasks::Tasks,
     /// The CPUs pane.
     pub cpus: cpus::Cpus,
+    /// The modules pane.
+    pub modules: modules::Modules,
     /// The memory pane.
     pub memory: memory::Memory,
     /// What the session was told that the panes want.
@@ -62,6 +65,8 @@ pub struct App {
     pub log: log::Log,
     /// What lies over the panes.
     pub popup: Popup,
+    /// Commands that come one after another and are still to be done.
+    pub script: VecDeque<Step>,
     /// Lines typed before.
     pub history: History,
     /// The last message, until a key is pressed after it.
@@ -99,11 +104,13 @@ impl App {
             breakpoints: breakpoints::Breakpoints::default(),
             tasks: tasks::Tasks::default(),
             cpus: cpus::Cpus::default(),
+            modules: modules::Modules::default(),
             memory: memory::Memory::default(),
             wanted: Wants::default(),
             console: console::Console::default(),
             log: log::Log::default(),
             popup: Popup::None,
+            script: VecDeque::new(),
             history: History::default(),
             message: None,
             resumed: None,
@@ -145,6 +152,7 @@ impl App {
             PaneId::Breakpoints => &[Scope::Breakpoints],
             PaneId::Tasks => &[Scope::Tasks],
             PaneId::Cpus => &[Scope::Cpus],
+            PaneId::Modules => &[Scope::Modules],
             PaneId::Memory => &[Scope::Memory],
             _ => &[],
         };
@@ -176,6 +184,7 @@ impl App {
                 }
                 PaneId::Tasks => wants.tasks = Some(self.tasks.want()),
                 PaneId::Cpus => wants.cpus = true,
+                PaneId::Modules => wants.modules = true,
                 PaneId::Memory => wants.memory = self.memory.want(),
                 _ => {}
             }
@@ -217,6 +226,7 @@ impl App {
                 PaneId::Watches => &mut self.watches.list,
                 PaneId::Tasks => &mut self.tasks.list,
                 PaneId::Cpus => &mut self.cpus.list,
+                PaneId::Modules => &mut self.modules.list,
                 PaneId::Memory => &mut self.memory.list,
                 PaneId::Registers => &mut self.registers.list,
                 PaneId::Breakpoints => &mut self.breakpoints.list,

@@ -26,16 +26,19 @@ pub enum PaneId {
     Tasks,
     /// Its CPUs.
     Cpus,
+    /// Its modules.
+    Modules,
     /// Its memory.
     Memory,
 }
 
 use PaneId::{
-    Breakpoints, Console, Cpus, Log, Memory, Registers, Source, Stack, Tasks, Variables, Watches,
+    Breakpoints, Console, Cpus, Log, Memory, Modules, Registers, Source, Stack, Tasks, Variables,
+    Watches,
 };
 
 /// Every pane with the key that gives it the keys, in the order of Tab.
-const KEYS: [(PaneId, char); 11] = [
+const KEYS: [(PaneId, char); 12] = [
     (Source, '1'),
     (Console, '2'),
     (Log, '3'),
@@ -46,17 +49,30 @@ const KEYS: [(PaneId, char); 11] = [
     (Breakpoints, '7'),
     (Tasks, '8'),
     (Cpus, '9'),
+    (Modules, 'M'),
     (Memory, '0'),
 ];
 
 /// The order in which panes are wanted when there is no room for all: those
 /// that cost reads of their own come last.
-pub const WANTED: [PaneId; 11] =
-    [Source, Stack, Variables, Registers, Breakpoints, Console, Log, Watches, Tasks, Cpus, Memory];
+pub const WANTED: [PaneId; 12] = [
+    Source,
+    Stack,
+    Variables,
+    Registers,
+    Breakpoints,
+    Console,
+    Log,
+    Watches,
+    Modules,
+    Tasks,
+    Cpus,
+    Memory,
+];
 
 /// Panes that share a place beside the stack, where there is no room for all.
-const BESIDE: [PaneId; 9] =
-    [Variables, Watches, Registers, Breakpoints, Tasks, Cpus, Memory, Console, Log];
+const BESIDE: [PaneId; 10] =
+    [Variables, Watches, Registers, Breakpoints, Modules, Tasks, Cpus, Memory, Console, Log];
 
 impl PaneId {
     /// The key that gives it the keys.
@@ -88,6 +104,7 @@ impl PaneId {
             Breakpoints => "Brk",
             Console => "Cons",
             Memory => "Mem",
+            Modules => "Mods",
             other => other.title(),
         }
     }
@@ -105,6 +122,7 @@ impl PaneId {
             Breakpoints => "Breakpoints",
             Tasks => "Tasks",
             Cpus => "CPUs",
+            Modules => "Modules",
             Memory => "Memory",
         }
     }
@@ -247,7 +265,7 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
                 slot(&[Stack], stack, &wanted),
                 slot(&[Variables, Watches], variables, &wanted),
                 slot(&[Registers], registers, &wanted),
-                slot(&[Breakpoints, Cpus], breakpoints, &wanted),
+                slot(&[Breakpoints, Cpus, Modules], breakpoints, &wanted),
             ]
         }
     };

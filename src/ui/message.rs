@@ -1,9 +1,11 @@
 //! What reaches the screen's state, and what it wants done.
 
 use super::panes::source::Selection;
+use crate::command::script::Step;
 use crate::config::keys::Key;
 use crate::session::answer::{Answer, Failure};
 use crate::session::request::{Leave, Request, Update};
+use std::path::PathBuf;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub enum Message {
     Update(Update),
     /// A request was answered; `None` when the session ended first.
     Answer(Purpose, Option<Result<Answer, Failure>>),
+    /// The commands of a file, or why it can't be read.
+    Script(Result<Vec<Step>, String>),
     /// Time passed (durations on the screen grow).
     Tick,
     /// The system wants the program to end (SIGTERM, SIGHUP).
@@ -37,6 +41,8 @@ pub enum Purpose {
     Code(Selection),
     /// A typed line; the answer is shown under it.
     Line(String),
+    /// A command of a script; the next one waits for the answer.
+    Script(Step),
     /// Leaving; when it is done the program ends.
     Leave(Leave),
 }
@@ -46,6 +52,8 @@ pub enum Purpose {
 pub enum Effect {
     /// Ask the session.
     Ask(Request, Purpose),
+    /// Read commands from a file.
+    Source(PathBuf),
     /// Forget what the terminal shows and draw all of it.
     Redraw,
     /// Give the terminal back to the shell until `fg`.

@@ -19,6 +19,7 @@ pub mod panes;
 pub mod pen;
 pub mod popups;
 pub mod run;
+mod script;
 mod status;
 pub mod term;
 pub mod tour;
@@ -26,6 +27,7 @@ pub mod update;
 pub mod view;
 mod waiting;
 
+use crate::command::script::Step;
 use crate::config::theme::Theme;
 use crate::session::request::{Handle, Update};
 use crate::session::view::CodeBook;
@@ -51,6 +53,8 @@ pub struct Options {
     pub theme: Theme,
     /// What tells a newcomer what to press; none when empty.
     pub tour: Vec<tour::TourStep>,
+    /// What is done first.
+    pub commands: Vec<Step>,
 }
 
 /// Shows the session on the terminal until the user leaves. Must run in a
@@ -63,6 +67,7 @@ pub async fn run(
 ) -> Result<message::Exit, UiError> {
     let mut app = app::App::new(book, options.theme, Instant::now());
     app.tour = tour::Tour::new(options.tour);
+    app.script = options.commands.into();
     let mut screen = term::Term::enter().map_err(UiError::Terminal)?;
     run::run(app, handle, updates, &mut screen, run::terminal_events).await
 }

@@ -6,6 +6,7 @@ use super::message::{Effect, Exit, Message, Purpose};
 use super::term::Term;
 use super::update::update;
 use super::{UiError, view};
+use crate::command::script;
 use crate::config::keys::Key;
 use crate::session::answer::{Answer, Failure};
 use crate::session::request::{Handle, Update};
@@ -112,12 +113,17 @@ where
     let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
     let resized = Message::Resize(columns, rows);
     let mut effects = VecDeque::from(update(&mut app, resized, Instant::now()));
+    effects.extend(update(&mut app, Message::Script(Ok(Vec::new())), Instant::now()));
     loop {
         while let Some(effect) = effects.pop_front() {
             match effect {
                 Effect::Ask(request, purpose) => {
                     let answer = handle.send(request);
                     waiting.push(Box::pin(async move { (purpose, answer.await.ok()) }));
+                }
+                Effect::Source(file) => {
+                    let steps = script::read(&file).map_err(|error| error.to_string());
+                    effects.extend(update(&mut app, Message::Script(steps), Instant::now()));
                 }
                 Effect::Redraw => screen.forget().map_err(UiError::Terminal)?,
                 Effect::Suspend => {

@@ -263,9 +263,9 @@ pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
 
 fn wanted_hints(app: &App) -> Vec<Action> {
     use Action::{
-        Back, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Edit, EnableBreakpoint,
-        Escape, Filter, Help, Leave, MemoryAt, NextMatch, Open, PreviousMatch, Search, ShowWhole,
-        Sort, ToggleBreakpoint, Unwatch, Watch, Zoom,
+        Back, BreakAtInit, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Edit,
+        EnableBreakpoint, Escape, Filter, Help, Leave, MemoryAt, NextMatch, Open, PreviousMatch,
+        Search, ShowWhole, Sort, ToggleBreakpoint, Unwatch, Watch, Zoom,
     };
     match &app.popup {
         Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) | Popup::Confirm(_) => {
@@ -289,6 +289,7 @@ fn wanted_hints(app: &App) -> Vec<Action> {
         PaneId::Watches => hints.extend([Watch, Open, Unwatch, MemoryAt]),
         PaneId::Tasks => hints.extend([Open, Filter, Sort]),
         PaneId::Cpus => hints.push(Open),
+        PaneId::Modules => hints.extend([Open, BreakAtInit, Filter, Sort]),
         PaneId::Memory => hints.extend([MemoryAt, Open, Back, CycleUnit]),
         PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, DeleteBreakpoint]),
         _ => {}

@@ -8,6 +8,7 @@ use super::panes::log::Kind;
 use super::popups::{
     Popup, command::Typed, confirm::Confirm, leave, output::Output, prompt, prompt::Question,
 };
+use super::script;
 use super::tour::{self, TourEvent};
 use crate::base::text::printable;
 use crate::command::{FaceCommand, Parsed, parse::parse, render};
@@ -39,6 +40,7 @@ pub fn update(app: &mut App, message: Message, now: Instant) -> Vec<Effect> {
         }
         Message::Update(news) => news_came(app, news),
         Message::Answer(purpose, answer) => answered(app, purpose, answer),
+        Message::Script(steps) => script::take(app, steps),
         Message::Tick => Vec::new(),
         Message::Terminate => terminate(app),
         Message::Resumed => vec![Effect::Redraw],
@@ -93,6 +95,7 @@ fn view_came(app: &mut App, view: Arc<View>) {
     app.watches.follow(&view);
     app.tasks.follow(&view);
     app.cpus.follow(&view);
+    app.modules.follow(&view);
     app.breakpoints.follow(&view);
     tour_events(app, &tour::events(before.as_deref(), &view));
 }
@@ -120,6 +123,9 @@ fn answered(
     purpose: Purpose,
     answer: Option<Result<Answer, Failure>>,
 ) -> Vec<Effect> {
+    if let Purpose::Script(step) = &purpose {
+        return script::answered(app, step, answer);
+    }
     let mut effects = Vec::new();
     if purpose == Purpose::Run {
         let step = StopReason::Step.word();
@@ -145,7 +151,7 @@ fn answered(
                 }
             }
         }
-        (Purpose::Run, Some(Ok(_))) => {}
+        (Purpose::Run | Purpose::Script(_), Some(Ok(_))) => {}
         (Purpose::Code(of), Some(Ok(answer))) => {
             let (view, book) = (app.view.clone(), app.book.clone());
             if let Answer::Code(code) = &answer
@@ -293,6 +299,7 @@ fn typed(app: &mut App, line: &str) -> Vec<Effect> {
             act::watch(app, &expression);
             Vec::new()
         }
+        Ok(Parsed::Face(FaceCommand::Source(file))) => vec![Effect::Source(file)],
         Ok(Parsed::Request(Request::Leave(how))) => act::leave(app, how),
         Ok(Parsed::Request(request)) => {
             vec![Effect::Ask(request, Purpose::Line(line.to_string()))]
@@ -313,6 +320,10 @@ fn in_prompt(app: &mut App, mut prompt: prompt::Prompt, key: Key) -> Vec<Effect>
             Question::Watch => act::watch(app, prompt.line.text()),
             Question::Memory => act::memory(app, prompt.line.text()),
             Question::Filter => app.tasks.filter = prompt.line.text().trim().to_string(),
+            Question::FilterModules => {
+                let view = app.view.clone();
+                app.modules.filter(prompt.line.text().trim().to_string(), view.as_deref());
+            }
             Question::GoTo => match prompt::place(prompt.line.text()) {
                 prompt::Place::Nowhere => {}
                 prompt::Place::Line(line) => act::show_line(app, line),

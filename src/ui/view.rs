@@ -68,6 +68,7 @@ fn draw_slot(app: &App, buffer: &mut Buffer, slot: &Slot) {
         PaneId::Watches => app.watches.draw(buffer, inside, &look),
         PaneId::Tasks => app.tasks.draw(buffer, inside, &look),
         PaneId::Cpus => app.cpus.draw(buffer, inside, &look),
+        PaneId::Modules => app.modules.draw(buffer, inside, &look),
         PaneId::Memory => app.memory.draw(buffer, inside, &look),
         PaneId::Registers => app.registers.draw(buffer, inside, &look),
         PaneId::Breakpoints => app.breakpoints.draw(buffer, inside, &look),
@@ -83,7 +84,14 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
     let running = app.stop().is_some() && !app.state().is_stopped();
     let (text, note, warn) = match slot.pane {
         PaneId::Source => {
-            let (path, note) = app.source.title();
+            let (mut path, note) = app.source.title();
+            let frame = app.stop().and_then(|stop| stop.frames.get(stop.selected));
+            let shown = app.source.file().map(|(file, _)| file);
+            if let Some(module) = frame.and_then(|frame| frame.module.as_ref())
+                && frame.and_then(|frame| frame.file.as_deref()) == shown
+            {
+                path = format!("{path} [{}]", printable(module));
+            }
             (path, note, app.source.is_guess() || !app.source.has_text())
         }
         PaneId::Stack | PaneId::Variables | PaneId::Registers if running => {
@@ -93,6 +101,7 @@ fn draw_title(app: &App, buffer: &mut Buffer, slot: &Slot) {
             (String::new(), "at the last stop".into(), false)
         }
         PaneId::Tasks => (String::new(), app.tasks.note(app.stop()), false),
+        PaneId::Modules => (String::new(), app.modules.note(app.view.as_deref()), false),
         PaneId::Memory => (app.memory.title(), String::new(), false),
         PaneId::Stack | PaneId::Registers | PaneId::Variables => {
             (String::new(), frame_note(app, slot.pane), false)

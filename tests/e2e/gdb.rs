@@ -23,12 +23,23 @@ pub struct Gdb {
 
 impl Gdb {
     /// Starts it; `sections` are lines of `NAME ADDRESS` of the demo module.
-    /// gdb knows nothing of KASLR, so the kernel must be where it was linked.
+    /// The kernel must be where it was linked.
     pub fn start(sections: &str) -> Gdb {
+        let some =
+            |name: &str| [".text", ".data", ".bss", ".rodata", ".text.unlikely"].contains(&name);
+        let lines: Vec<&str> = sections
+            .lines()
+            .filter(|line| line.split_once(' ').is_some_and(|(name, _)| some(name)))
+            .collect();
+        Gdb::start_at(0, &[("hgfs.ko", &lines.join("\n"))])
+    }
+
+    /// Starts it for a kernel that KASLR moved by `slide`, with files of modules
+    /// and all their sections as lines of `NAME ADDRESS`.
+    pub fn start_at(slide: u64, modules: &[(&str, &str)]) -> Gdb {
         let mut child = tool("gdb")
             .args(["-q", "-nx", "-x"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/e2e/gdb.py"))
-            .arg(built().vmlinux)
             .env("LC_ALL", "C")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -46,13 +57,17 @@ impl Gdb {
         });
         let stdin = child.stdin.take().unwrap();
         let mut gdb = Gdb { child, stdin, lines };
-        let mut load = format!("add-symbol-file {}", built().modules.join("hgfs.ko").display());
-        for (name, addr) in sections.lines().filter_map(|line| line.split_once(' ')) {
-            if [".text", ".data", ".bss", ".rodata", ".text.unlikely"].contains(&name) {
+        // It takes that from a program, not from symbols alone.
+        gdb.ask(&["set architecture i386:x86-64"]);
+        gdb.ask(&["set confirm off", "set pagination off", "set width 0"]);
+        gdb.ask(&[&format!("symbol-file {} -o {slide:#x}", built().vmlinux.display())]);
+        for (file, sections) in modules {
+            let mut load = format!("add-symbol-file {}", built().modules.join(file).display());
+            for (name, addr) in sections.lines().filter_map(|line| line.split_once(' ')) {
                 load += &format!(" -s {name} {:#x}", number(addr.trim()));
             }
+            gdb.ask(&[&load]);
         }
-        gdb.ask(&["set confirm off", "set pagination off", "set width 0", &load]);
         gdb
     }
 

@@ -165,13 +165,16 @@ impl Session {
 
     /// A search for the file of a module, not begun.
     pub(super) fn hunt(&self, name: &str) -> Hunt {
+        // What the user named is looked at first.
+        let rest: VecDeque<PathBuf> = self.given_file(name).into_iter().collect();
+        let real = |path: &PathBuf| path.canonicalize().unwrap_or_else(|_| path.clone());
         Hunt {
             name: name.to_owned(),
             known: Arc::clone(&self.trees.known),
             dirs: self.module_trees(),
             debug_dirs: self.options.debug_dirs.clone(),
-            tried: HashSet::new(),
-            rest: VecDeque::new(),
+            tried: rest.iter().map(real).collect(),
+            rest,
             asked: 0,
         }
     }

@@ -24,6 +24,7 @@ pub(super) struct Search {
     hunt: Option<Hunt>,
     /// Whose news it is that the thread is done.
     ticket: u64,
+    begun: bool,
     /// What the hunt brought and nobody looked at.
     found: Option<Result<Found, String>>,
     /// The module, but without debug info.
@@ -44,12 +45,18 @@ pub(super) struct Fit {
     pub(super) proof: String,
 }
 
+impl Search {
+    /// Whether nobody began with it.
+    pub(super) fn is_new(&self) -> bool {
+        !self.begun
+    }
+}
+
 impl Session {
-    /// Finds the .ko of a module, proves it, and puts its sections where the
-    /// guest has them.
-    pub(super) async fn place_module(&mut self, found: guest::Module) -> Result<Module, Failure> {
+    /// A module whose file is not looked for yet.
+    pub(super) fn unplaced(&self, found: guest::Module) -> Module {
         let search = Search { hunt: Some(self.hunt(&found.name)), ..Search::default() };
-        let module = Module {
+        Module {
             found,
             sections: Vec::new(),
             symbols: Symbols::Loading,
@@ -57,14 +64,21 @@ impl Session {
             usage: None,
             search: Some(search),
             file: FileFacts::default(),
-        };
+        }
+    }
+
+    /// Finds the .ko of a module, proves it, and puts its sections where the
+    /// guest has them.
+    pub(super) async fn place_module(&mut self, found: guest::Module) -> Result<Module, Failure> {
+        let module = self.unplaced(found);
         self.search_file(module).await
     }
 
     /// Tries the files that may be the module, until one is proven to be it or
     /// has to be waited for.
-    async fn search_file(&mut self, mut module: Module) -> Result<Module, Failure> {
+    pub(super) async fn search_file(&mut self, mut module: Module) -> Result<Module, Failure> {
         let Some(mut search) = module.search.take() else { return Ok(module) };
+        search.begun = true;
         let places = match module_sections::Layouts::new(&self.guest_symbols()) {
             Ok(places) => Arc::new(places),
             Err(error) => {

@@ -4,6 +4,7 @@
 //! - [`details`]: what is read only when somebody asks.
 //! - [`files`]: where .ko files are on this machine.
 //! - [`find`]: which of them a module is; the build-id proves it.
+//! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
 //! - [`given`]: section addresses that the user has already.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
@@ -13,9 +14,10 @@ pub mod files;
 
 mod details;
 mod find;
-mod given;
+pub mod given;
 mod live;
 mod place;
+mod round;
 mod watch;
 
 use super::{
@@ -102,6 +104,7 @@ impl Module {
         ModuleView {
             name: self.found.name.clone(),
             state: match self.found.state {
+                _ if self.found.addr.0 == 0 => "given",
                 guest::State::Live => "live",
                 guest::State::Coming => "coming",
                 guest::State::Going => "going",
@@ -140,6 +143,12 @@ impl Session {
             return Ok(());
         }
         self.watch.looked_at = self.generation;
+        self.look_at_list().await?;
+        self.go_on_with_given().await
+    }
+
+    /// Reads the list when it may have changed.
+    async fn look_at_list(&mut self) -> Result<(), Failure> {
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
         if mark.is_some() && mark == self.module_ends {
             return self.look_at_unsettled().await;
@@ -276,7 +285,10 @@ impl Session {
                 self.renew_module(at, found).await?;
                 continue;
             }
-            let module = self.place_module(found).await?;
+            let mut module = self.unplaced(found);
+            if self.is_wanted_now(&module.found) {
+                module = self.search_file(module).await?;
+            }
             self.modules.push(module);
         }
         self.modules.sort_by_key(|module| order.iter().position(|addr| *addr == module.found.addr));

@@ -3,13 +3,14 @@
 use crate::{
     arch::Registers,
     base::addr::Addr,
+    image::symtab::Symbol,
     symbols::{
         answer::{CodeFrame, FunctionMatch, LineMiss, SourceFile},
         lookup::{
             expression::{Expression, Operator},
             location::{Line, Location, Malformed},
         },
-        placed::Symbols,
+        placed::{Symbols, VMLINUX},
     },
 };
 use thiserror::Error;
@@ -73,6 +74,16 @@ pub enum NoPlace {
         /// Names that resemble it.
         similar: Vec<String>,
     },
+    /// The function's section is not in the guest.
+    #[error("'{name}' is in {section} of {module}, which is not in the guest's memory{}", freed(.section))]
+    NotThere {
+        /// The name.
+        name: String,
+        /// The section of the file.
+        section: String,
+        /// The module.
+        module: String,
+    },
     /// The function is not of that file.
     #[error("no function '{name}' in {file}; it is in {}", .files.join(", "))]
     OtherFile {
@@ -106,6 +117,10 @@ pub enum NoPlace {
     /// The register's value is not known.
     #[error("${0} is not known in this frame")]
     Unknown(String),
+}
+
+fn freed(section: &str) -> &'static str {
+    if section.starts_with(".init") { ": it is freed when init is done" } else { "" }
 }
 
 fn hint(similar: &[String], place: &str) -> String {
@@ -284,6 +299,16 @@ impl Symbols {
     fn no_symbol(&self, module: &Option<String>, name: &str) -> NoPlace {
         let place = module.as_ref().map_or(String::new(), |module| format!(" in {module}"));
         let symbols = self.of_module(module).unwrap_or_default();
+        for placed in symbols.images().filter(|placed| placed.name != VMLINUX) {
+            let image = placed.image.image();
+            let absent = |symbol: &Symbol<'_>| placed.symbol_addr(symbol).is_none();
+            let section = (image.symbols().named(name).find(absent))
+                .and_then(|symbol| image.section_at(symbol.addr));
+            if let Some(section) = section {
+                let (section, module) = (section.name.clone(), placed.name.clone());
+                return NoPlace::NotThere { name: name.to_owned(), section, module };
+            }
+        }
         let similar = symbols.similar_names(name, SIMILAR);
         NoPlace::NoSymbol { name: name.to_owned(), place, similar }
     }

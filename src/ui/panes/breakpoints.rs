@@ -1,6 +1,6 @@
 //! Breakpoints as the user wished them, and what became of each.
 
-use super::{Look, Outcome, file_name};
+use super::{Look, Outcome, file_name, of_module};
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::Role;
@@ -9,6 +9,7 @@ use crate::session::view::{BreakpointView, View};
 use crate::ui::list::List;
 use crate::ui::pen::Pen;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use std::collections::BTreeSet;
 
 /// What the pane keeps: a cursor.
 #[derive(Debug, Default)]
@@ -104,6 +105,11 @@ fn draw_one(buffer: &mut Buffer, area: Rect, row: u16, wish: &BreakpointView, lo
     }
     if wish.sites.len() > 1 {
         pen.put(&format!(" ×{}", wish.sites.len()), look.style(Role::Dim));
+    }
+    let modules: BTreeSet<&str> = wish.places.iter().filter_map(|p| p.module.as_deref()).collect();
+    if !modules.is_empty() {
+        let names = modules.into_iter().collect::<Vec<_>>().join(",");
+        pen.put(&of_module(&names), look.style(Role::Type));
     }
     pen.right(&hits, look.style(Role::Text));
 }

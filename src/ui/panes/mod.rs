@@ -7,12 +7,14 @@ pub mod console;
 pub mod cpus;
 pub mod log;
 pub mod memory;
+pub mod modules;
 pub mod registers;
 pub mod source;
 pub mod stack;
 pub mod tasks;
 pub mod tree;
 
+use crate::base::text::printable;
 use crate::config::theme::{Role, Theme};
 use crate::session::request::Request;
 use crate::session::view::View;
@@ -26,6 +28,8 @@ pub enum Outcome {
     Ask(Request),
     /// A line of the command table.
     Line(String),
+    /// The same, with the answer shown as that of a typed line.
+    Typed(String),
     /// Show a location in the source pane.
     Show(String),
     /// Show a text under a title.
@@ -68,6 +72,11 @@ impl Look<'_> {
     fn placeholder(&self, buffer: &mut Buffer, area: Rect, words: &str) {
         Pen::new(buffer, area, 0).put(" ", Style::new()).put(words, self.style(Role::Dim));
     }
+}
+
+/// ` [hgfs]`: what a name is of.
+fn of_module(name: &str) -> String {
+    format!(" [{}]", printable(name))
 }
 
 /// The last part of a path.

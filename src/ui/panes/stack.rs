@@ -1,6 +1,6 @@
 //! The stack: one row a frame, the way it ends in the last row.
 
-use super::{Look, Outcome, file_name};
+use super::{Look, Outcome, file_name, of_module};
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::Role;
@@ -82,11 +82,12 @@ fn draw_frame(
     let guess = frame.kind == "guess";
     let strong = if selected { Role::Strong } else { Role::Text };
     let name_role = if guess { Role::Dim } else { strong };
-    let place = match (&frame.file, frame.line, &frame.module) {
-        (Some(file), Some(line), _) => format!("{}:{line}", printable(file_name(file))),
-        (_, _, Some(module)) => format!("[{}]", printable(module)),
+    let place = match (&frame.file, frame.line) {
+        (Some(file), Some(line)) => format!("{}:{line}", printable(file_name(file))),
         _ => String::new(),
     };
+    let module = frame.module.as_deref().map_or(String::new(), of_module);
+    let place = format!("{place}{module}").trim_start().to_string();
     let mut pen = Pen::new(buffer, area, row);
     pen.put(if selected { "▶" } else { " " }, look.style(Role::Focused));
     pen.put(&format!("#{:<2} ", frame.level), look.style(Role::Dim));

@@ -1,7 +1,7 @@
 //! The guest's tasks: what each does and, where it waits, for what. Only rows
 //! on screen are read whole.
 
-use super::{Look, Outcome};
+use super::{Look, Outcome, of_module};
 use crate::base::text::printable;
 use crate::config::keys::Action;
 use crate::config::theme::Role;
@@ -150,7 +150,13 @@ fn draw_task(
     pen.column(&state, 11, look.style(if task.on_cpu { Role::Good } else { Role::Dim }));
     pen.put(" ", Style::new());
     match (&task.wait, &task.cmdline) {
-        (Some(wait), _) => pen.put(&printable(wait), look.style(Role::Text)),
+        (Some(wait), _) => {
+            pen.put(&printable(wait), look.style(Role::Text));
+            match &task.wait_module {
+                Some(module) => pen.put(&of_module(module), look.style(Role::Type)),
+                None => &mut pen,
+            }
+        }
         (None, Some(cmdline)) => pen.put(&printable(cmdline), look.style(Role::Dim)),
         (None, None) => &mut pen,
     };

@@ -15,6 +15,8 @@ pub enum Question {
     Memory,
     /// A text that tasks must have.
     Filter,
+    /// A text that modules must have.
+    FilterModules,
 }
 
 /// A question with what is typed so far.
@@ -40,6 +42,7 @@ impl Prompt {
             Question::Watch => "watch: ",
             Question::Memory => "memory at: ",
             Question::Filter => "tasks with: ",
+            Question::FilterModules => "modules with: ",
         }
     }
 }

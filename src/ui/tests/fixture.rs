@@ -9,7 +9,7 @@ use crate::arch::{
 use crate::base::addr::Addr;
 use crate::session::view::{
     BreakpointView, CodeBook, Completes, Cost, CpuView, FrameView, FramesEnd, LinkView, Match,
-    State, StopReason, StopView, SymbolsView, TargetView, VariableView, View,
+    ModuleView, State, StopReason, StopView, SymbolsView, TargetView, VariableView, View,
 };
 use crate::session::wants::{MemoryView, MemoryWant, RowView, Supplied, TaskView, TasksView};
 use crate::source::text::Text;
@@ -300,6 +300,53 @@ pub fn breakpoints() -> Vec<BreakpointView> {
             sites: Vec::new(),
             why: Some("no function 'dummy_xmit' yet; a module may bring it".into()),
             ..wish(3, "dummy_xmit", "pending", 0)
+        },
+    ]
+}
+
+/// Modules with symbols in every state.
+pub fn modules() -> Vec<ModuleView> {
+    let module = |name: &str, state, base, size, symbols| ModuleView {
+        name: name.into(),
+        state,
+        base: Addr(base),
+        size: Some(size),
+        counted: true,
+        refs: Some(0),
+        permanent: false,
+        used_by: Vec::new(),
+        taints: "OE".into(),
+        symbols,
+        path: None,
+        proven_by: None,
+        why: None,
+        sections: vec![(".text".into(), Addr(base)), (".data".into(), Addr(base + 0x2000))],
+    };
+    vec![
+        ModuleView {
+            why: Some("its build-id is 0f3a…, the guest's is 9d21…".into()),
+            ..module("hgfs_pong", "coming", 0xffff_ffff_c001_1000, 16_384, "wrong build")
+        },
+        ModuleView {
+            refs: Some(1),
+            used_by: vec!["hgfs_pong".into()],
+            ..module("hgfs_ping", "live", 0xffff_ffff_c000_9000, 20_480, "loading")
+        },
+        ModuleView {
+            path: Some("/modules/hgfs.ko".into()),
+            ..module("hgfs", "live", 0xffff_ffff_c000_2000, 24_576, "loaded")
+        },
+        ModuleView {
+            why: Some("no such .ko below /lib/modules; --module-path DIR adds a place".into()),
+            permanent: true,
+            ..module("fuse", "live", 0xffff_ffff_c002_0000, 176_128, "not found")
+        },
+        ModuleView {
+            size: None,
+            counted: false,
+            refs: None,
+            taints: String::new(),
+            ..module("dummy", "given", 0xffff_ffff_c003_0000, 0, "failed")
         },
     ]
 }

@@ -3,6 +3,7 @@
 mod fixture;
 mod keys;
 mod looped;
+mod modules;
 mod panes;
 mod screens;
 
