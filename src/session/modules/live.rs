@@ -221,6 +221,7 @@ impl Session {
         self.drop_places(goes);
         if let Some(module) = self.modules.iter_mut().find(|module| module.found.name == name) {
             module.sections.retain(|section| !module_sections::is_init(&section.name));
+            module.found.memory.retain(|piece| !piece.kind.is_init());
             let sections = placement(&module.sections);
             self.code.update(|symbols| symbols.replace(name, sections));
         }
