@@ -9,7 +9,7 @@
 //! (`strict_align`; in 4.2 `debug_align`); since 6.4 each class has its own.
 //!
 //! What is worked out here is a guess until the guest's own addresses agree:
-//! see [`witnesses`].
+//! see `witnesses`.
 
 use crate::{
     base::{addr::Addr, memory::PAGE},
