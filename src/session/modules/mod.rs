@@ -135,9 +135,6 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
-        for module in &mut self.modules {
-            module.usage = None;
-        }
         self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
