@@ -6,12 +6,13 @@
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
-//! - [`given`]: section addresses that the user has already.
+//! - [`given`]: section addresses that the user has already; [`added`]: files.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
 //! - [`live`]: what is done then.
 
 pub mod files;
 
+mod added;
 mod details;
 mod find;
 pub mod given;
