@@ -278,6 +278,9 @@ impl Session {
                 Ok(_) => self.points.planted(addr),
                 Err(error) => match error.errno() {
                     Some(17) => self.points.planted(addr),
+                    // The guest was stopped while it changed its own text
+                    // (`text_mutex`): not now.
+                    Some(16) => tracing::info!(%addr, %error, "planted at the next stop"),
                     Some(_) => {
                         let why = error.to_string();
                         // A step finds another way; only a wish is news.
@@ -292,6 +295,14 @@ impl Session {
             }
         }
         self.touch();
+        Ok(())
+    }
+
+    /// Takes every site out.
+    pub(super) async fn lift_all(&mut self) -> Result<(), Failure> {
+        for addr in self.points.planted_sites() {
+            self.lift(addr).await?;
+        }
         Ok(())
     }
 
