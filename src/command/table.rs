@@ -466,7 +466,7 @@ const GENERAL: &[CommandDef] = &[
     },
     CommandDef {
         name: "info modules",
-        aliases: &["info sharedlibrary"],
+        aliases: &["info mod", "info sharedlibrary", "lsmod"],
         usage: "info modules",
         help: "Modules in the guest, where they are and whether their symbols are found.",
         cost: "a few reads a module",

@@ -310,7 +310,7 @@ fn a_name_of_two_modules_and_init_sections() {
     let init = batch.ok("break PingInit");
     assert_eq!(init["breakpoints"][0]["state"], "pending", "{init}");
     let freed = init["breakpoints"][0]["why"].as_str().unwrap().to_owned();
-    assert!(freed.contains(".init.text of hgfs_ping"), "{freed}");
+    assert!(freed.contains("init memory of hgfs_ping"), "{freed}");
     let line = batch.next();
     assert!(line.error.as_ref().unwrap().contains(".init.text of hgfs"), "{line:?}");
     let both = batch.ok("break HgfsOpenFile");

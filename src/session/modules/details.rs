@@ -74,6 +74,9 @@ impl Session {
                 trouble: Some(error.to_string()),
                 ..Usage::default()
             });
+            if let Some(trouble) = &usage.trouble {
+                self.tell_troubles(vec![format!("{}: {trouble}", found.name)]);
+            }
             if let Some(module) = self.modules.iter_mut().find(|m| m.found.addr == found.addr) {
                 module.usage = Some(usage);
             }

@@ -6,12 +6,13 @@
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
-//! - [`given`]: section addresses that the user has already.
+//! - [`given`]: section addresses that the user has already; [`added`]: files.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
 //! - [`live`]: what is done then.
 
 pub mod files;
 
+mod added;
 mod details;
 mod find;
 pub mod given;
@@ -29,7 +30,6 @@ use super::{
 };
 use crate::base::addr::Addr;
 use crate::kernel::{
-    KernelError,
     module_sections::{self, Section},
     module_usage::Usage,
     modules::{self as guest, Layouts},
@@ -39,6 +39,9 @@ pub use watch::{Event, Watch};
 
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
+
+/// Troubles with the guest's modules that are told at once.
+const MOST_TROUBLES: usize = 4;
 
 /// How far a module's symbols are.
 #[derive(Clone, Debug, PartialEq)]
@@ -259,7 +262,7 @@ impl Session {
             let layouts = Arc::clone(&layouts);
             self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
         };
-        self.tell_troubles(&list.problems);
+        self.tell_troubles(list.problems.iter().map(ToString::to_string).collect());
         let settled = !list.unformed;
         let mut list = list.modules;
         // One that is about to be freed stays on the list for a moment.
@@ -298,15 +301,19 @@ impl Session {
         Ok(settled)
     }
 
-    /// Says what is wrong with the guest's list, once.
-    fn tell_troubles(&mut self, problems: &[KernelError]) {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        self.module_troubles.retain(|told| texts.contains(told));
-        for text in texts {
-            if self.module_troubles.insert(text.clone()) {
-                self.say(Level::Warning, format!("modules: {text}"));
-            }
+    /// Says what is wrong with the guest's modules: each thing once, and of
+    /// many only the first.
+    fn tell_troubles(&mut self, texts: Vec<String>) {
+        let new: Vec<String> =
+            texts.into_iter().filter(|text| !self.module_troubles.contains(text)).collect();
+        for text in new.iter().take(MOST_TROUBLES) {
+            self.say(Level::Warning, format!("modules: {text}"));
         }
+        if new.len() > MOST_TROUBLES {
+            let more = new.len() - MOST_TROUBLES;
+            self.say(Level::Warning, format!("modules: and {more} more of such troubles"));
+        }
+        self.module_troubles.extend(new);
     }
 
     /// The guest is another one now.
@@ -315,6 +322,7 @@ impl Session {
             self.forget_module(&name);
         }
         self.watch = Watch::default();
+        self.module_troubles.clear();
         self.module_ends = None;
     }
 }
