@@ -263,7 +263,9 @@ impl Session {
         let settled = !list.unformed;
         let mut list = list.modules;
         // One that is about to be freed stays on the list for a moment.
-        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        let goes = |module: &guest::Module| module.state == guest::State::Going;
+        let going = |addr: &Addr| list.iter().any(|module| module.addr == *addr && goes(module));
+        self.watch.freed.retain(going);
         list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
