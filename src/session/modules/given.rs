@@ -12,7 +12,6 @@ use crate::base::addr::Addr;
 use crate::kernel::{
     module_identity::{self, Verdict},
     module_sections::{self, NOTE, Section},
-    modules::Layouts,
     sections_file,
 };
 use crate::session::{
@@ -172,6 +171,16 @@ impl Session {
         Ok(())
     }
 
+    /// Looks at what was given for modules that the guest lists: one was placed.
+    pub(super) async fn go_on_with_listed(&mut self) -> Result<(), Failure> {
+        for at in 0..self.given.len() {
+            if self.in_guest(&self.given[at].name).is_some() {
+                self.settle_given(at).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The place of a module that the guest lists.
     fn in_guest(&self, name: &str) -> Option<usize> {
         let own = |module: &Module| module.found.name == name && module.found.addr.0 != 0;
@@ -186,16 +195,11 @@ impl Session {
 
     async fn settle_given(&mut self, at: usize) -> Result<(), Failure> {
         let name = self.given[at].name.clone();
-        let symbols = self.guest_symbols();
-        if symbols.vmlinux().is_none() {
+        if self.guest_symbols().vmlinux().is_none() {
             return Ok(());
         }
-        let lists = Layouts::new(&symbols).is_ok() && symbols.symbol_addr("modules").is_some();
         match self.in_guest(&name) {
             Some(listed) => {
-                if self.by_hand(&name).is_some() {
-                    self.modules.retain(|m| m.found.name != name || m.found.addr.0 != 0);
-                }
                 let module = self.modules[listed].clone();
                 if module.is_loading() {
                     return Ok(());
@@ -206,7 +210,7 @@ impl Session {
                     None => self.prove_given(at, true).await?,
                 }
             }
-            None if lists => {
+            None if self.module_ends.is_some() => {
                 let from = &self.given[at].from;
                 let text = format!(
                     "the guest has no module {name} now; what {from} says of it is not used"

@@ -271,7 +271,12 @@ impl Session {
             .modules
             .iter()
             .filter(|old| {
+                // What is known by hand alone has no address to compare.
+                let by_hand = old.found.addr.0 == 0;
                 !list.iter().any(|new| {
+                    if by_hand {
+                        return new.name == old.found.name;
+                    }
                     let names = (&new.name, new.addr, new.base);
                     names == (&old.found.name, old.found.addr, old.found.base)
                 })
@@ -285,6 +290,15 @@ impl Session {
         for found in list {
             if let Some(at) = self.modules.iter().position(|old| old.found.addr == found.addr) {
                 self.renew_module(at, found).await?;
+                continue;
+            }
+            if let Some(at) = self.by_hand(&found.name) {
+                // Its debug info may be what made the list readable, so it stays
+                // until it is placed anew; for good where nothing tells better.
+                match module_sections::Layouts::new(&self.guest_symbols()) {
+                    Ok(_) => self.modules[at] = self.place_module(found).await?,
+                    Err(_) => self.modules[at].found = found,
+                }
                 continue;
             }
             let mut module = self.unplaced(found);
