@@ -98,6 +98,7 @@ pub fn module(m: &ModuleAnswer) -> String {
     }
     let path = m.path.as_ref().map_or(String::new(), |path| format!(" from {}", path.display()));
     add("symbols", format!("{}{path}", m.symbols));
+    out.extend(m.proven_by.iter().map(|proof| format!("proven by   {proof}")));
     out.extend(m.why.iter().map(|why| format!("    {why}")));
     if !m.parameters.is_empty() {
         out.push("parameters".into());
@@ -178,6 +179,7 @@ mod tests {
                 parameter("open", None, Err("set by HgfsOpen")),
             ],
             symbols: "loaded",
+            proven_by: Some("build-id 5e40".into()),
             troubles: vec!["build-id: 36 bytes can't be read".into()],
             ..ModuleAnswer::default()
         };
@@ -192,6 +194,7 @@ version     1.2
 init        0xffffffffc0009000, its memory was given back
 exit        0xffffffffc0000010 HgfsExit
 symbols     loaded
+proven by   build-id 5e40
 parameters
   0644 latency_ms  uint  = 2
   0644 open              (set by HgfsOpen)

@@ -478,7 +478,7 @@ const GENERAL: &[CommandDef] = &[
         aliases: &[],
         usage: "info module NAME",
         help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
-        cost: "three packets a section and a parameter",
+        cost: "some ten reads, two for each parameter, and one for each section when there is no .ko",
         completes: Some(Completes::Module),
         make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
     },

@@ -520,6 +520,7 @@ impl Session {
         self.publish_cost();
         self.touch_now();
         self.look_at_task(&plan).await?;
+        self.forget_usage();
         self.look_for_new_modules(&plan).await?;
         if self.stop.as_ref().is_some_and(|stop| stop.frames.iter().all(|f| f.function.is_none())) {
             // In a module that was not known before.

@@ -136,9 +136,6 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
-        for module in &mut self.modules {
-            module.usage = None;
-        }
         self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
@@ -266,7 +263,9 @@ impl Session {
         let settled = !list.unformed;
         let mut list = list.modules;
         // One that is about to be freed stays on the list for a moment.
-        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        let goes = |module: &guest::Module| module.state == guest::State::Going;
+        let going = |addr: &Addr| list.iter().any(|module| module.addr == *addr && goes(module));
+        self.watch.freed.retain(going);
         list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
