@@ -44,7 +44,8 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
         return run_demo(cli, options);
     }
     if let Some(Command::SectionsScript(options)) = &cli.command {
-        print!("{}", sections_script::script(&options.modules)?);
+        let script = sections_script::script(&options.modules)?;
+        std::io::stdout().write_all(script.as_bytes()).context("printing the script")?;
         return Ok(ExitCode::SUCCESS);
     }
     let commands = commands(cli)?;
@@ -149,14 +150,10 @@ fn commands(cli: &Cli) -> anyhow::Result<Vec<Step>> {
 fn checked(commands: Vec<Step>) -> anyhow::Result<Vec<Step>> {
     for command in commands.iter().filter(|command| command.passed_over.is_none()) {
         let text = &command.text;
-        match parse(text).map_err(|error| anyhow!(command.at_place(&error.to_string())))? {
-            Parsed::Face(FaceCommand::Quit | FaceCommand::Help(_)) => {
-                bail!(
-                    command
-                        .at_place(&format!("'{text}' makes no sense before the screen is there"))
-                )
-            }
-            _ => {}
+        let parsed = parse(text).map_err(|error| anyhow!(command.at_place(&error.to_string())))?;
+        if let Parsed::Face(FaceCommand::Quit | FaceCommand::Help(_)) = parsed {
+            let why = format!("'{text}' makes no sense before the screen is there");
+            bail!(command.at_place(&why));
         }
     }
     Ok(commands)

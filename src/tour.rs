@@ -36,7 +36,7 @@ pub fn steps() -> Vec<TourStep> {
         ),
         ("Press c (or F5) to let the guest run to its next breakpoint", TourEvent::BreakpointHit),
         (
-            "Type : for commands, such as :info modules or :break vfs_read; ? lists the keys; q leaves",
+            "M shows the modules; type : for commands, such as :break vfs_read; ? lists the keys; q leaves",
             TourEvent::Key,
         ),
     ];

@@ -98,10 +98,14 @@ pub fn module(m: &ModuleAnswer) -> String {
     }
     let path = m.path.as_ref().map_or(String::new(), |path| format!(" from {}", path.display()));
     add("symbols", format!("{}{path}", m.symbols));
+    out.extend(m.proven_by.iter().map(|proof| format!("proven by   {proof}")));
     out.extend(m.why.iter().map(|why| format!("    {why}")));
     if !m.parameters.is_empty() {
         out.push("parameters".into());
-        out.extend(m.parameters.iter().map(parameter));
+        let names = m.parameters.iter().map(|p| printable(&p.name).chars().count());
+        let types = m.parameters.iter().filter_map(|p| Some(p.type_name.as_ref()?.len()));
+        let widths = (names.max().unwrap_or(0), types.max().unwrap_or(0));
+        out.extend(m.parameters.iter().map(|p| parameter(p, widths)));
     }
     if !m.sections.is_empty() {
         out.push("sections".into());
@@ -116,14 +120,14 @@ fn function(f: &FunctionAnswer) -> String {
     format!("{}{name}{}", f.address, if f.gone { ", its memory was given back" } else { "" })
 }
 
-fn parameter(p: &ParameterAnswer) -> String {
+fn parameter(p: &ParameterAnswer, (names, types): (usize, usize)) -> String {
     let value = match (&p.value, &p.why) {
         (Some(value), _) => format!("= {}", printable(value)),
         (None, Some(why)) => format!("({why})"),
         (None, None) => String::new(),
     };
     let type_name = p.type_name.as_deref().unwrap_or("");
-    format!("  {} {:<20} {type_name:<16} {value}", p.mode, printable(&p.name))
+    format!("  {} {:<names$}  {type_name:<types$}  {value}", p.mode, printable(&p.name))
 }
 
 fn section(s: &SectionAnswer) -> String {
@@ -132,4 +136,72 @@ fn section(s: &SectionAnswer) -> String {
         state => format!("  {state}"),
     };
     format!("  {:<18} {}{note}", s.address.to_string(), printable(&s.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::addr::Addr;
+
+    #[test]
+    fn a_module_tells_all() {
+        let at = |offset: u64| Addr(0xffff_ffff_c000_0000 + offset);
+        let parameter =
+            |name: &str, type_name: Option<&str>, value: Result<&str, &str>| ParameterAnswer {
+                name: name.into(),
+                type_name: type_name.map(str::to_string),
+                value: value.ok().map(str::to_string),
+                why: value.err().map(str::to_string),
+                mode: "0644".into(),
+            };
+        let section = |name: &str, offset, state| SectionAnswer {
+            name: name.into(),
+            address: at(offset),
+            state,
+        };
+        let answer = ModuleAnswer {
+            name: "hgfs".into(),
+            address: at(0x2000),
+            state: "live",
+            refs: Some(2),
+            used_by: vec!["hgfs_pong".into(), "fuse".into()],
+            taints: "OE".into(),
+            version: Some("1.2".into()),
+            init: Some(FunctionAnswer { address: at(0x9000), name: None, gone: true }),
+            exit: Some(FunctionAnswer {
+                address: at(0x10),
+                name: Some("HgfsExit".into()),
+                gone: false,
+            }),
+            sections: vec![section(".text", 0, "loaded"), section(".init.text", 0x9000, "gone")],
+            parameters: vec![
+                parameter("latency_ms", Some("uint"), Ok("2")),
+                parameter("open", None, Err("set by HgfsOpen")),
+            ],
+            symbols: "loaded",
+            proven_by: Some("build-id 5e40".into()),
+            troubles: vec!["build-id: 36 bytes can't be read".into()],
+            ..ModuleAnswer::default()
+        };
+        assert_eq!(
+            module(&answer),
+            "\
+hgfs: live, struct module at 0xffffffffc0002000
+used        2 times
+used by     hgfs_pong, fuse
+taints      OE
+version     1.2
+init        0xffffffffc0009000, its memory was given back
+exit        0xffffffffc0000010 HgfsExit
+symbols     loaded
+proven by   build-id 5e40
+parameters
+  0644 latency_ms  uint  = 2
+  0644 open              (set by HgfsOpen)
+sections
+  0xffffffffc0000000 .text
+  0xffffffffc0009000 .init.text  gone
+build-id: 36 bytes can't be read"
+        );
+    }
 }

@@ -304,8 +304,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Line numbers and texts of what is done, then of what is passed over.
-    fn split_up(text: &str) -> (Vec<(usize, String)>, Vec<(usize, String)>) {
+    type Lines = Vec<(usize, String)>;
+
+    /// What is done, and what is passed over.
+    fn split_up(text: &str) -> (Lines, Lines) {
         let (passed, done): (Vec<_>, Vec<_>) =
             steps_of(text).into_iter().partition(|(_, step)| step.passed_over.is_some());
         let texts = |steps: Vec<(usize, Step)>| {
@@ -314,7 +316,7 @@ mod tests {
         (texts(done), texts(passed))
     }
 
-    fn lines(of: &[(usize, &str)]) -> Vec<(usize, String)> {
+    fn lines(of: &[(usize, &str)]) -> Lines {
         of.iter().map(|(number, text)| (*number, (*text).to_owned())).collect()
     }
 

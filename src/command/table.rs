@@ -475,7 +475,7 @@ const GENERAL: &[CommandDef] = &[
     },
     CommandDef {
         name: "info modules",
-        aliases: &["info sharedlibrary"],
+        aliases: &["info mod", "info sharedlibrary", "lsmod"],
         usage: "info modules",
         help: "Modules in the guest, where they are and whether their symbols are found.",
         cost: "a few reads a module",
@@ -487,7 +487,7 @@ const GENERAL: &[CommandDef] = &[
         aliases: &[],
         usage: "info module NAME",
         help: "All about one module: memory, users, taints, version, build-id, sections, parameters.",
-        cost: "three packets a section and a parameter",
+        cost: "some ten reads, two for each parameter, and one for each section when there is no .ko",
         completes: Some(Completes::Module),
         make: |args| ask(Request::Module(parse::required(args, "a module's name")?)),
     },

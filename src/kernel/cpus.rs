@@ -101,6 +101,28 @@ pub fn stops(
     Ok(cpus().map(stop).collect())
 }
 
+/// Whether another CPU has run into something of its own, and waits for its turn
+/// in the debugger. One read, 40 bytes a CPU.
+pub fn others_wait(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    cpus: &[u32],
+) -> Result<bool, KernelError> {
+    // DCPU_WANT_MASTER in kernel/debug/debug_core.h; a macro.
+    const WANTS_TO_BE_MASTER: u64 = 1;
+    let (info, active) = (symbol(symbols, "kgdb_info")?, active(symbols, memory)?);
+    let layout = Struct::new(symbols, "debuggerinfo_struct")?;
+    let (state, size) = (layout.field("exception_state")?, layout.size());
+    let others = cpus.iter().filter(|cpu| **cpu != active && **cpu < MAX_CPUS);
+    let states = others.map(|cpu| {
+        memory.uint(info.offset(u64::from(*cpu) * size + state.0), state.1.min(8) as usize)
+    });
+    // All are tried, so that one run reports every miss.
+    let states: Vec<_> = states.collect();
+    let states: Vec<u64> = states.into_iter().collect::<Result<_, _>>()?;
+    Ok(states.iter().any(|state| state & WANTS_TO_BE_MASTER != 0))
+}
+
 /// The CPU that talks to us and its task, for a status line: four small
 /// reads, of which three depend on each other.
 pub fn current(symbols: &Symbols, memory: &dyn Memory) -> Result<(u32, Task), KernelError> {

@@ -9,7 +9,7 @@
 //! (`strict_align`; in 4.2 `debug_align`); since 6.4 each class has its own.
 //!
 //! What is worked out here is a guess until the guest's own addresses agree:
-//! see [`witnesses`].
+//! see `witnesses`.
 
 use crate::{
     base::{addr::Addr, memory::PAGE},
@@ -50,12 +50,15 @@ pub(super) struct Header {
 }
 
 impl Expected {
-    /// Of a .ko. Loading takes the per-CPU section, `.modinfo` and `__versions`
+    /// Of a .ko. Loading takes the per-CPU section, `.modinfo` and the versions
     /// out, and puts the symbol table in (`layout_symtab` and
     /// `rewrite_section_headers` in kernel/module). A wrong guess here costs
     /// reads, nothing else.
     pub fn new(ko: &Image) -> Expected {
-        let taken_out = |name: &str| matches!(name, PER_CPU | ".modinfo" | "__versions");
+        let taken_out = |name: &str| {
+            let versions = ["__versions", "__version_ext_crcs", "__version_ext_names"];
+            matches!(name, PER_CPU | ".modinfo") || versions.contains(&name)
+        };
         let put_in = |name: &str| matches!(name, ".symtab" | ".strtab");
         let header = |section: &crate::image::file::Section| {
             let placed = section.alloc && !taken_out(&section.name);

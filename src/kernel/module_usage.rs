@@ -77,6 +77,8 @@ struct Letters {
     array: Addr,
     size: u64,
     letter: u64,
+    /// Whether it is meant for modules; without the member, in newer kernels,
+    /// all are.
     of_module: Option<u64>,
 }
 

@@ -1,6 +1,6 @@
 //! Section addresses of modules from files instead of guest memory: copies of
 //! `/sys/module/M/sections` and listings of it, lines `NAME ADDRESS`, and
-//! gdb's `add-symbol-file`. [`sections_text`](super::sections_text) has the
+//! gdb's `add-symbol-file`. [`sections_text`] has the
 //! forms of text.
 
 use crate::{

@@ -123,8 +123,10 @@ mod tests {
     const TEXT: u64 = 0xffff_ffff_c000_0000;
     const DATA: u64 = 0xffff_ffff_c000_2000;
 
-    /// The modules and their sections, in one line each.
-    fn read(text: &str) -> Vec<(Option<String>, Vec<(String, u64)>)> {
+    /// A module and its sections.
+    type Plain = (Option<String>, Vec<(String, u64)>);
+
+    fn read(text: &str) -> Vec<Plain> {
         let sections = |module: Sections| {
             let sections = module.sections.into_iter().map(|s| (s.name, s.addr.0)).collect();
             (module.module, sections)
@@ -132,7 +134,7 @@ mod tests {
         parse(text).unwrap().into_iter().map(sections).collect()
     }
 
-    fn of(module: Option<&str>) -> (Option<String>, Vec<(String, u64)>) {
+    fn of(module: Option<&str>) -> Plain {
         (module.map(str::to_owned), vec![(".text".into(), TEXT), (".data".into(), DATA)])
     }
 

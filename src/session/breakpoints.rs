@@ -192,6 +192,11 @@ impl Points {
         self.planted.contains(&addr)
     }
 
+    /// Every site the stub has.
+    pub fn planted_sites(&self) -> Vec<Addr> {
+        self.planted.iter().copied().collect()
+    }
+
     /// How many sites the stub has.
     pub fn planted_count(&self) -> usize {
         self.planted.len()

@@ -409,13 +409,18 @@ impl Session {
                 self.settings.module_events = ModuleEvents::Off;
                 self.reconcile().await
             }
-            _ => match self.wire.ask(self.detach_command()).await {
-                Ok(_) => {
-                    self.points.table_emptied();
-                    Ok(())
+            _ => {
+                if let Err(failure) = self.let_others_pass().await {
+                    tracing::warn!(%failure, "other CPUs may still be at breakpoints");
                 }
-                Err(error) => Err(self.lost(error)),
-            },
+                match self.wire.ask(self.detach_command()).await {
+                    Ok(_) => {
+                        self.points.table_emptied();
+                        Ok(())
+                    }
+                    Err(error) => Err(self.lost(error)),
+                }
+            }
         }
     }
 

@@ -285,6 +285,9 @@ impl Session {
                 Ok(_) => self.points.planted(addr),
                 Err(error) => match error.errno() {
                     Some(17) => self.points.planted(addr),
+                    // The guest was stopped while it changed its own text
+                    // (`text_mutex`): not now.
+                    Some(16) => tracing::info!(%addr, %error, "planted at the next stop"),
                     Some(_) => {
                         let why = error.to_string();
                         // A step finds another way; only a wish is news.
@@ -299,6 +302,14 @@ impl Session {
             }
         }
         self.touch();
+        Ok(())
+    }
+
+    /// Takes every site out.
+    pub(super) async fn lift_all(&mut self) -> Result<(), Failure> {
+        for addr in self.points.planted_sites() {
+            self.lift(addr).await?;
+        }
         Ok(())
     }
 
@@ -516,6 +527,7 @@ impl Session {
         self.publish_cost();
         self.touch_now();
         self.look_at_task(&plan).await?;
+        self.forget_usage();
         self.look_for_new_modules(&plan).await?;
         if self.stop.as_ref().is_some_and(|stop| stop.frames.iter().all(|f| f.function.is_none())) {
             // In a module that was not known before.

@@ -45,6 +45,8 @@ pub struct ModuleAnswer {
     pub symbols: &'static str,
     /// The .ko in use.
     pub path: Option<PathBuf>,
+    /// What shows that it is the guest's.
+    pub proven_by: Option<String>,
     /// Where it was looked for, or what does not fit.
     pub why: Option<String>,
     /// What could not be read, or can't be true.

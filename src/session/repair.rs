@@ -1,11 +1,12 @@
 //! Taking out breakpoints that the kernel can't take out by itself, because
 //! they were planted before its text became read-only.
 
-use super::{answer::Failure, request::Level, run::Session, wire::WireEvent};
+use super::{answer::Failure, control::SIGTRAP, request::Level, run::Session, wire::WireEvent};
 use crate::arch::Registers;
-use crate::base::addr::Addr;
-use crate::kernel::breaks;
+use crate::base::{addr::Addr, memory::Memory};
+use crate::kernel::{breaks, cpus};
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
+use crate::symbols::placed::Symbols;
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long the kernel may take to enter the debugger again.
@@ -79,6 +80,28 @@ impl Session {
                 sites.join(", ")
             ),
         );
+        self.bounce(trap, pc).await
+    }
+
+    /// Before the guest is left: lets CPUs pass that met a breakpoint together
+    /// with the one that stopped, and wait for their turn in the debugger. They
+    /// would stop the guest with nobody there: the kernel passes over a
+    /// breakpoint that was taken out (`kgdb_skipexception` in
+    /// arch/x86/kernel/kgdb.c), but `D` makes it forget that there was one.
+    pub(super) async fn let_others_pass(&mut self) -> Result<(), Failure> {
+        let trapped = self.snapshot.as_ref().is_some_and(|stop| stop.signal == SIGTRAP);
+        if !trapped || self.points.planted_count() == 0 {
+            return Ok(());
+        }
+        let others_wait = |symbols: &Symbols, memory: &dyn Memory| {
+            let cpus = cpus::online(symbols, memory)?;
+            cpus::others_wait(symbols, memory, &cpus)
+        };
+        let Ok(true) = self.compute(others_wait).await? else { return Ok(()) };
+        let Ok(Some(trap)) = self.compute(breaks::entry_trap).await? else { return Ok(()) };
+        tracing::debug!("another CPU is at a breakpoint: it passes before we leave");
+        self.lift_all().await?;
+        let pc = self.pc()?;
         self.bounce(trap, pc).await
     }
 

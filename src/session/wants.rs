@@ -2,7 +2,7 @@
 //! says what is on screen ([`Wants`]), the session reads that and no more, and
 //! the [`View`](super::view::View) has the rows as far as they are known.
 
-use super::view::{CpuView, ModuleView};
+use super::view::CpuView;
 use crate::base::addr::Addr;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -15,6 +15,7 @@ pub struct Wants {
     pub cpus: bool,
     /// The use counts, users and taints of modules: these change without a
     /// module coming or going, so they are read only while they are on screen.
+    /// They come with the modules of the view, which are `counted` then.
     pub modules: bool,
     /// Tasks.
     pub tasks: Option<TaskWant>,
@@ -72,10 +73,6 @@ pub struct MemoryWant {
 pub struct Supplied {
     /// CPUs; `None` until read.
     pub cpus: Option<Vec<CpuView>>,
-    /// Modules with what [`Wants::modules`] asks for, in the guest's order; rows
-    /// that are not read yet have no `refs` and are not `counted`. `None` until
-    /// the first is read.
-    pub modules: Option<Vec<ModuleView>>,
     /// Tasks, as far as read.
     pub tasks: Option<TasksView>,
     /// The rows of the tree of variables.

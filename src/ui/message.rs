@@ -42,7 +42,7 @@ pub enum Purpose {
     /// A typed line; the answer is shown under it.
     Line(String),
     /// A command of a script; the next one waits for the answer.
-    Script(Step),
+    Script(Box<Step>),
     /// Leaving; when it is done the program ends.
     Leave(Leave),
 }

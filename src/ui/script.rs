@@ -51,7 +51,7 @@ fn go_on(app: &mut App) -> Vec<Effect> {
             }
             // A script means what it says.
             Ok(Parsed::Request(request)) => {
-                return vec![Effect::Ask(request.confirmed(), Purpose::Script(step))];
+                return vec![Effect::Ask(request.confirmed(), Purpose::Script(Box::new(step)))];
             }
             Err(why) => failed(app, &step, &why.to_string()),
         }

@@ -131,6 +131,17 @@ fn reads(record: &Path) -> Vec<Vec<(u64, u64)>> {
     stops
 }
 
+/// The packets with output of kdb in a record: each waits for an ack.
+fn outputs(record: &Path) -> usize {
+    let entries = read(BufReader::new(File::open(record).unwrap())).unwrap();
+    let received = entries.into_iter().filter_map(|entry| match entry.what {
+        Happening::Received(bytes) => Some(bytes),
+        _ => None,
+    });
+    let bytes: Vec<u8> = received.flatten().collect();
+    bytes.windows(2).filter(|pair| pair == b"$O").count()
+}
+
 /// Packets and bytes of a stop with nothing but a look at the modules.
 fn cost_of_a_visit(guest: &mut LockedGuest) -> (u64, u64) {
     let setup = setup(guest);
@@ -229,7 +240,7 @@ fn modules_are_what_proc_and_sys_tell() {
         batch.stop("continue");
     }
     let lsmod = batch.next();
-    println!("monitor lsmod: {}", lsmod.wire);
+    println!("monitor lsmod: {}, {} packets of output", lsmod.wire, outputs(&record));
     assert!(lsmod.ok()["output"].as_str().unwrap().contains("hgfs_pong"));
     let unknown = batch.next();
     assert!(unknown.error.as_ref().unwrap().contains("no module zork"), "{unknown:?}");

@@ -89,10 +89,18 @@ fn what_the_user_has_is_taken_and_proven() {
     let good = file("listing.txt", &listing);
     let commands = ["info modules", "break HgfsSendRequest", "detach"];
     let batch_setup = setup(&guest).arg("--sections").arg(&good);
-    let mut batch = start_stopped(&mut guest, batch_setup, &commands);
+    let with_search = [commands[0], "search f:HgfsOpenFile", commands[1], commands[2]];
+    let mut batch = start_stopped(&mut guest, batch_setup, &with_search);
     let modules = batch.ok("info modules");
     for name in ["hgfs", "hgfs_ping"] {
         assert_eq!(module(&modules, name)["symbols"], "loaded", "{modules}");
+    }
+    // A name that two modules have is offered with each of them.
+    let found = batch.ok(with_search[1]);
+    let found: Vec<&Value> =
+        found["matches"].as_array().unwrap().iter().map(|found| &found["choose"]).collect();
+    for choice in ["hgfs!HgfsOpenFile", "hgfs_ping!HgfsOpenFile"] {
+        assert!(found.contains(&&choice.into()), "{found:?}");
     }
     assert_eq!(batch.ok(commands[1])["breakpoints"][0]["state"], "armed");
     batch.ok("detach");
@@ -178,19 +186,19 @@ fn what_the_user_has_is_taken_and_proven() {
 /// there is, and is proven by the note.
 fn without_types(guest: &mut LockedGuest, dir: &Path, listing: &str, wrong: &Path) {
     let bare = dir.join("vmlinux-bare");
-    let mut objcopy = tool("objcopy");
-    objcopy.arg("--strip-debug").arg(&built().vmlinux).arg(&bare);
-    assert!(objcopy.status().unwrap().success());
+    strip(&built().vmlinux, &bare);
     let good = dir.join("listing.txt");
-    let with_bare =
-        |guest: &LockedGuest| Setup::with_symbols(&bare).arg("--connect").arg(guest.address());
+    let with_bare = |guest: &LockedGuest, modules: &Path| {
+        let setup = Setup::bare().arg("--vmlinux").arg(&bare).arg("--module-path").arg(modules);
+        setup.arg("--connect").arg(guest.address())
+    };
     let add = format!(
         "add-symbol-file {} {:#x} -s .note.gnu.build-id {:#x}",
         wrong.display(),
         listed(listing, "hgfs/sections/.text"),
         listed(listing, "hgfs/sections/.note.gnu.build-id")
     );
-    let batch_setup = with_bare(guest);
+    let batch_setup = with_bare(guest, &built().modules);
     let mut batch = start_stopped(guest, batch_setup, &[&add, "info modules", "detach"]);
     let refused = batch.next().error.unwrap();
     assert!(refused.contains(&build_id(wrong)) && refused.contains("wrong build"), "{refused}");
@@ -198,13 +206,33 @@ fn without_types(guest: &mut LockedGuest, dir: &Path, listing: &str, wrong: &Pat
     batch.ok("detach");
     end(batch, guest);
 
-    let batch_setup = with_bare(guest).arg("--sections").arg(&good);
+    // The debug info of the first module that is proven has the types that the
+    // kernel's lacks: the guest's own list can be read.
+    let batch_setup = with_bare(guest, &built().modules).arg("--sections").arg(&good);
+    let mut batch =
+        start_stopped(guest, batch_setup, &["info modules", "info line HgfsSendRequest", "detach"]);
+    let modules = batch.ok("info modules");
+    for name in ["hgfs", "hgfs_ping"] {
+        assert_eq!(module(&modules, name)["symbols"], "loaded", "{modules}");
+        assert_eq!(module(&modules, name)["state"], "live", "{modules}");
+    }
+    let line = batch.ok("info line HgfsSendRequest");
+    assert!(line["file"].as_str().unwrap().ends_with("hgfs/request.c"), "{line}");
+    batch.ok("detach");
+    end(batch, guest).all_good();
+
+    // Without types anywhere they are known by hand alone.
+    let stripped = dir.join("stripped");
+    fs::create_dir(&stripped).unwrap();
+    for name in ["hgfs.ko", "hgfs-ping.ko"] {
+        strip(&built().modules.join(name), &stripped.join(name));
+    }
+    let batch_setup = with_bare(guest, &stripped).arg("--sections").arg(&good);
     let commands = [
         "info modules",
         "break HgfsSendRequest",
         "continue",
-        "bt 3",
-        "delete",
+        "bt 2",
         "continue",
         "info modules",
         "detach",
@@ -213,15 +241,17 @@ fn without_types(guest: &mut LockedGuest, dir: &Path, listing: &str, wrong: &Pat
     let modules = batch.ok("info modules");
     for name in ["hgfs", "hgfs_ping"] {
         let module = module(&modules, name);
-        assert_eq!((&module["state"], &module["symbols"]), (&"given".into(), &"loaded".into()));
+        assert_eq!(module["state"], "given", "{module}");
+        assert_eq!(module["symbols"], "no debug info", "{module}");
+        assert!(module["proven_by"].as_str().unwrap().contains("build-id"), "{module}");
     }
     assert_eq!(batch.ok(commands[1])["breakpoints"][0]["state"], "armed");
     type_line(guest, "cat /proc/hgfs > /dev/null");
     assert_eq!(batch.stop("continue")["function"], "HgfsSendRequest");
     let bt = batch.ok(commands[3]);
-    assert_eq!(functions(&bt)[1].0, "HgfsSendOpenRequest", "{bt}");
     assert_eq!(bt["frames"][0]["module"], "hgfs");
-    batch.ok("delete");
+    assert_eq!(functions(&bt)[0].0, "HgfsSendRequest", "{bt}");
+    // A breakpoint goes out of its memory in time.
     run(guest, "rmmod hgfs");
     guest.shell().unwrap().break_in().unwrap();
     batch.stop("continue");
@@ -230,6 +260,13 @@ fn without_types(guest: &mut LockedGuest, dir: &Path, listing: &str, wrong: &Pat
     batch.ok("detach");
     let ended = end(batch, guest).all_good();
     assert!(ended.said.contains("module hgfs is no longer where"), "{}", ended.said);
+}
+
+/// A copy without debug info; its build-id stays.
+fn strip(file: &Path, to: &Path) {
+    let mut objcopy = tool("objcopy");
+    objcopy.arg("--strip-debug").arg(file).arg(to);
+    assert!(objcopy.status().unwrap().success());
 }
 
 /// Without a guest, symbols are at the addresses that are given.

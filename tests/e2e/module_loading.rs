@@ -95,8 +95,9 @@ impl Watched {
         match update {
             Update::View(view) => self.view = view,
             Update::Message(_, text) => self.said.push(text),
-            Update::Ended(why) => panic!("it ended: {why:?}; {:?}", self.said),
-            Update::Console(_) => {}
+            Update::Ended(Some(why)) => panic!("it ended: {why}; {:?}", self.said),
+            // It was asked to, or it sends no further update.
+            Update::Ended(None) | Update::Console(_) => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod support {
     pub mod tools;
 }
 
+mod modules;
 mod panes;
 
 use kgdb_tui::demo::guest::{Boot, GuestLock, Hgfs};

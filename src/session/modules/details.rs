@@ -44,12 +44,14 @@ impl Session {
         if !self.panes.wants.modules {
             return Ok(false);
         }
-        let more = self.read_usage(AT_ONCE).await?;
-        let views = self.modules.iter().map(Module::view).collect();
-        if let Some(stop) = &mut self.stop {
-            stop.supplied.modules = Some(views);
+        self.read_usage(AT_ONCE).await
+    }
+
+    /// There is a new stop: how modules are used may be different.
+    pub(in crate::session) fn forget_usage(&mut self) {
+        for module in &mut self.modules {
+            module.usage = None;
         }
-        Ok(more)
     }
 
     /// Reads the use of so many modules that lack it; says whether there are
@@ -74,6 +76,9 @@ impl Session {
                 trouble: Some(error.to_string()),
                 ..Usage::default()
             });
+            if let Some(trouble) = &usage.trouble {
+                self.tell_troubles(vec![format!("{}: {trouble}", found.name)]);
+            }
             if let Some(module) = self.modules.iter_mut().find(|m| m.found.addr == found.addr) {
                 module.usage = Some(usage);
             }
@@ -198,6 +203,7 @@ fn answer(module: &Module, read: Read, image: Option<Arc<DebugImage>>) -> Module
         parameters: parameters.into_iter().map(parameter).collect(),
         symbols: view.symbols,
         path: view.path,
+        proven_by: view.proven_by,
         why: view.why,
         troubles,
     }

@@ -1,5 +1,5 @@
-//! Section addresses that the user has already (`--sections`, `sections`,
-//! `add-symbol-file`).
+//! Section addresses that the user has already (`--sections`, `sections`, and
+//! [`added`](super::added) files).
 //!
 //! Where the guest's memory tells, it is right: what was given is compared with
 //! it, and a difference is told. Where it does not (no `sect_attrs`, a vmlinux
@@ -8,16 +8,10 @@
 //! Given sections are kept for the whole session.
 
 use super::{FileFacts, Module, Symbols, guest};
-use crate::base::{
-    addr::{Addr, parse_number},
-    text::at_home,
-};
-use crate::image::file::Kind;
+use crate::base::addr::Addr;
 use crate::kernel::{
-    add_symbol_file::{self, AddSymbolFile},
     module_identity::{self, Verdict},
     module_sections::{self, NOTE, Section},
-    modules::Layouts,
     sections_file,
 };
 use crate::session::{
@@ -25,7 +19,7 @@ use crate::session::{
     request::Level,
     run::Session,
 };
-use crate::symbols::{image::DebugImage, placed::VMLINUX};
+use crate::symbols::image::DebugImage;
 use std::{
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
@@ -34,21 +28,26 @@ use std::{
 /// What was given for one module.
 #[derive(Clone, Debug)]
 pub struct Given {
-    name: String,
+    pub(super) name: String,
     /// The .ko, where it was named.
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     sections: Vec<Section>,
     /// Where it is from, in words.
     from: String,
     /// The file that was proven, or is used without a guest.
-    image: Option<Arc<DebugImage>>,
+    proven: Option<(PathBuf, Arc<DebugImage>)>,
     /// What was said about it last; nothing is said twice.
     said: String,
 }
 
 impl Given {
-    fn new(name: String, file: Option<PathBuf>, sections: Vec<Section>, from: String) -> Given {
-        Given { name, file, sections, from, image: None, said: String::new() }
+    pub(super) fn new(
+        name: String,
+        file: Option<PathBuf>,
+        sections: Vec<Section>,
+        from: String,
+    ) -> Given {
+        Given { name, file, sections, from, proven: None, said: String::new() }
     }
 
     fn base(&self) -> Option<Addr> {
@@ -87,104 +86,6 @@ impl Session {
         Ok(Answer::Text { text: told.join("\n") })
     }
 
-    /// `add-symbol-file FILE [ADDRESS] [-s SECTION ADDRESS]… [-o OFFSET]`.
-    pub(in crate::session) async fn add_symbol_file(
-        &mut self,
-        text: &str,
-    ) -> Result<Answer, Failure> {
-        let asked =
-            AddSymbolFile::parse(text).map_err(|error| Failure::Other(error.to_string()))?;
-        let fail = |why: &str| Failure::Other(format!("{}: {why}", asked.file.display()));
-        let image = self.open_given(&asked.file).await.map_err(Failure::Other)?;
-        let stem = asked.file.file_name().and_then(|name| name.to_str()?.split('.').next());
-        let name = stem.and_then(sections_file::module_name).ok_or_else(|| fail("no name"))?;
-        if name == VMLINUX {
-            return Err(fail(
-                "the kernel's own file is given with --vmlinux; where KASLR put it is found out",
-            ));
-        }
-        let mut sections = Vec::new();
-        let text = asked.text.iter().map(|text| (".text", text));
-        let others = asked.sections.iter().map(|(name, text)| (name.as_str(), text));
-        for (name, text) in text.chain(others) {
-            let addr = self.given_address(text)?;
-            if addr.0 == 0 {
-                return Err(fail(&sections_file::SectionsError::Hidden(name.into()).to_string()));
-            }
-            sections.push(Section { name: name.to_owned(), addr });
-        }
-        let offset = match &asked.offset {
-            Some(text) => Some(self.given_address(text)?.0),
-            None => None,
-        };
-        if image.image().kind() == Kind::Relocatable {
-            if sections.is_empty() || offset.is_some() {
-                return Err(fail("it is not linked: give the address of each section (-s)"));
-            }
-        } else {
-            // Linked: what is not given is where it was linked, or beside that.
-            for section in image.image().sections() {
-                let is_given = sections.iter().any(|given| given.name == section.name);
-                if section.alloc && section.addr.0 != 0 && !is_given {
-                    let addr = Addr(section.addr.0.wrapping_add(offset.unwrap_or(0)));
-                    sections.push(Section { name: section.name.clone(), addr });
-                }
-            }
-        }
-        for given in &sections {
-            if image.image().section(&given.name).is_none() {
-                let file = asked.file.display();
-                self.say(Level::Warning, format!("{file} has no section {}", given.name));
-            }
-        }
-        let given = Given::new(name, Some(asked.file), sections, "add-symbol-file".into());
-        Ok(Answer::Text { text: self.give(given).await? })
-    }
-
-    /// A number, or an expression as a location has it after `*`.
-    fn given_address(&self, text: &str) -> Result<Addr, Failure> {
-        match parse_number(text) {
-            Some(number) => Ok(Addr(number)),
-            None => self.address(&format!("*{text}")),
-        }
-    }
-
-    /// `remove-symbol-file FILE` or `-a ADDRESS`.
-    pub(in crate::session) async fn remove_symbol_file(
-        &mut self,
-        text: &str,
-    ) -> Result<Answer, Failure> {
-        let none = |what: String| Failure::Other(format!("no symbol file was added {what}"));
-        let name = match text.strip_prefix("-a") {
-            Some(rest) => {
-                let addr = self.given_address(rest.trim())?;
-                let symbols = self.code.symbols();
-                let placed = symbols.images().find(|placed| placed.file_addr(addr).is_some());
-                placed
-                    .map(|placed| placed.name.clone())
-                    .ok_or_else(|| none(format!("at {addr}")))?
-            }
-            None => {
-                let file = add_symbol_file::words(text)
-                    .ok()
-                    .and_then(|words| words.into_iter().next())
-                    .map(|word| at_home(&word));
-                let is_it = |given: &&Given| given.file.is_some() && given.file == file;
-                let given = self.given.iter().find(is_it);
-                given.map(|given| given.name.clone()).ok_or_else(|| none(format!("as {text}")))?
-            }
-        };
-        if !self.given.iter().any(|given| given.name == name) {
-            return Err(none(format!("for {name}: it was found in the guest")));
-        }
-        self.given.retain(|given| given.name != name);
-        if self.by_hand(&name).is_some() {
-            self.forget_module(&name);
-        }
-        self.resolve_given().await?;
-        Ok(Answer::Text { text: format!("{name}: what was given is forgotten") })
-    }
-
     /// The file that was named for a module.
     pub(super) fn given_file(&self, name: &str) -> Option<PathBuf> {
         self.given.iter().find(|given| given.name == name)?.file.clone()
@@ -192,7 +93,7 @@ impl Session {
 
     /// Keeps what was given and uses it, as far as that is possible now. Tells
     /// what became of it.
-    async fn give(&mut self, given: Given) -> Result<String, Failure> {
+    pub(super) async fn give(&mut self, given: Given) -> Result<String, Failure> {
         let (name, count) = (given.name.clone(), given.sections.len());
         self.given.retain(|known| known.name != name);
         self.given.push(given);
@@ -250,7 +151,7 @@ impl Session {
     }
 
     /// Places may have come or gone.
-    async fn resolve_given(&mut self) -> Result<(), Failure> {
+    pub(super) async fn resolve_given(&mut self) -> Result<(), Failure> {
         self.resolve_pending();
         if self.need_stopped().is_ok() {
             self.reconcile().await?;
@@ -270,6 +171,16 @@ impl Session {
         Ok(())
     }
 
+    /// Looks at what was given for modules that the guest lists: one was placed.
+    pub(super) async fn go_on_with_listed(&mut self) -> Result<(), Failure> {
+        for at in 0..self.given.len() {
+            if self.in_guest(&self.given[at].name).is_some() {
+                self.settle_given(at).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// The place of a module that the guest lists.
     fn in_guest(&self, name: &str) -> Option<usize> {
         let own = |module: &Module| module.found.name == name && module.found.addr.0 != 0;
@@ -277,23 +188,18 @@ impl Session {
     }
 
     /// The place of a module that is known by hand alone.
-    fn by_hand(&self, name: &str) -> Option<usize> {
+    pub(super) fn by_hand(&self, name: &str) -> Option<usize> {
         let own = |module: &Module| module.found.name == name && module.found.addr.0 == 0;
         self.modules.iter().position(own)
     }
 
     async fn settle_given(&mut self, at: usize) -> Result<(), Failure> {
         let name = self.given[at].name.clone();
-        let symbols = self.guest_symbols();
-        if symbols.vmlinux().is_none() {
+        if self.guest_symbols().vmlinux().is_none() {
             return Ok(());
         }
-        let lists = Layouts::new(&symbols).is_ok() && symbols.symbol_addr("modules").is_some();
         match self.in_guest(&name) {
             Some(listed) => {
-                if self.by_hand(&name).is_some() {
-                    self.modules.retain(|m| m.found.name != name || m.found.addr.0 != 0);
-                }
                 let module = self.modules[listed].clone();
                 if module.is_loading() {
                     return Ok(());
@@ -304,7 +210,7 @@ impl Session {
                     None => self.prove_given(at, true).await?,
                 }
             }
-            None if lists => {
+            None if self.module_ends.is_some() => {
                 let from = &self.given[at].from;
                 let text = format!(
                     "the guest has no module {name} now; what {from} says of it is not used"
@@ -365,25 +271,25 @@ impl Session {
     /// by the note at the given address (not without a guest), and places it.
     async fn prove_given(&mut self, at: usize, guest: bool) -> Result<(), Failure> {
         let given = self.given[at].clone();
-        if let Some(image) = &given.image
-            && self.modules.iter().any(|m| m.found.name == given.name && m.path.is_some())
-        {
+        let mut named = given.file.clone();
+        if let Some((path, image)) = &given.proven {
             match self.proves(image, &given, guest).await? {
-                Ok(_) => return Ok(()),
+                Ok(_) if self.modules.iter().any(|m| m.found.name == given.name) => return Ok(()),
+                // It was gone, and is back at the same place.
+                Ok(_) => named = Some(path.clone()),
                 Err(why) => {
                     let (name, from) = (&given.name, &given.from);
                     let text = format!(
                         "module {name} is no longer where {from} says ({why}); its symbols are taken away"
                     );
                     self.forget_module(name);
-                    self.given[at].image = None;
                     self.say_once(at, Level::Warning, text);
                     return Ok(());
                 }
             }
         }
-        let candidates = match &given.file {
-            Some(file) => vec![file.clone()],
+        let candidates = match named {
+            Some(file) => vec![file],
             None => self.module_candidates(&given.name).await,
         };
         let mut state = Symbols::NotFound(self.where_looked());
@@ -402,7 +308,8 @@ impl Session {
                 Ok(proof) => {
                     file_facts.proven_by = Some(proof);
                     state = self.put(&given.name, &file, Arc::clone(&image), &given.sections).await;
-                    self.given[at].image = Some(image);
+                    self.given[at].proven = Some((file.clone(), image));
+                    self.given[at].said.clear();
                     path = Some(file);
                     break;
                 }
@@ -497,7 +404,7 @@ impl Session {
         })
     }
 
-    async fn open_given(&self, file: &Path) -> Result<Arc<DebugImage>, String> {
+    pub(super) async fn open_given(&self, file: &Path) -> Result<Arc<DebugImage>, String> {
         let (path, dirs) = (file.to_path_buf(), self.options.debug_dirs.clone());
         let open = move || DebugImage::open_in(&path, &dirs, &AtomicBool::new(false));
         match self.loader.threads.wait(open).await {

@@ -163,6 +163,14 @@ impl Session {
             let read = self.compute(move |_, memory| guest::module_at(memory, &layouts, addr));
             name = read.await?.ok().flatten().map(|module| module.name);
         }
+        if name.is_none() {
+            // It may be any that is known by hand alone; those that stay are
+            // proven again at the next stop.
+            let by_hand = self.modules.iter().filter(|module| module.found.addr.0 == 0);
+            for name in by_hand.map(|module| module.found.name.clone()).collect::<Vec<_>>() {
+                self.forget_module(&name);
+            }
+        }
         let name = name.unwrap_or_else(|| format!("at {addr}"));
         self.forget_module(&name);
         let symbols = self.guest_symbols();
@@ -213,6 +221,7 @@ impl Session {
         self.drop_places(goes);
         if let Some(module) = self.modules.iter_mut().find(|module| module.found.name == name) {
             module.sections.retain(|section| !module_sections::is_init(&section.name));
+            module.found.memory.retain(|piece| !piece.kind.is_init());
             let sections = placement(&module.sections);
             self.code.update(|symbols| symbols.replace(name, sections));
         }

@@ -6,12 +6,13 @@
 //! - [`find`]: which of them a module is; the build-id proves it.
 //! - [`round`]: one module after another, between the user's requests.
 //! - [`place`]: its sections put where the guest has them, its symbols loaded.
-//! - [`given`]: section addresses that the user has already.
+//! - [`given`]: section addresses that the user has already; [`added`]: files.
 //! - [`watch`]: where the guest is caught as they come and go, and when.
 //! - [`live`]: what is done then.
 
 pub mod files;
 
+mod added;
 mod details;
 mod find;
 pub mod given;
@@ -29,7 +30,6 @@ use super::{
 };
 use crate::base::addr::Addr;
 use crate::kernel::{
-    KernelError,
     module_sections::{self, Section},
     module_usage::Usage,
     modules::{self as guest, Layouts},
@@ -39,6 +39,9 @@ pub use watch::{Event, Watch};
 
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
+
+/// Troubles with the guest's modules that are told at once.
+const MOST_TROUBLES: usize = 4;
 
 /// How far a module's symbols are.
 #[derive(Clone, Debug, PartialEq)]
@@ -133,9 +136,6 @@ impl Session {
         &mut self,
         plan: &Option<Plan>,
     ) -> Result<(), Failure> {
-        for module in &mut self.modules {
-            module.usage = None;
-        }
         self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
             || !matches!(self.target.matches, Match::Match | Match::Trusted)
@@ -259,17 +259,24 @@ impl Session {
             let layouts = Arc::clone(&layouts);
             self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
         };
-        self.tell_troubles(&list.problems);
+        self.tell_troubles(list.problems.iter().map(ToString::to_string).collect());
         let settled = !list.unformed;
         let mut list = list.modules;
         // One that is about to be freed stays on the list for a moment.
-        self.watch.freed.retain(|addr| list.iter().any(|module| module.addr == *addr));
+        let goes = |module: &guest::Module| module.state == guest::State::Going;
+        let going = |addr: &Addr| list.iter().any(|module| module.addr == *addr && goes(module));
+        self.watch.freed.retain(going);
         list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules
             .iter()
             .filter(|old| {
+                // What is known by hand alone has no address to compare.
+                let by_hand = old.found.addr.0 == 0;
                 !list.iter().any(|new| {
+                    if by_hand {
+                        return new.name == old.found.name;
+                    }
                     let names = (&new.name, new.addr, new.base);
                     names == (&old.found.name, old.found.addr, old.found.base)
                 })
@@ -285,6 +292,15 @@ impl Session {
                 self.renew_module(at, found).await?;
                 continue;
             }
+            if let Some(at) = self.by_hand(&found.name) {
+                // Its debug info may be what made the list readable, so it stays
+                // until it is placed anew; for good where nothing tells better.
+                match module_sections::Layouts::new(&self.guest_symbols()) {
+                    Ok(_) => self.modules[at] = self.place_module(found).await?,
+                    Err(_) => self.modules[at].found = found,
+                }
+                continue;
+            }
             let mut module = self.unplaced(found);
             if self.is_wanted_now(&module.found) {
                 module = self.search_file(module).await?;
@@ -296,15 +312,19 @@ impl Session {
         Ok(settled)
     }
 
-    /// Says what is wrong with the guest's list, once.
-    fn tell_troubles(&mut self, problems: &[KernelError]) {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        self.module_troubles.retain(|told| texts.contains(told));
-        for text in texts {
-            if self.module_troubles.insert(text.clone()) {
-                self.say(Level::Warning, format!("modules: {text}"));
-            }
+    /// Says what is wrong with the guest's modules: each thing once, and of
+    /// many only the first.
+    fn tell_troubles(&mut self, texts: Vec<String>) {
+        let new: Vec<String> =
+            texts.into_iter().filter(|text| !self.module_troubles.contains(text)).collect();
+        for text in new.iter().take(MOST_TROUBLES) {
+            self.say(Level::Warning, format!("modules: {text}"));
         }
+        if new.len() > MOST_TROUBLES {
+            let more = new.len() - MOST_TROUBLES;
+            self.say(Level::Warning, format!("modules: and {more} more of such troubles"));
+        }
+        self.module_troubles.extend(new);
     }
 
     /// The guest is another one now.
@@ -313,6 +333,7 @@ impl Session {
             self.forget_module(&name);
         }
         self.watch = Watch::default();
+        self.module_troubles.clear();
         self.module_ends = None;
     }
 }

@@ -108,6 +108,7 @@ impl Session {
         }
         let result = async {
             self.go_on_with_modules().await?;
+            self.go_on_with_listed().await?;
             self.resolve_pending();
             self.reconcile().await
         };

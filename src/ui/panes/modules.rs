@@ -150,7 +150,7 @@ impl Modules {
             let words = match (&view.stop, view.modules.is_empty()) {
                 (_, false) => "no module has this text; / changes the filter",
                 (None, true) => "read at the first stop; :sections PATH gives what you have",
-                (Some(_), true) => "none is loaded; they appear as the guest loads them",
+                (Some(_), true) => "no module is loaded in the guest",
             };
             return look.placeholder(buffer, area, words);
         }

@@ -213,7 +213,6 @@ fn supplied() -> Supplied {
         error: None,
     };
     Supplied {
-        modules: None,
         cpus: Some(vec![cpu(0, "idle", false), cpu(1, "kernel", true)]),
         tasks: Some(tasks),
         variables: Some(vec![

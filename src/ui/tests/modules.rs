@@ -111,7 +111,7 @@ fn an_empty_pane_says_how_it_is_filled() {
     let mut bench = Bench::new(120, 40);
     bench.view(view(Vec::new()));
     bench.keys("M");
-    assert!(bench.text().contains("none is loaded; they appear"), "{}", bench.text());
+    assert!(bench.text().contains("no module is loaded in the guest"), "{}", bench.text());
     let mut bench = Bench::new(120, 40);
     bench.view(fixture::view(State::Offline, None));
     bench.keys("M z");
