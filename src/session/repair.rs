@@ -12,8 +12,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// How long the kernel may take to enter the debugger again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often other CPUs are given the chance to pass.
-const MOST_BOUNCES: usize = 10;
+/// How often other CPUs are given the chance to pass: up to ten times were seen
+/// with two emulated CPUs. Once takes some ten milliseconds.
+const MOST_BOUNCES: usize = 100;
 
 /// Breakpoints planted at boot, and what their repair needs to remember.
 #[derive(Debug, Default)]
@@ -114,6 +115,10 @@ impl Session {
                 return Ok(());
             }
         }
+        self.say(
+            Level::Warning,
+            "another CPU is at a breakpoint and could not pass: it may stop the guest once more; connect again then".into(),
+        );
         Ok(())
     }
 
