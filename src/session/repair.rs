@@ -12,6 +12,10 @@ use std::{collections::BTreeSet, time::Duration};
 /// How long the kernel may take to enter the debugger again.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often other CPUs are given the chance to pass: up to ten times were seen
+/// with two emulated CPUs. Once takes some ten milliseconds.
+const MOST_BOUNCES: usize = 100;
+
 /// Breakpoints planted at boot, and what their repair needs to remember.
 #[derive(Debug, Default)]
 pub struct Early {
@@ -97,12 +101,25 @@ impl Session {
             let cpus = cpus::online(symbols, memory)?;
             cpus::others_wait(symbols, memory, &cpus)
         };
-        let Ok(true) = self.compute(others_wait).await? else { return Ok(()) };
-        let Ok(Some(trap)) = self.compute(breaks::entry_trap).await? else { return Ok(()) };
-        tracing::debug!("another CPU is at a breakpoint: it passes before we leave");
-        self.lift_all().await?;
         let pc = self.pc()?;
-        self.bounce(trap, pc).await
+        // Whoever comes first takes the debugger: ours may be back before the
+        // other one had its turn.
+        for _ in 0..MOST_BOUNCES {
+            let Ok(true) = self.compute(others_wait).await? else { return Ok(()) };
+            let Ok(Some(trap)) = self.compute(breaks::entry_trap).await? else { return Ok(()) };
+            tracing::debug!("another CPU is at a breakpoint: it passes before we leave");
+            self.lift_all().await?;
+            self.bounce(trap, pc).await?;
+            if self.early.displaced.is_some() {
+                // Another CPU stopped for something else.
+                return Ok(());
+            }
+        }
+        self.say(
+            Level::Warning,
+            "another CPU is at a breakpoint and could not pass: it may stop the guest once more; connect again then".into(),
+        );
+        Ok(())
     }
 
     /// Sends the stopped task through the compiled-in int3 and back to `pc`.
