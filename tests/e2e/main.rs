@@ -11,6 +11,7 @@ mod support {
 
 mod agreement;
 mod boot;
+mod dangers;
 mod expressions;
 mod facts;
 mod files;
