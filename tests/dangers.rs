@@ -145,7 +145,7 @@ fn the_kernels_own_list() {
     }
 }
 
-/// `0xffffffff81600000-0xffffffff81600010	name`.
+/// A line of the list: two addresses with `-` between, a tab, a name.
 fn entry(line: &str) -> Option<(Addr, Addr, String)> {
     let (range, name) = line.trim().split_once('\t')?;
     let (start, end) = range.split_once('-')?;

@@ -42,6 +42,8 @@ pub struct Agreement {
     pub found: usize,
     /// Values that gdb gets through a function that is not on the stack.
     pub jumped: usize,
+    /// Arguments of an inlined function that gdb takes from the wrong frame.
+    pub astray: usize,
     /// Values in registers that the ABI gives to the callee, and the callee is
     /// assembly: gdb has no rule for it and takes every register for kept.
     pub assembly: usize,
@@ -133,6 +135,9 @@ impl Agreement {
                 // what the caller would have passed (DW_OP_GNU_parameter_ref);
                 // gdb shows the value there only.
                 (Some(mine), None) if passed_on(around.1, &arg["name"], mine) => self.found += 1,
+                (Some(mine), Some(_)) if is_astray(around.1, &arg["name"], mine) => {
+                    self.astray += 1;
+                }
                 (None, Some(gdbs)) if is_lost(mine) => self.unfound(name, mine, gdbs, around),
                 (_, gdbs) => self.differ(name, format!("{mine} is {gdbs:?}")),
             }
@@ -184,12 +189,13 @@ impl Agreement {
     /// What was agreed on, in a line.
     pub fn told(&self, stops: usize) -> String {
         format!(
-            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} through jumps, {} around assembly, {} not found; {} differences",
+            "with gdb at {stops} stops: {} registers, {} frames, {} values, {} lost ones, {} found by us, {} astray in gdb, {} through jumps, {} around assembly, {} not found; {} differences",
             self.registers,
             self.frames,
             self.values,
             self.lost,
             self.found,
+            self.astray,
             self.jumped,
             self.assembly,
             self.unfound.len(),
@@ -225,6 +231,17 @@ fn came_by_jump(outer: &[Value]) -> bool {
 fn passed_on(outer: &[Value], name: &Value, value: &str) -> bool {
     let mut args = outer.iter().flat_map(|frame| frame["args"].as_array().unwrap());
     args.any(|arg| arg["name"] == *name && arg["value"].as_str().is_some_and(|v| same(value, v)))
+}
+
+/// Whether gdb has gone astray with an argument of an inlined function:
+/// `DW_OP_entry_value` in it is about the function that it is inlined in, whose
+/// own argument of that name has our value in gdb too. Seen with `len` of
+/// `__mmap_region` in `mmap_region`: gdb 13 shows the value of `addr`.
+fn is_astray(frames: &[Value], name: &Value, value: &str) -> bool {
+    let Some(whole) = frames.iter().position(|frame| frame["inlined"] != true) else {
+        return false;
+    };
+    whole > 0 && passed_on(&frames[whole..=whole], name, value)
 }
 
 /// Whether two texts tell the same value: the number, or the word.

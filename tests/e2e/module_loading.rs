@@ -1,6 +1,6 @@
 //! A module with a hundred megabytes of debug info: nothing waits for it.
 
-use crate::facts::{alive, run};
+use crate::facts::{alive, run, type_line};
 use crate::support::{
     guest::{LockedGuest, boot, built},
     tools::tool,
@@ -266,6 +266,46 @@ fn nothing_waits_for_a_huge_module() {
         watched.ask(Request::Leave(Leave::Detach)).await;
     });
     alive(&mut guest);
+
+    // Loaded while the guest runs: it is held before its init until the line
+    // that waits for the file is planted; a break-in meanwhile keeps it there.
+    run(&mut guest, "rmmod hgfs");
+    for broken_into in [false, true] {
+        runtime.block_on(async {
+            let mut watched = Watched::start(&guest, dir.path()).await;
+            let ready = |view: &View| matches!(view.symbols, SymbolsView::Ready);
+            watched.until("symbols of vmlinux", ready).await;
+            guest.shell().unwrap().break_in().unwrap();
+            watched.until("a stop", |view| is_stopped(view) && view.modules.len() == 2).await;
+            let line = crate::facts::line_of("hgfs/main.c", "i < ARRAY_SIZE(names)");
+            let wish = Request::Break(BreakKind::Kept, format!("hgfs/main.c:{line}"));
+            watched.ask(wish).await;
+            let stopped = watched.started.handle.send(Request::Continue);
+            type_line(&mut guest, "insmod /lib/modules/hgfs.ko");
+            if broken_into {
+                let held = |view: &View| view.modules.iter().any(|module| module.name == "hgfs");
+                watched.until("hgfs", held).await;
+                watched.started.handle.send(Request::BreakIn).await.unwrap().unwrap();
+            }
+            let Answer::Stop { stop } = stopped.await.unwrap().unwrap() else { panic!("no stop") };
+            if broken_into {
+                assert_eq!(stop.function.as_deref(), Some("do_init_module"), "{stop:?}");
+                let armed = |view: &View| view.breakpoints[0].state == "armed";
+                watched.until("its symbols", armed).await;
+                let (answer, _) = watched.ask(Request::Continue).await;
+                let Answer::Stop { stop } = answer else { panic!("{answer:?}") };
+                assert_eq!(stop.line, Some(line as u32), "{stop:?}");
+            } else {
+                assert_eq!(stop.function.as_deref(), Some("HgfsInit"), "{stop:?}");
+                assert_eq!(stop.line, Some(line as u32), "{stop:?}");
+            }
+            watched.ask(Request::Delete(Vec::new())).await;
+            watched.ask(Request::Leave(Leave::Detach)).await;
+        });
+        alive(&mut guest);
+        run(&mut guest, "rmmod hgfs");
+    }
+    run(&mut guest, "insmod /lib/modules/hgfs.ko");
 
     // Leaving in the middle of it.
     runtime.block_on(async {

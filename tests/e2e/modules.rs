@@ -5,8 +5,9 @@ use crate::facts::{
     type_line, values, variable,
 };
 use crate::support::{
-    batch::Batch,
-    guest::{LockedGuest, boot},
+    batch::{Batch, Setup},
+    guest::{LockedGuest, boot, built},
+    tools::tool,
 };
 use kgdb_tui::demo::guest::{BOOT_PATIENCE, Boot, Hgfs, Link, Mode};
 use serde_json::Value;
@@ -491,5 +492,45 @@ fn a_module_of_the_boot() {
     batch.end().all_good();
     // Modules come and go with nobody there.
     run(&mut guest, "rmmod hgfs && insmod /lib/modules/hgfs.ko && cat /proc/hgfs > /dev/null");
+    alive(&mut guest);
+}
+
+/// A kernel in which `free_module` was compiled into its callers: kgdb's own
+/// notifier tells that a module goes.
+#[test]
+fn a_kernel_without_free_module() {
+    let dir = tempfile::tempdir().unwrap();
+    let vmlinux = dir.path().join("vmlinux");
+    let mut objcopy = tool("objcopy");
+    objcopy.args(["--redefine-sym", "free_module=nobody_knows"]).arg(built().vmlinux).arg(&vmlinux);
+    assert!(objcopy.status().unwrap().success());
+    let mut guest = boot(&Boot { hgfs: Hgfs::Loaded, link: Link::Unix, ..Boot::default() });
+    let commands = [
+        "break HgfsSendRequest",
+        "continue",
+        "info breakpoints",
+        "info modules",
+        "continue",
+        "delete",
+        "detach",
+    ];
+    let setup = Setup::with_symbols(&vmlinux).arg("--connect").arg(guest.address());
+    let setup = setup.arg("--module-path").arg(built().modules);
+    let mut batch = start_stopped(&mut guest, setup, &commands);
+    let before = batch.ok(commands[0])["breakpoints"][0]["sites"].clone();
+    assert_eq!(before.as_array().unwrap().len(), 1);
+    // Its memory is free while the guest stops, and another module's later.
+    let line = "rmmod hgfs; echo g > /proc/sysrq-trigger; insmod /lib/modules/fuse.ko; \
+                insmod /lib/modules/hgfs.ko; cat /proc/hgfs > /dev/null";
+    type_line(&mut guest, line);
+    assert_eq!(batch.stop(commands[1])["function"], "kgdb_breakpoint");
+    let gone = batch.ok(commands[2]);
+    assert_eq!(wish(&gone, 1)["state"], "pending", "{gone}");
+    assert_eq!(batch.ok(commands[3])["modules"], Value::Array(vec![]));
+    at(&batch.stop(commands[4]), "HgfsSendRequest", 1);
+    skip(&mut batch, &commands[5..]);
+    batch.end().all_good();
+    let now = section(&mut guest, "hgfs", ".text");
+    assert_ne!(address(&before[0]) & !0xfff, now, "it was loaded elsewhere");
     alive(&mut guest);
 }
