@@ -197,7 +197,9 @@ fn compare_addresses(path: &Path, symbols: &Symbols, count: usize) {
         path.display(),
         addrs.len()
     );
-    assert!(chains * 20 > addrs.len(), "{chains} of {} are inlined", addrs.len());
+    // A module of a few lines has nothing inlined.
+    let few = addrs.len() < 100;
+    assert!(few || chains * 20 > addrs.len(), "{chains} of {} are inlined", addrs.len());
     assert!(differ.is_empty(), "{} of {}:\n{}", differ.len(), addrs.len(), differ.join("\n"));
 }
 
