@@ -93,6 +93,9 @@ impl Session {
                     self.look_for_files_again().await?;
                     self.read_usage(usize::MAX).await?;
                 }
+                if self.modules.is_empty() {
+                    self.need_modules()?;
+                }
                 Ok(Answer::Modules { modules: self.modules.iter().map(|m| m.view()).collect() })
             }
             Request::Module(name) => self.module_details(&name).await,

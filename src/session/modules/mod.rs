@@ -327,6 +327,22 @@ impl Session {
         self.module_troubles.extend(new);
     }
 
+    /// That the guest's modules can be known: where there are none, it must not
+    /// be for want of symbols.
+    pub(super) fn need_modules(&self) -> Result<(), Failure> {
+        if self.is_offline() {
+            return Ok(());
+        }
+        self.need_stopped()?;
+        let proven = matches!(self.target.matches, Match::Match | Match::Trusted);
+        let why = match Layouts::new(&self.guest_symbols()) {
+            _ if !proven => "no vmlinux is proven to be the guest's (info target)".to_owned(),
+            Err(error) => error.to_string(),
+            Ok(_) => return Ok(()),
+        };
+        Err(Failure::Other(format!("the guest's modules are not known: {why}")))
+    }
+
     /// The guest is another one now.
     pub(super) fn forget_modules(&mut self) {
         for name in self.modules.iter().map(|m| m.found.name.clone()).collect::<Vec<_>>() {

@@ -5,7 +5,7 @@ use crate::base::text::{bytes, printable};
 use crate::config::keys::Action;
 use crate::config::theme::Role;
 use crate::session::request::{BreakKind, Request};
-use crate::session::view::{ModuleView, View};
+use crate::session::view::{Match, ModuleView, SymbolsView, View};
 use crate::ui::list::List;
 use crate::ui::pen::Pen;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
@@ -147,9 +147,14 @@ impl Modules {
         };
         let rows = self.rows(view);
         if rows.is_empty() {
+            let proven = matches!(view.target.matches, Match::Match | Match::Trusted);
             let words = match (&view.stop, view.modules.is_empty()) {
                 (_, false) => "no module has this text; / changes the filter",
                 (None, true) => "read at the first stop; :sections PATH gives what you have",
+                (Some(_), true) if !proven => "not known: no vmlinux is proven to be the guest's",
+                (Some(_), true) if view.symbols != SymbolsView::Ready => {
+                    "not known: the debug info of the vmlinux is not there"
+                }
                 (Some(_), true) => "no module is loaded in the guest",
             };
             return look.placeholder(buffer, area, words);
