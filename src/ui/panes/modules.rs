@@ -151,9 +151,9 @@ impl Modules {
             let words = match (&view.stop, view.modules.is_empty()) {
                 (_, false) => "no module has this text; / changes the filter",
                 (None, true) => "read at the first stop; :sections PATH gives what you have",
-                (Some(_), true) if !proven => "not known: no vmlinux is proven to be the guest's",
+                (Some(_), true) if !proven => "not known without the guest's own vmlinux",
                 (Some(_), true) if view.symbols != SymbolsView::Ready => {
-                    "not known: the debug info of the vmlinux is not there"
+                    "not known: the vmlinux has no debug info"
                 }
                 (Some(_), true) => "no module is loaded in the guest",
             };

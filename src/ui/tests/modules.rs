@@ -115,7 +115,7 @@ fn an_empty_pane_says_how_it_is_filled() {
     let mut unproven = view(Vec::new());
     unproven.target.matches = Match::Mismatch;
     bench.view(unproven);
-    assert!(bench.text().contains("no vmlinux is proven to be the guest's"), "{}", bench.text());
+    assert!(bench.text().contains("not known without the guest's own vmlinux"), "{}", bench.text());
     let mut bench = Bench::new(120, 40);
     bench.view(fixture::view(State::Offline, None));
     bench.keys("M z");
