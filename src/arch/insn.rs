@@ -2,7 +2,10 @@
 //! after it. Decoding is by iced-x86 and always over live bytes of the guest,
 //! because the kernel patches its own text (alternatives, ftrace, jump labels).
 
-use crate::base::addr::Addr;
+use crate::base::{
+    addr::Addr,
+    memory::{Gap, Memory},
+};
 use iced_x86::{
     Decoder, DecoderOptions, FlowControl, Formatter, GasFormatter, Instruction,
     InstructionInfoFactory, IntelFormatter, Mnemonic, OpAccess, OpKind,
@@ -121,6 +124,21 @@ pub fn decode(
 /// Decodes one instruction for its flow alone.
 pub fn decode_one(at: Addr, bytes: &[u8]) -> Option<Insn> {
     decode(at, bytes, 1, Flavor::Att, &|_| None).pop()
+}
+
+/// Decodes the instruction at `at`. Near the end of a readable page it may be
+/// shorter than the longest one, so what can be read is taken. `None` when it is
+/// no instruction.
+pub fn instruction(memory: &dyn Memory, at: Addr) -> Result<Option<Insn>, Gap> {
+    match memory.bytes(at, MAX_LEN) {
+        Ok(bytes) => Ok(decode_one(at, &bytes)),
+        Err(Gap::Fault(_)) => {
+            let len = 0x1000 - at.0 % 0x1000;
+            let bytes = memory.bytes(at, len.min(MAX_LEN as u64) as usize)?;
+            Ok(decode_one(at, &bytes))
+        }
+        Err(miss) => Err(miss),
+    }
 }
 
 /// The registers of an instruction that only copies one whole register to

@@ -11,7 +11,7 @@
 //! the code before an address that no symbol and no line begins at.
 
 use crate::{
-    arch::insn::{MAX_LEN, decode_one},
+    arch::insn::instruction,
     base::{
         addr::{Addr, FileAddr},
         memory::{Gap, Memory},
@@ -266,13 +266,7 @@ fn instruction_start(
         return Ok(None);
     };
     while begin < addr {
-        // The last instruction may end with the page, and nothing after it.
-        let left = (addr.since(begin) as usize).clamp(1, MAX_LEN);
-        let bytes = match memory.bytes(begin, MAX_LEN) {
-            Err(Gap::Fault(_)) => memory.bytes(begin, left)?,
-            bytes => bytes?,
-        };
-        let Some(insn) = decode_one(begin, &bytes) else { return Ok(None) };
+        let Some(insn) = instruction(memory, begin)? else { return Ok(None) };
         if insn.next() > addr {
             return Ok(Some(begin));
         }

@@ -3,7 +3,7 @@
 //! is an exit. One resume with breakpoints on the exits then does what would
 //! take a packet exchange for each instruction otherwise.
 
-use crate::arch::insn::{Flow, Insn, MAX_LEN, decode_one};
+use crate::arch::insn::{Flow, MAX_LEN, instruction};
 use crate::base::{
     addr::Addr,
     memory::{Gap, Memory},
@@ -210,20 +210,6 @@ pub fn walk(
     match missed {
         Some(gap) => Err(gap),
         None => Ok(exits),
-    }
-}
-
-/// Decodes the instruction at `at`. Near the end of a readable page it may be
-/// shorter than the longest one, so what can be read is taken.
-pub fn instruction(memory: &dyn Memory, at: Addr) -> Result<Option<Insn>, Gap> {
-    match memory.bytes(at, MAX_LEN) {
-        Ok(bytes) => Ok(decode_one(at, &bytes)),
-        Err(Gap::Fault(_)) => {
-            let len = 0x1000 - at.0 % 0x1000;
-            let bytes = memory.bytes(at, len.min(MAX_LEN as u64) as usize)?;
-            Ok(decode_one(at, &bytes))
-        }
-        Err(miss) => Err(miss),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::arch::Registers;
 use crate::base::addr::Addr;
+use crate::kernel::modules::State as Life;
 use crate::symbols::{
     answer::ImageId,
     image::DebugImage,
@@ -263,9 +264,9 @@ impl Session {
     /// Whether these places are in a module that has all its code: its init has
     /// not run.
     fn has_init(&self, sites: &[Site]) -> bool {
-        let modules = self.modules.iter().map(Module::view);
-        let coming: Vec<_> = modules.filter(|m| m.state == "coming").map(|m| m.name).collect();
-        sites.iter().any(|site| site.module.as_ref().is_some_and(|name| coming.contains(name)))
+        let coming = self.modules.iter().filter(|module| module.found.state == Life::Coming);
+        let names: Vec<&str> = coming.map(|module| module.found.name.as_str()).collect();
+        sites.iter().any(|site| site.module.as_deref().is_some_and(|name| names.contains(&name)))
     }
 
     /// Why a location has no place yet, and what would give it one.
@@ -289,7 +290,7 @@ impl Session {
         let Some(module) = module.filter(|module| module != VMLINUX) else {
             return format!("{why}; waits for a module that has it");
         };
-        let known = self.modules.iter().map(Module::view).find(|known| known.name == module);
+        let known = self.modules.iter().find(|known| known.found.name == module).map(Module::view);
         match known {
             None => format!("waits for module {module} to be loaded"),
             Some(known) if known.symbols == "loaded" => why,

@@ -111,7 +111,7 @@ pub struct Session {
     /// The search for a vmlinux that was not given.
     pub(super) finder: Finder,
     /// The mark of the guest's module list when it was last read.
-    pub(super) module_ends: Option<Mark>,
+    pub(super) module_mark: Option<Mark>,
     /// What was said of damage to that list.
     pub(super) module_troubles: BTreeSet<String>,
     /// Where the guest is caught as modules come and go.
@@ -194,7 +194,7 @@ impl Session {
             given: Vec::new(),
             trees,
             finder: Finder::Idle,
-            module_ends: None,
+            module_mark: None,
             module_troubles: BTreeSet::new(),
             watch: Watch::default(),
             journey: None,

@@ -8,7 +8,7 @@ use super::{
     run::Session,
     view::StopReason,
 };
-use crate::arch::insn::Flow;
+use crate::arch::insn::{self, Flow};
 use crate::base::addr::Addr;
 use crate::rsp::{
     command::Command,
@@ -204,7 +204,7 @@ impl Session {
             Plan::Instruction { over: false, .. } => Ok(Leg::Single),
             Plan::Instruction { over: true, .. } => {
                 let pc = self.pc()?;
-                let insn = self.compute(move |_, memory| exits::instruction(memory, pc)).await?;
+                let insn = self.compute(move |_, memory| insn::instruction(memory, pc)).await?;
                 match insn {
                     Ok(Some(insn)) if matches!(insn.flow, Flow::Call(_)) => {
                         let sp = self.register(self.arch().sp).await?;
@@ -265,7 +265,7 @@ impl Session {
     /// From a call instruction into the function it calls, when that has
     /// lines; else over it.
     async fn call_leg(&mut self, pc: Addr) -> Result<Leg, Failure> {
-        let insn = self.compute(move |_, memory| exits::instruction(memory, pc)).await?;
+        let insn = self.compute(move |_, memory| insn::instruction(memory, pc)).await?;
         let Ok(Some(insn)) = insn else { return Ok(Leg::Single) };
         let mut target = match insn.flow {
             Flow::Call(target) => target,

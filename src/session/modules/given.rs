@@ -210,7 +210,7 @@ impl Session {
                     None => self.prove_given(at, true).await?,
                 }
             }
-            None if self.module_ends.is_some() => {
+            None if self.module_mark.is_some() => {
                 let from = &self.given[at].from;
                 let text = format!(
                     "the guest has no module {name} now; what {from} says of it is not used"

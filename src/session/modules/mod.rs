@@ -150,18 +150,18 @@ impl Session {
     /// Reads the list when it may have changed.
     async fn look_at_list(&mut self) -> Result<(), Failure> {
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
-        if mark.is_some() && mark == self.module_ends {
+        if mark.is_some() && mark == self.module_mark {
             return self.look_at_unsettled().await;
         }
-        if self.module_ends.is_some() {
+        if self.module_mark.is_some() {
             if self.list_is_as_seen().await? {
-                self.module_ends = mark;
+                self.module_mark = mark;
                 return self.look_at_unsettled().await;
             }
             self.forget_rebuilt().await?;
         }
         let settled = self.read_modules().await?;
-        self.module_ends = mark.filter(|_| settled);
+        self.module_mark = mark.filter(|_| settled);
         self.watch.missed = false;
         Ok(())
     }
@@ -350,6 +350,6 @@ impl Session {
         }
         self.watch = Watch::default();
         self.module_troubles.clear();
-        self.module_ends = None;
+        self.module_mark = None;
     }
 }
