@@ -19,6 +19,9 @@ mod support {
     pub mod tools;
 }
 
+#[path = "support/mod.rs"]
+mod own;
+
 /// Where the guest is stopped: sent for each read of /proc/hgfs, which somebody
 /// does every second.
 const BREAK: &str = "break HgfsSendRequest";
@@ -40,26 +43,33 @@ const SCENARIO: &[&str] = &[
     "THREADS",
 ];
 
-/// Packets and bytes, and the seconds of each `next`.
+/// Packets and bytes; the seconds of each `next`, and the packets of all.
 #[derive(Default)]
 struct Cost {
     packets: u64,
     sent: u64,
     received: u64,
     nexts: Vec<f64>,
+    next_packets: u64,
 }
 
 impl Cost {
     fn print(&self, name: &str) {
         let times: Vec<_> = self.nexts.iter().map(|s| format!("{:.0} ms", s * 1000.0)).collect();
         println!(
-            "{name:<10} {:>5} packets {:>7} bytes ({} sent, {} received)   next: {}",
+            "{name:<10} {:>5} packets {:>7} bytes ({} sent, {} received)   next: {}; {:.1} packets each",
             self.packets,
             self.sent + self.received,
             self.sent,
             self.received,
-            times.join(", ")
+            times.join(", "),
+            self.each_next()
         );
+    }
+
+    /// Packets of one `next`, on average.
+    fn each_next(&self) -> f64 {
+        self.next_packets as f64 / self.nexts.len().max(1) as f64
     }
 }
 
@@ -82,6 +92,7 @@ fn ours(built: &Built, address: &str) -> Cost {
         assert_eq!(line["ok"], true, "{line}");
         if line["command"] == "next" {
             cost.nexts.push(line["seconds"].as_f64().unwrap());
+            cost.next_packets += line["wire"]["packets"].as_u64().unwrap();
         }
         if line["command"] == "info link" {
             let number = |key: &str| line["result"][key].as_u64().unwrap();
@@ -97,20 +108,16 @@ fn ours(built: &Built, address: &str) -> Cost {
 fn gdbs(built: &Built, address: &str, sections: &str, log: &Path) -> Option<Cost> {
     let mut command = Command::new("gdb");
     command.args(["-batch", "-nx", "-ex", "set pagination off"]).arg(&built.vmlinux);
-    let mut load = format!("add-symbol-file {}", built.modules.join("hgfs.ko").display());
-    for (name, addr) in sections.lines().filter_map(|line| line.split_once(' ')) {
-        if [".text", ".data", ".bss", ".rodata"].contains(&name) {
-            load += &format!(" -s {name} {}", addr.trim());
-        }
-    }
-    command.args(["-ex", &load, "-ex", "python import time"]);
+    command.args(["-ex", &own::add_symbol_file(built, sections), "-ex", "python import time"]);
     command.args(["-ex", &format!("set remotelogfile {}", log.display())]);
     command.args(["-ex", &format!("target remote {address}")]);
     for words in SCENARIO {
         let words = if *words == "THREADS" { "info threads" } else { words };
         if words == "next" {
+            command.args(["-ex", "set debug remote 1"]);
             command.args(["-ex", "python began = time.time()", "-ex", words]);
             command.args(["-ex", "python print('took', time.time() - began)"]);
+            command.args(["-ex", "set debug remote 0"]);
         } else {
             command.args(["-ex", words]);
         }
@@ -121,6 +128,8 @@ fn gdbs(built: &Built, address: &str, sections: &str, log: &Path) -> Option<Cost
     let said = String::from_utf8_lossy(&output.stdout);
     let took = |line: &str| line.strip_prefix("took ").and_then(|time| time.parse().ok());
     let mut cost = Cost { nexts: said.lines().filter_map(took).collect(), ..Cost::default() };
+    let logged = String::from_utf8_lossy(&output.stderr);
+    cost.next_packets = logged.matches("Sending packet: ").count() as u64;
     assert!(said.contains("scenario done"), "{said}");
     // Lines `w DATA` and `r DATA`; what gdb read a byte at a time is in pieces.
     for line in std::fs::read_to_string(log).unwrap().lines() {
@@ -148,9 +157,7 @@ fn main() {
     // gdb can't follow KASLR.
     let mut guest =
         support::guest::boot(&Boot { kaslr: false, hgfs: Hgfs::Busy, ..Boot::default() });
-    let listing =
-        "cd /sys/module/hgfs/sections; for f in .*; do [ -f $f ] && echo $f $(cat $f); done; cd /";
-    let sections = guest.shell().unwrap().run(listing).unwrap().text;
+    let sections = own::sections(&mut guest);
     let address = guest.address().to_owned();
 
     println!("attach, {}", SCENARIO.join(", ").replace("THREADS", "info threads/cpus"));
@@ -164,6 +171,8 @@ fn main() {
             gdbs.print("gdb");
             let all = |cost: &Cost| (cost.sent + cost.received) as f64;
             println!("gdb sends and receives {:.1} times as much", all(&gdbs) / all(&ours));
+            let nexts = gdbs.each_next() / ours.each_next();
+            println!("for a next gdb sends {nexts:.1} times as many packets");
         }
         None => println!("gdb is not installed"),
     }

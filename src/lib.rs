@@ -31,8 +31,12 @@
 //! - [`session`]: the debugger. One task owns the link; requests come in,
 //!   updates and views go out. It alone waits for the wire.
 //! - [`command`]: one table of commands for the `:` line, batch and help.
+//! - [`ports`]: ends for other programs: the guest's console in a file and on a
+//!   port, a port for gdb.
 //! - [`ui`], [`batch`], [`demo`]: the faces, and the guest to try them on.
 //!   [`config`] has keys and colours.
+//! - [`setup`]: getting a guest ready: VMware's file, the guest's script, and a
+//!   look at the whole chain.
 //!
 //! # Where to begin reading
 //!
@@ -48,8 +52,9 @@
 //!   a parameter.
 //! - A request that could overrun the stub's buffers can't be built
 //!   ([`rsp::command`]).
-//! - Nothing is sent to a running kernel but the one question of the knock, and
-//!   a break-in the user asked for.
+//! - Nothing is sent to a running kernel but the one question of the knock, a
+//!   break-in the user asked for, and what is typed into its console; nothing that
+//!   is typed is sent to a stopped one.
 //! - What the user wants (a breakpoint) and what the guest has (a planted
 //!   site) are two types and a difference.
 //! - No symbol is shown as a fact about the guest before the vmlinux is proven
@@ -90,4 +95,10 @@ pub mod ui;
 
 pub mod batch;
 
+pub mod ports;
+
+pub mod relay;
+
 pub mod demo;
+
+pub mod setup;

@@ -21,9 +21,10 @@ use kgdb_tui::{
         timing::Timing,
     },
     target::{
-        breakin,
+        breakin::{Act, Attempt, Way},
         console::{Sign, Watcher},
         knock::{Evidence, Knock, Verdict},
+        prompt::Tail,
         registers,
         threads::{ThreadList, Who, name},
     },
@@ -232,11 +233,17 @@ async fn a_break_by_telnet_on_a_shared_console() {
     assert_eq!(pump.knock(new_knock()).await, Verdict::Running(Evidence::Echo));
     pump.link.write_all(b"\x15").await.expect("the link is up");
 
-    for step in breakin::SYSRQ {
-        match step {
-            breakin::Step::Pause(time) => tokio::time::sleep(time).await,
-            breakin::Step::Break => pump.link.send_break().await.expect("telnet has BREAK"),
-            breakin::Step::Send(bytes) => pump.link.write_all(bytes).await.expect("up"),
+    let mut attempt = Attempt::new([Way::Break], Tail::default(), Instant::now());
+    loop {
+        match attempt.next(Instant::now()) {
+            Act::Begin(way) => assert_eq!(way, Way::Break),
+            Act::Break => pump.link.send_break().await.expect("telnet has BREAK"),
+            Act::Type(bytes) => {
+                pump.link.write_all(bytes).await.expect("up");
+                break;
+            }
+            Act::Wait(until) => tokio::time::sleep_until(until.into()).await,
+            other => panic!("{other:?}"),
         }
     }
     let banner = pump.wait_text("kdb> ").await;

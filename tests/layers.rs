@@ -29,10 +29,14 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // Faces and commands see the session, and what is plain data or text.
-    ("command", &["base", "arch", "session", "source"]),
+    ("command", &["base", "arch", "config", "session", "source"]),
     ("batch", &["base", "session", "command"]),
     ("ui", &["base", "arch", "config", "source", "session", "command"]),
+    ("relay", &["base", "link", "rsp", "target"]),
+    // gdb's protocol is spoken there from the other end.
+    ("ports", &["base", "rsp", "session"]),
     ("demo", &["base", "session"]),
+    ("setup", &["base", "link", "session", "kernel"]),
 ];
 
 /// No file is longer than this: one file is one idea.

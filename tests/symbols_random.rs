@@ -286,11 +286,18 @@ for file, line in {asked:?}:
         // stopped at. Where it has dropped the first row of a block, gdb takes
         // a later one there; where it has dropped all, a later line.
         let lost = |site: &u64| !rows.contains(site);
+        // gdb takes a row of no length too: the next one begins at the same
+        // address, with another line.
+        let empty = |at: &u64| {
+            symbols.row_at(Addr(*at)).is_some_and(|row| row.start.0 == *at && row.line != *line)
+        };
         let moved = |at: &u64| sites.iter().any(|site| site.0 == *at && site.1 != *line);
         let later = |at: &u64| moved(at) || have.iter().any(|other| lost(other) && other < at);
         let more = have.iter().filter(|site| !want.contains(site));
         let less = want.iter().filter(|site| !have.contains(site));
-        if more.copied().all(|site| lost(&site)) && less.copied().all(|site| later(&site)) {
+        if more.copied().all(|site| lost(&site))
+            && less.copied().all(|site| later(&site) || empty(&site))
+        {
             lost_rows += 1;
             continue;
         }

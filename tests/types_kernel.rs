@@ -328,7 +328,7 @@ fn symbols_are_named_as_gdb_names_them() {
             offset => format!("{} + {offset} in section {section}", symbol.name),
         };
         // gdb 13 leaves the number of a clone out.
-        let gdbs = |text: &str| text.replace(".part.0 ", ".part ");
+        let gdbs = |text: &str| text.replace(".part.0 ", ".part ").replace(".isra.0 ", ".isra ");
         if !found.iter().any(|symbol| line(symbol) == want || gdbs(&line(symbol)) == want) {
             differ.push(format!(
                 "{at:#x}: here {:?}, gdb {want}",

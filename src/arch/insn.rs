@@ -87,6 +87,33 @@ impl Insn {
     }
 }
 
+/// Why an instruction must not be stepped by the CPU's flag for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hazard {
+    /// It stores or loads the flags, and that one with them.
+    Flags,
+    /// Other code runs before what comes after it: an interrupt, an exception.
+    Aside,
+    /// It goes to user mode.
+    ToUser,
+    /// It goes where a frame on the stack says.
+    Frame,
+}
+
+/// Whether an instruction must not be stepped, and why.
+pub fn hazard(insn: &Insn) -> Option<Hazard> {
+    let mut decoder = Decoder::with_ip(64, &insn.bytes, insn.addr.0, DecoderOptions::NONE);
+    match decoder.decode().mnemonic() {
+        Mnemonic::Pushfq | Mnemonic::Popfq => Some(Hazard::Flags),
+        Mnemonic::Hlt | Mnemonic::Ud2 | Mnemonic::Int | Mnemonic::Mwait => Some(Hazard::Aside),
+        Mnemonic::Sysret | Mnemonic::Sysretq | Mnemonic::Sysexit | Mnemonic::Sysexitq => {
+            Some(Hazard::ToUser)
+        }
+        Mnemonic::Iret | Mnemonic::Iretd | Mnemonic::Iretq => Some(Hazard::Frame),
+        _ => None,
+    }
+}
+
 /// Names an address as `symbol` or `symbol+0x10`; `None` leaves the number.
 pub type Namer<'a> = dyn Fn(Addr) -> Option<String> + 'a;
 

@@ -2,8 +2,10 @@
 //! words, and what one instruction does. Tables and small functions; no guest,
 //! no files. x86_64 is the first; others are one more table.
 
+pub mod emulate;
 pub mod insn;
 pub mod jumps;
+pub mod operand;
 pub mod x86_64;
 
 use crate::base::addr::Addr;
@@ -126,6 +128,12 @@ impl Registers {
         if let Some(slot) = self.values.get_mut(reg.0 as usize) {
             *slot = value;
         }
+    }
+
+    /// Whether they are those of a program, by the privilege level in the code
+    /// segment's selector (Intel SDM volume 3, 5.5). Not when that is unknown.
+    pub fn is_user(&self) -> bool {
+        self.by_name("cs").is_some_and(|cs| cs & 3 != 0)
     }
 
     /// The value by gdb's name.

@@ -68,6 +68,15 @@ impl serde::Serialize for Addr {
     }
 }
 
+/// As it is written: hexadecimal with `0x`, or decimal.
+impl<'de> serde::Deserialize<'de> for Addr {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Addr, D::Error> {
+        let text = <std::borrow::Cow<'_, str>>::deserialize(deserializer)?;
+        let number = parse_number(&text);
+        number.map(Addr).ok_or_else(|| serde::de::Error::custom(format!("'{text}' is no address")))
+    }
+}
+
 shown_as_hex!(Addr);
 shown_as_hex!(FileAddr);
 

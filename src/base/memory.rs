@@ -42,6 +42,10 @@ pub enum Gap {
     /// The guest refused: not mapped, or not readable by kgdb.
     #[error("{} bytes at {} can't be read in the guest", .0.len, .0.start)]
     Fault(Span),
+    /// A record is shown, and nobody read this while it was made. The guest is
+    /// not there to be asked, so it is an answer too.
+    #[error("{} bytes at {} are not in the record", .0.len, .0.start)]
+    Unrecorded(Span),
 }
 
 impl Gap {
@@ -107,12 +111,17 @@ pub trait Memory {
 #[derive(Clone, Default, Debug)]
 pub struct Sparse {
     pages: BTreeMap<u64, Page>,
+    /// Bytes that can't be asked for, by page, one bit each.
+    unrecorded: BTreeMap<u64, Box<Bits>>,
 }
+
+/// One bit for each byte of a page.
+type Bits = [u64; PAGE as usize / 64];
 
 #[derive(Clone, Debug)]
 enum Page {
     /// The bytes, and one bit a byte that says which of them are known.
-    Bytes(Box<[u8; PAGE as usize]>, Box<[u64; PAGE as usize / 64]>),
+    Bytes(Box<[u8; PAGE as usize]>, Box<Bits>),
     /// The guest refused a read inside this page, so all of it is unreadable.
     Fault,
 }
@@ -145,9 +154,75 @@ impl Sparse {
         self.pages.insert(addr.0 / PAGE, Page::Fault);
     }
 
+    /// Remembers those of the bytes that were not known before.
+    pub fn fill(&mut self, addr: Addr, bytes: &[u8]) {
+        for (i, byte) in bytes.iter().enumerate() {
+            let at = addr.offset(i as u64);
+            if !self.knows(at) {
+                self.insert(at, std::slice::from_ref(byte));
+            }
+        }
+    }
+
+    /// Remembers that nobody can be asked for these bytes. Unlike a fault it
+    /// says nothing of the rest of the page.
+    pub fn insert_unrecorded(&mut self, span: Span) {
+        for i in 0..span.len {
+            let at = span.start.offset(i).0;
+            let bits = self.unrecorded.entry(at / PAGE).or_insert_with(|| Box::new([0; 64]));
+            let index = (at % PAGE) as usize;
+            bits[index / 64] |= 1 << (index % 64);
+        }
+    }
+
+    fn knows(&self, at: Addr) -> bool {
+        let Some(Page::Bytes(_, known)) = self.pages.get(&(at.0 / PAGE)) else { return false };
+        is_set(known, at.0)
+    }
+
+    /// The parts of a span that are known, in order.
+    pub fn known_in(&self, span: Span) -> Vec<Span> {
+        let mut parts: Vec<Span> = Vec::new();
+        for i in 0..span.len {
+            let at = span.start.offset(i);
+            if !self.knows(at) {
+                continue;
+            }
+            match parts.last_mut() {
+                Some(last) if last.start.offset(last.len) == at => last.len += 1,
+                _ => parts.push(Span::new(at, 1)),
+            }
+        }
+        parts
+    }
+
+    /// Every run of known bytes, and the first byte of every page that can't be
+    /// read, in the order of addresses.
+    pub fn pieces(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        for (&page, held) in &self.pages {
+            let start = Addr(page.wrapping_mul(PAGE));
+            let Page::Bytes(data, _) = held else {
+                pieces.push(Piece::Fault(start));
+                continue;
+            };
+            for part in self.known_in(Span::new(start, PAGE)) {
+                let from = (part.start.0 % PAGE) as usize;
+                pieces
+                    .push(Piece::Bytes(part.start, data[from..from + part.len as usize].to_vec()));
+            }
+        }
+        pieces
+    }
+
+    /// How many pages are held.
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+
     /// A span without the bytes at its start and end that are known.
     pub fn lacking(&self, span: Span) -> Span {
-        let known = |at: u64| self.uint(span.start.offset(at), 1).is_ok();
+        let known = |at: u64| self.knows(span.start.offset(at));
         let first = (0..span.len).find(|&at| !known(at)).unwrap_or(span.len);
         let end = (first..span.len).rev().find(|&at| !known(at)).map_or(first, |at| at + 1);
         Span::new(span.start.offset(first), end - first)
@@ -159,12 +234,29 @@ impl Sparse {
             let page = Span::new(Addr(page * PAGE), PAGE);
             spans.iter().any(|span| page.contains(span.start) || span.contains(page.start))
         });
+        // What another stop's record lacks, this one's may have.
+        self.unrecorded.clear();
     }
 
     /// Forgets everything.
     pub fn clear(&mut self) {
         self.pages.clear();
+        self.unrecorded.clear();
     }
+}
+
+fn is_set(bits: &Bits, at: u64) -> bool {
+    let index = (at % PAGE) as usize;
+    bits[index / 64] >> (index % 64) & 1 == 1
+}
+
+/// A part of what is known of guest memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Bytes from an address on.
+    Bytes(Addr, Vec<u8>),
+    /// The page here can't be read.
+    Fault(Addr),
 }
 
 impl Page {
@@ -176,22 +268,26 @@ impl Page {
 impl Memory for Sparse {
     fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
         let span = Span::new(addr, buf.len() as u64);
-        let mut missing = false;
+        let (mut missing, mut unrecorded) = (false, false);
         for (i, out) in buf.iter_mut().enumerate() {
             let at = addr.offset(i as u64).0;
             match self.pages.get(&(at / PAGE)) {
-                None => missing = true,
                 Some(Page::Fault) => return Err(Gap::Fault(span)),
-                Some(Page::Bytes(data, known)) => {
-                    let index = (at % PAGE) as usize;
-                    if known[index / 64] >> (index % 64) & 1 == 0 {
-                        missing = true;
-                    }
-                    *out = data[index];
+                Some(Page::Bytes(data, known)) if is_set(known, at) => {
+                    *out = data[(at % PAGE) as usize];
+                }
+                _ => {
+                    missing = true;
+                    unrecorded |=
+                        self.unrecorded.get(&(at / PAGE)).is_some_and(|bits| is_set(bits, at));
                 }
             }
         }
-        if missing { Err(Gap::Missing(span)) } else { Ok(()) }
+        match (missing, unrecorded) {
+            (false, _) => Ok(()),
+            (true, true) => Err(Gap::Unrecorded(span)),
+            (true, false) => Err(Gap::Missing(span)),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The headless face: commands in, text or one JSON object a line out. For
 //! scripts and tests.
 
-use crate::base::addr::parse_number;
-use crate::command::{FaceCommand, Parsed, parse::parse, render, script, script::Step};
+pub mod snapshot;
+
+use crate::base::{addr::parse_number, orders::Orders};
+use crate::command::{FaceCommand, Parsed, help, parse::parse, render, script, script::Step};
 use crate::session::{
     answer::{Answer, Failure},
+    conduct::LogLine,
     request::{Handle, Leave, Level, Request, Update},
     run::Started,
     view::{State, SymbolsView, View},
@@ -16,7 +19,6 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 /// How a batch runs.
@@ -54,6 +56,12 @@ struct Line<'a> {
     result: Option<Answer>,
 }
 
+/// What a log point printed, on a line of its own among the answers.
+#[derive(Serialize)]
+struct LogObject<'a> {
+    log: &'a LogLine,
+}
+
 #[derive(Clone, Copy, Default, Serialize)]
 struct Wire {
     tx: u64,
@@ -71,17 +79,18 @@ pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::i
         ready = wait_until_ready(batch, &mut updates) => ready,
         order = orders.next() => Err(format!("ended by {order}")),
     };
-    // Messages that come during the commands are printed as they come.
-    let printer = tokio::spawn(async move {
-        while let Some(update) = updates.recv().await {
-            print_message(&update);
-        }
-    });
     if let Err(why) = ready {
         eprintln!("kgdb-tui: {why}");
         status = Status::NoTarget;
     } else {
-        let mut runner = Runner { batch, handle: &handle, wire: Wire::default(), out };
+        let mut runner = Runner {
+            batch,
+            handle: &handle,
+            updates: &mut updates,
+            wire: Wire::default(),
+            done_at: 0,
+            out,
+        };
         runner.wire = runner.spent().await;
         let mut steps = VecDeque::from(batch.commands.clone());
         while let Some(step) = steps.pop_front() {
@@ -100,66 +109,55 @@ pub async fn run(batch: &Batch, started: Started, out: &mut dyn Write) -> std::i
                         script::end_file(&mut steps);
                     }
                 }
-                Outcome::Source(more) => more.into_iter().rev().for_each(|s| steps.push_front(s)),
+                Outcome::Source(status_of_it, more) => {
+                    status = status.max(status_of_it);
+                    more.into_iter().rev().for_each(|s| steps.push_front(s));
+                }
                 Outcome::Quit => break,
             }
         }
     }
     let how = if batch.leave_stopped { Leave::Stopped } else { Leave::Detach };
-    tokio::select! {
-        // A receiver without an answer means that `detach` ended the session.
-        left = handle.send(Request::Leave(how)) => if let Ok(Err(failure)) = left {
-            eprintln!("kgdb-tui: leaving the guest: {failure}");
-            status = status.max(status_of(&failure));
-        },
-        // Someone is impatient.
-        order = orders.next() => {
-            eprintln!("kgdb-tui: {order} while leaving the guest, which is left as it is");
-            status = status.max(Status::Failed);
-        }
-    }
-    drop(handle);
-    printer.abort();
-    Ok(status)
-}
-
-/// Signals that tell a program to end. The guest is let go of first.
-struct Orders {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Signal,
-}
-
-impl Orders {
-    fn new() -> std::io::Result<Orders> {
-        Ok(Orders {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// The name of the next one.
-    async fn next(&mut self) -> &'static str {
+    let mut left = handle.send(Request::Leave(how));
+    loop {
         tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            // A receiver without an answer means that `detach` ended the session.
+            left = &mut left => {
+                if let Ok(Err(failure)) = left {
+                    eprintln!("kgdb-tui: leaving the guest: {failure}");
+                    status = status.max(status_of(&failure));
+                }
+                break;
+            },
+            Some(update) = updates.recv() => print_message(&update),
+            // Someone is impatient.
+            order = orders.next() => {
+                eprintln!("kgdb-tui: {order} while leaving the guest, which is left as it is");
+                status = status.max(Status::Failed);
+                break;
+            }
         }
     }
+    while let Ok(update) = updates.try_recv() {
+        print_message(&update);
+    }
+    Ok(status)
 }
 
 enum Outcome {
     Next(Status),
     /// These come next.
-    Source(Vec<Step>),
+    Source(Status, Vec<Step>),
     Quit,
 }
 
 struct Runner<'a> {
     batch: &'a Batch,
     handle: &'a Handle,
+    updates: &'a mut UnboundedReceiver<Update>,
     wire: Wire,
+    /// The stop whose breakpoint's commands were done last.
+    done_at: u64,
     out: &'a mut dyn Write,
 }
 
@@ -175,11 +173,26 @@ impl Runner<'_> {
             Ok(Parsed::Nothing) => return Ok(Outcome::Next(Status::Good)),
             Ok(Parsed::Face(FaceCommand::Quit)) => return Ok(Outcome::Quit),
             Ok(Parsed::Face(FaceCommand::Help(topic))) => {
-                Ok(Answer::Text { text: render::help(topic.as_deref()) })
+                Ok(Answer::Text { text: help::help(topic.as_deref()) })
             }
             // A script means what it says.
             Ok(Parsed::Face(FaceCommand::Display(expression))) => Err(Failure::Other(format!(
                 "display keeps a value on the screen; in a batch: print {expression}, after each stop"
+            ))),
+            // Scripts made for gdb's TUI have it.
+            Ok(Parsed::Face(FaceCommand::Layout(_))) => {
+                Ok(Answer::Text { text: "a batch has no screen to lay out".into() })
+            }
+            Ok(Parsed::Face(FaceCommand::SavePane { .. } | FaceCommand::Edit(_))) => {
+                let words = format!("'{}' is for the screen; a batch has none", step.text);
+                Err(Failure::Other(words))
+            }
+            Ok(Parsed::Face(FaceCommand::Pick(_))) => Err(Failure::Other(
+                "pick opens a window of the screen; in a batch: search TEXT".into(),
+            )),
+            Ok(Parsed::Face(FaceCommand::Act(action))) => Err(Failure::Other(format!(
+                "'{}' is what a key of the screen does; a batch has no screen",
+                action.name()
             ))),
             Ok(Parsed::Face(FaceCommand::Source(path))) => match script::read(&path) {
                 Ok(steps) => {
@@ -189,31 +202,88 @@ impl Runner<'_> {
                 }
                 Err(error) => Err(Failure::Other(error.to_string())),
             },
-            Ok(Parsed::Request(request)) => self.ask(request.confirmed()).await,
+            Ok(Parsed::Request(request)) => match self.ask(request.confirmed()).await {
+                // Nobody is there to agree.
+                Ok(answer @ Answer::Confirm { .. }) => Err(Failure::Other(render::answer(&answer))),
+                result => result,
+            },
             Err(error) => Err(Failure::Other(error.to_string())),
         };
         let status = result.as_ref().map_or_else(status_of, |_| Status::Good);
+        if let Ok(Answer::Stop { stop }) = &result
+            && stop.generation > self.done_at
+            && !stop.commands.is_empty()
+        {
+            self.done_at = stop.generation;
+            more = Some(script::of_breakpoint(&stop.commands));
+        }
         self.print(step, result, began.elapsed()).await?;
-        Ok(more.map_or(Outcome::Next(status), Outcome::Source))
+        Ok(more.map_or(Outcome::Next(status), |more| Outcome::Source(status, more)))
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer, Failure> {
+    async fn ask(&mut self, request: Request) -> Result<Answer, Failure> {
         let limit = match &request {
             // `wait` has a limit of its own.
             Request::Wait(_) => None,
-            Request::Continue | Request::Step(..) | Request::RunTo(_) | Request::BreakIn => {
-                Some(self.batch.timeout)
-            }
+            Request::Continue
+            | Request::Step(..)
+            | Request::RunTo(..)
+            | Request::Jump { .. }
+            | Request::BreakIn
+            | Request::BreakInByShell
+            | Request::Plant => Some(self.batch.timeout),
             _ => None,
         };
-        let answer = self.handle.send(request);
-        let ended = || Err(Failure::NoTarget("the session has ended".into()));
-        match limit {
-            Some(limit) => match tokio::time::timeout(limit, answer).await {
-                Ok(answer) => answer.unwrap_or_else(|_| ended()),
-                Err(_) => Err(Failure::Timeout(limit)),
+        // A break-in that takes too long is given up, and tells what it tried.
+        let breaks_in =
+            matches!(request, Request::BreakIn | Request::BreakInByShell | Request::Plant);
+        let mut answer = self.handle.send(request);
+        let late = async {
+            match limit {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(late);
+        let mut given_up = false;
+        let result = loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => {
+                    let ended = || Err(Failure::NoTarget("the session has ended".into()));
+                    break answer.unwrap_or_else(|_| ended());
+                }
+                Some(update) = self.updates.recv() => self.tell(&update),
+                () = &mut late, if !given_up => {
+                    if !breaks_in {
+                        break Err(Failure::Timeout(limit.unwrap_or_default()));
+                    }
+                    // Refused when it stopped just now; the answer comes either way.
+                    given_up = true;
+                    drop(self.handle.send(Request::CancelBreakIn));
+                }
+            }
+        };
+        // What was said before the answer comes before it.
+        while let Ok(update) = self.updates.try_recv() {
+            self.tell(&update);
+        }
+        result
+    }
+
+    /// Prints what came meanwhile: what a log point says is part of the output.
+    fn tell(&mut self, update: &Update) {
+        let Update::Log(line) = update else { return print_message(update) };
+        let written = match self.batch.json {
+            true => match serde_json::to_string(&LogObject { log: line }) {
+                Ok(text) => writeln!(self.out, "{text}"),
+                Err(error) => Err(error.into()),
             },
-            None => answer.await.unwrap_or_else(|_| ended()),
+            false => writeln!(self.out, "{}", render::log_line(line)),
+        };
+        // Whoever reads the output is gone; the next answer fails for it.
+        if let Err(error) = written.and_then(|()| self.out.flush()) {
+            tracing::warn!(%error, "a log point could not be printed");
         }
     }
 
@@ -237,6 +307,7 @@ impl Runner<'_> {
         let before = std::mem::replace(&mut self.wire, now);
         if !self.batch.json {
             match &result {
+                Ok(answer) if is_silent(answer) => {}
                 Ok(answer) => {
                     let text = render::answer(answer);
                     if !text.is_empty() {
@@ -260,7 +331,11 @@ impl Runner<'_> {
                 rx: now.rx.saturating_sub(before.rx),
                 packets: now.packets.saturating_sub(before.packets),
             },
-            result: result.ok(),
+            result: match result {
+                Ok(answer) => Some(answer),
+                Err(Failure::NotStopped { tried }) => Some(Answer::Tried { tried }),
+                Err(_) => None,
+            },
         };
         serde_json::to_writer(&mut *self.out, &line)?;
         writeln!(self.out)?;
@@ -268,15 +343,22 @@ impl Runner<'_> {
     }
 }
 
+/// Whether a stop's breakpoint wants no words about it.
+fn is_silent(answer: &Answer) -> bool {
+    let Answer::Stop { stop } = answer else { return false };
+    stop.commands.first().is_some_and(|first| first == script::SILENT)
+}
+
 fn status_of(failure: &Failure) -> Status {
     if failure.is_no_target() { Status::NoTarget } else { Status::Failed }
 }
 
-/// Waits until symbols are loaded and it is known what listens.
+/// Waits until symbols are loaded and it is known what listens: the guest's
+/// state then.
 async fn wait_until_ready(
     batch: &Batch,
     updates: &mut UnboundedReceiver<Update>,
-) -> Result<(), String> {
+) -> Result<State, String> {
     let deadline = tokio::time::Instant::now() + batch.timeout;
     let mut last: Option<Arc<View>> = None;
     let mut said = String::new();
@@ -293,9 +375,11 @@ async fn wait_until_ready(
                 };
                 match &view.state {
                     State::Stopped | State::Running { .. } | State::Offline if !loading => {
-                        return Ok(());
+                        return Ok(view.state.clone());
                     }
-                    State::Offline if quick && view.symbols.answer_addresses() => return Ok(()),
+                    State::Offline if quick && view.symbols.answer_addresses() => {
+                        return Ok(State::Offline);
+                    }
                     State::Connecting { why } if *why != said => {
                         eprintln!("kgdb-tui: waiting: {why}");
                         said.clone_from(why);
@@ -311,7 +395,7 @@ async fn wait_until_ready(
             Err(_) => {
                 let why = match last.as_ref().map(|view| &view.state) {
                     // Only symbols are still awaited, and addresses answer.
-                    Some(State::Stopped) => return Ok(()),
+                    Some(State::Stopped) => return Ok(State::Stopped),
                     Some(State::Connecting { why }) => why.clone(),
                     _ => "not ready".into(),
                 };
@@ -342,6 +426,7 @@ fn print_message(update: &Update) {
         Update::Console(text) => {
             tracing::info!(target: "console", "{}", String::from_utf8_lossy(text).trim_end());
         }
+        Update::Log(line) => tracing::info!("{}", render::log_line(line)),
         Update::View(_) | Update::Ended(_) => {}
     }
 }

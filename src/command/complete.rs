@@ -1,8 +1,8 @@
 //! Completion of a command line: command names first, then what the command
 //! takes.
 
-use super::parse;
 use super::table::COMMANDS;
+use super::{arranging, manual, parse, screen};
 use crate::session::view::{CodeBook, Completes};
 
 /// What a word can become.
@@ -29,8 +29,19 @@ pub fn complete(line: &str, cursor: usize, book: &dyn CodeBook) -> Completion {
     {
         let name = typed.strip_prefix("help ").unwrap_or(typed);
         let from = if typed.starts_with("help ") { indent + 5 } else { indent };
-        let names = COMMANDS.iter().map(|c| c.name).filter(|n| n.starts_with(name));
-        return Completion { start: from, candidates: names.map(str::to_string).collect() };
+        let names = COMMANDS.iter().map(|c| c.name.to_string());
+        let topics = manual::sections().iter().map(|section| section.title.to_lowercase());
+        let topics = topics.filter(|_| from > indent);
+        let candidates = names.chain(topics).filter(|n| n.starts_with(name)).collect();
+        return Completion { start: from, candidates };
+    }
+    if let Some(pane) = typed.strip_prefix("focus ") {
+        let candidates = screen::panes().filter(|name| name.starts_with(pane));
+        return Completion { start, candidates: candidates.map(str::to_string).collect() };
+    }
+    if let Some(layout) = typed.strip_prefix("layout ") {
+        let candidates = arranging::LAYOUTS.iter().filter(|name| name.starts_with(layout));
+        return Completion { start, candidates: candidates.map(|name| name.to_string()).collect() };
     }
     match parse::split(typed) {
         Ok((command, _)) => match command.completes {
@@ -65,6 +76,12 @@ mod tests {
         fn complete(&self, what: Completes, prefix: &str, _: usize) -> Vec<String> {
             vec![format!("{what:?}:{prefix}")]
         }
+        fn search(&self, _: &str, _: usize) -> Vec<crate::session::symbol_answer::MatchAnswer> {
+            Vec::new()
+        }
+        fn describe(&self, _: &str) -> Option<String> {
+            None
+        }
         fn find(&self, _: &str) -> Result<(String, Option<PathBuf>, u32), String> {
             Err("none".into())
         }
@@ -77,13 +94,15 @@ mod tests {
 
     #[test]
     fn commands_then_what_they_take() {
-        assert_eq!(candidates("con"), (0, vec!["continue".into()]));
-        assert_eq!(candidates("  con"), (2, vec!["continue".into()]));
+        assert_eq!(candidates("cont"), (0, vec!["continue".into()]));
+        assert_eq!(candidates("  cont"), (2, vec!["continue".into()]));
         assert_eq!(candidates("info mo"), (0, vec!["info modules".into(), "info module".into()]));
         assert_eq!(candidates("help det"), (5, vec!["detach".into()]));
         assert_eq!(candidates("b Hgfs"), (2, vec!["Location:Hgfs".into()]));
         assert_eq!(candidates("list vfs_read,Hgfs"), (14, vec!["Location:Hgfs".into()]));
         assert_eq!(candidates("info functions vf"), (15, vec!["Function:vf".into()]));
         assert_eq!(candidates("monitor ls"), (8, vec![]));
+        assert_eq!(candidates("zo"), (0, vec!["zoom".into()]));
+        assert_eq!(candidates("focus me"), (6, vec!["memory".into()]));
     }
 }

@@ -201,13 +201,7 @@ fn offsets_flag(args: &str) -> Result<(bool, &str), String> {
 mod tests {
     use super::*;
     use crate::command::parse::parse;
-
-    fn request(line: &str) -> Request {
-        match parse(line) {
-            Ok(Parsed::Request(request)) => request,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
+    use crate::command::request;
 
     fn printing(line: &str) -> (String, Option<char>, Purpose) {
         match request(line) {

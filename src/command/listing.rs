@@ -227,6 +227,13 @@ fn with_distance(symbol: &str) -> String {
     format!("{}{distance}{module}", decimal(name))
 }
 
+/// Bytes as a hex dump without addresses; `--` where nothing can be read.
+pub(super) fn bytes(bytes: &[Option<u8>]) -> String {
+    let digits = |byte: &Option<u8>| byte.map_or("--".into(), |byte| format!("{byte:02x}"));
+    let row = |row: &[Option<u8>]| row.iter().map(digits).collect::<Vec<_>>().join(" ");
+    bytes.chunks(16).map(row).collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

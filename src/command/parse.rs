@@ -1,7 +1,8 @@
 //! A typed line to a request.
 
 use super::table::{COMMANDS, CommandDef};
-use super::{CommandError, Parsed};
+use super::{CommandError, Parsed, screen};
+use crate::session::conduct::LAST;
 use crate::session::request::{
     BreakKind, Catch, Disassembly, Listing, ModuleEvent, Part, Pattern, Request,
 };
@@ -25,8 +26,15 @@ pub fn split(line: &str) -> Result<(&'static CommandDef, &str), CommandError> {
         let (sub, args) = first_word(args);
         return find(&format!("info {sub}")).map(|command| (command, args.trim()));
     }
+    // gdb's `save` is only ever about breakpoints.
+    if let ("save", Some(args)) = (word, rest.trim().strip_prefix("pane")) {
+        return find("save pane").map(|command| (command, args.trim()));
+    }
     find(word).map(|command| (command, rest.trim()))
 }
+
+/// The most breakpoints that a range names.
+const LONGEST_RANGE: u32 = 1000;
 
 /// What follows `info` (or `i`, gdb's short form), when the word is that.
 fn info_args<'a>(word: &str, rest: &'a str) -> Option<&'a str> {
@@ -45,7 +53,8 @@ fn find(word: &str) -> Result<&'static CommandDef, CommandError> {
     if let Some(command) = exact {
         return Ok(command);
     }
-    let begins: Vec<_> = COMMANDS.iter().filter(|c| c.name.starts_with(word)).collect();
+    let begins = COMMANDS.iter().filter(|c| c.name.starts_with(word) && !screen::is_screens(c));
+    let begins: Vec<_> = begins.collect();
     match begins[..] {
         [command] => Ok(command),
         [] => {
@@ -83,12 +92,30 @@ pub fn count(args: &str) -> Result<u32, String> {
     }
 }
 
-/// Breakpoint numbers, separated by spaces or commas.
+/// Breakpoint numbers and ranges (`2-4`), separated by spaces or commas.
 pub fn numbers(args: &str) -> Result<Vec<u32>, String> {
-    args.split(|c: char| c.is_whitespace() || c == ',')
-        .filter(|word| !word.is_empty())
-        .map(|word| word.parse().map_err(|_| format!("'{word}' is no breakpoint number")))
-        .collect()
+    args.split(|c: char| c.is_whitespace() || c == ',').filter(|word| !word.is_empty()).try_fold(
+        Vec::new(),
+        |mut numbers, word| {
+            let number = |text: &str| match text {
+                "$bpnum" => Some(LAST),
+                _ => text.parse().ok().filter(|number| *number > 0),
+            };
+            let wrong = || format!("'{word}' is no breakpoint number");
+            match word.split_once('-') {
+                None => numbers.push(number(word).ok_or_else(wrong)?),
+                Some((first, last)) => {
+                    let range =
+                        number(first).ok_or_else(wrong)?..=number(last).ok_or_else(wrong)?;
+                    if range.is_empty() || range.end() - range.start() > LONGEST_RANGE {
+                        return Err(wrong());
+                    }
+                    numbers.extend(range);
+                }
+            }
+            Ok(numbers)
+        },
+    )
 }
 
 /// An argument that must be there.
@@ -171,13 +198,16 @@ pub fn disassemble(args: &str) -> Result<Parsed, String> {
 }
 
 /// `catch load [MODULE]`, `catch unload [MODULE]`.
-pub fn catch(kind: BreakKind, args: &str) -> Result<Parsed, String> {
+pub fn catch_module(kind: BreakKind, args: &str) -> Result<Parsed, String> {
     let (word, module) = args.split_once(char::is_whitespace).unwrap_or((args, ""));
     let event = match word {
         "load" => ModuleEvent::Load,
         "unload" => ModuleEvent::Unload,
-        "" => return Err("load or unload is missing".into()),
-        other => return Err(format!("'{other}' can't be caught; there are load and unload")),
+        other => {
+            return Err(format!(
+                "'{other}' can't be caught; there are panic, oops, bug, warn, hung, load and unload"
+            ));
+        }
     };
     let module = module.trim();
     if module.contains(char::is_whitespace) {
@@ -227,22 +257,19 @@ pub fn task(args: &str) -> Result<Parsed, String> {
 mod tests {
     use super::*;
     use crate::command::FaceCommand;
-    use crate::session::request::Step;
+    use crate::command::request;
+    use crate::session::request::{Breaking, Step};
     use proptest::prelude::*;
-
-    fn request(line: &str) -> Request {
-        match parse(line) {
-            Ok(Parsed::Request(request)) => request,
-            other => panic!("{line}: {other:?}"),
-        }
-    }
 
     #[test]
     fn names_aliases_and_beginnings() {
         assert_eq!(request("c"), Request::Continue);
         assert_eq!(request("cont"), Request::Continue);
         assert_eq!(request(" next 3 "), Request::Step(Step::LineOver, 3));
-        assert_eq!(request("b hgfs.c:42"), Request::Break(BreakKind::Kept, "hgfs.c:42".into()));
+        assert_eq!(
+            request("b hgfs.c:42"),
+            Request::Break(Breaking::at(BreakKind::Kept, "hgfs.c:42"))
+        );
         assert_eq!(request("info b"), Request::Breakpoints);
         assert_eq!(request("i r rip rsp"), Request::Registers(vec!["rip".into(), "rsp".into()]));
         assert_eq!(request("delete 1, 2"), Request::Delete(vec![1, 2]));

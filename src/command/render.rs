@@ -1,21 +1,32 @@
 //! Answers as text for people, in the shape gdb users know.
 
+use super::crashes;
+use super::kernel_facts;
 use super::listing;
+use super::logs;
 use super::modules;
 use super::names;
-use super::table::COMMANDS;
+use super::replaying;
 use super::tasks;
 use crate::base::{addr::Addr, text};
 use crate::session::answer::{Answer, StopAnswer, ValueAnswer};
+use crate::session::conduct::{ConductView, LogLine};
 use crate::session::elements::ElementsAnswer;
 use crate::session::view::{BreakpointView, FrameView, LinkView, Match, TargetView, VariableView};
+use crate::session::watching::{HardwareView, WatchHit};
 use std::fmt::Write;
 
 /// An answer as lines of plain text; empty when there is nothing to say.
 pub fn answer(answer: &Answer) -> String {
     match answer {
         Answer::Done {} => String::new(),
-        Answer::Stop { stop } => stopped(stop),
+        Answer::Stop { stop } | Answer::BrokenIn { stop, .. } => stopped(stop),
+        Answer::Tried { .. } | Answer::Typed { .. } => String::new(),
+        Answer::Bytes { bytes } => listing::bytes(bytes),
+        Answer::Planted { breakpoints, stopped, .. } => {
+            let rows = lines(breakpoints.iter().map(breakpoint));
+            format!("the guest was stopped for {:.0} ms\n{rows}", stopped * 1e3)
+        }
         Answer::Frames { frames, complete, end } => {
             let mut out = lines(frames.iter().map(frame));
             let mark = if *complete { "" } else { "(incomplete) " };
@@ -33,8 +44,10 @@ pub fn answer(answer: &Answer) -> String {
         }
         Answer::Variables { variables } if variables.is_empty() => "none".into(),
         Answer::Variables { variables } => lines(variables.iter().map(variable)),
-        Answer::Breakpoints { breakpoints } if breakpoints.is_empty() => "no breakpoints".into(),
-        Answer::Breakpoints { breakpoints } => lines(breakpoints.iter().map(breakpoint)),
+        Answer::Breakpoints { breakpoints, .. } if breakpoints.is_empty() => {
+            "no breakpoints".into()
+        }
+        Answer::Breakpoints { breakpoints, hardware } => breaks(breakpoints, *hardware),
         Answer::Modules { modules } if modules.is_empty() => "no modules".into(),
         Answer::Modules { modules } => modules::modules(modules),
         Answer::Module(found) => modules::module(found),
@@ -42,8 +55,14 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Subject { subject, frame } => tasks::subject(subject, frame),
         Answer::Tasks(answer) => tasks::tasks(answer),
         Answer::Stacks(answer) => tasks::stacks(answer),
+        Answer::Packets { packets } => logs::packets(packets),
+        Answer::Dmesg { records } => logs::lines(records),
         Answer::Target(view) => target(view),
+        Answer::Kgdb(found) => kernel_facts::kgdb(found),
+        Answer::Config(found) => kernel_facts::config(found),
         Answer::Link(view) => link(view),
+        Answer::Replay(found) => replaying::record(found),
+        Answer::Snapshot(saved) => replaying::saved(saved),
         Answer::Source(source) => listing::source(source),
         Answer::Line { ranges, .. } => listing::line(ranges),
         Answer::Code(code) => listing::code(code),
@@ -51,7 +70,11 @@ pub fn answer(answer: &Answer) -> String {
         Answer::Memory { text, .. } | Answer::Text { text } => text.clone(),
         Answer::Elements(found) => elements(found),
         Answer::Value(seen) => value_answer(seen),
-        Answer::Confirm { effect } => format!("this would {effect}"),
+        Answer::Crash { crash } => crashes::text(crash),
+        Answer::Confirm { effect, allow: None } => format!("this would {effect}"),
+        Answer::Confirm { effect, allow: Some((name, value)) } => {
+            format!("{effect}; to allow it: set {name} {value}")
+        }
         Answer::Type(described) => names::described(described),
         Answer::Listed(found) => names::names(found),
         Answer::Scope(seen) => names::scope(seen),
@@ -78,6 +101,15 @@ fn lines(parts: impl Iterator<Item = String>) -> String {
 fn stopped(stop: &StopAnswer) -> String {
     let mut out = match stop.reason.as_str() {
         "breakpoint" => format!("breakpoint {}", stop.breakpoint.unwrap_or_default()),
+        "watchpoint scope" => {
+            format!("watchpoint {}: its function has returned", stop.breakpoint.unwrap_or_default())
+        }
+        "watchpoint" => {
+            let seen = |hit: &WatchHit| format!("watchpoint {} {}", hit.number, hit.text());
+            let all =
+                stop.watch.iter().flat_map(|watch| [&watch.first].into_iter().chain(&watch.also));
+            all.map(seen).collect::<Vec<_>>().join("; ")
+        }
         reason => reason.to_string(),
     };
     if let Some(cpu) = stop.cpu {
@@ -90,8 +122,19 @@ fn stopped(stop: &StopAnswer) -> String {
         let _ = write!(out, " {}", text::printable(comm));
     }
     let _ = write!(out, "\n{}", place(stop.function.as_deref(), stop.pc, &stop.file, stop.line));
-    if let Some(value) = &stop.value {
-        let _ = write!(out, "\nvalue returned: {value}");
+    if let Some(doer) = stop.watch.as_ref().and_then(|watch| watch.first.by.as_ref()) {
+        let _ = write!(out, "\n{}", doer.text());
+    }
+    if let (Some(value), Some(kind), Some(number)) =
+        (&stop.value, &stop.value_type, stop.value_number)
+    {
+        let _ = write!(out, "\nValue returned is ${number} = ({kind}) {value}");
+    }
+    if let Some(crash) = &stop.crash {
+        let _ = write!(out, "\n{}", crash.reason);
+    }
+    if let Some(error) = &stop.condition_error {
+        let _ = write!(out, "\n{error}");
     }
     out
 }
@@ -113,6 +156,15 @@ fn place(
         }
     }
     out
+}
+
+/// What a log point printed: `[  12.345] CPU1 812 cat: text`.
+pub fn log_line(line: &LogLine) -> String {
+    let cpu = line.cpu.map(|cpu| format!("CPU{cpu} ")).unwrap_or_default();
+    let pid = line.pid.map(|pid| format!("{pid} ")).unwrap_or_default();
+    let comm = line.comm.as_deref().unwrap_or("?");
+    let text = line.text.trim_end_matches('\n');
+    format!("[{:>8.3}] {cpu}{pid}{comm}: {text}", line.seconds.as_secs_f64())
 }
 
 /// One frame in one line: `#1  0xffff… in vfs_read (file=…) at fs/read_write.c:470`.
@@ -203,6 +255,14 @@ fn register(name: &str, value: Addr) -> String {
     format!("{name:<8} {:<18}  {words}", value.to_string())
 }
 
+/// Breakpoints, and how many debug registers they take where some do.
+fn breaks(breakpoints: &[BreakpointView], hardware: HardwareView) -> String {
+    let HardwareView { used, slots } = hardware;
+    let registers = (used > 0 && breakpoints.len() > 1)
+        .then(|| format!("{used} of {slots} debug registers are in use"));
+    lines(breakpoints.iter().map(breakpoint).chain(registers))
+}
+
 fn breakpoint(b: &BreakpointView) -> String {
     let mut out = format!("{:<3} {:<10} {:<8} {}", b.number, b.kind, b.state, b.location);
     match &b.places[..] {
@@ -214,16 +274,43 @@ fn breakpoint(b: &BreakpointView) -> String {
             let _ = write!(out, "  at {} places", several.len());
         }
     }
+    if let Some(watch) = &b.watch {
+        let _ = write!(out, "  {} bytes at {}, now {}", watch.length, watch.address, watch.value);
+    }
     if b.hits > 0 {
         let _ = write!(out, "  hit {}", times(b.hits));
     }
     for words in b.why.iter().chain(&b.note) {
         let _ = write!(out, "\n    {words}");
     }
+    for words in conduct(&b.conduct) {
+        let _ = write!(out, "\n    {words}");
+    }
     if b.places.len() > 1 {
         let _ = write!(out, "\n{}", listing::places(b));
     }
     out
+}
+
+/// When a breakpoint counts and what it does, a line each, in gdb's words
+/// where it has them.
+fn conduct(c: &ConductView) -> Vec<String> {
+    let mut lines = Vec::new();
+    let scope = c.scope.words();
+    if !scope.is_empty() {
+        lines.push(format!("stop only for {scope}"));
+    }
+    lines.extend(c.condition.as_ref().map(|condition| format!("stop only if {condition}")));
+    if c.ignore > 0 {
+        lines.push(format!("ignore next {} hits", c.ignore));
+    }
+    lines.extend(c.after.clone());
+    lines.extend(c.log.as_ref().map(|log| format!("print {log} and go on")));
+    if c.passed > 0 {
+        lines.push(format!("passed {}", times(c.passed)));
+    }
+    lines.extend(c.commands.iter().map(|command| format!("    {command}")));
+    lines
 }
 
 fn times(count: u64) -> String {
@@ -268,28 +355,6 @@ fn link(l: &LinkView) -> String {
         l.bad_checksums,
         text::bytes(l.rate),
     )
-}
-
-/// Help on one command, or on all.
-pub fn help(topic: Option<&str>) -> String {
-    let wanted = |name: &str, aliases: &[&str], topic: &str| {
-        name == topic || aliases.contains(&topic) || name.starts_with(topic)
-    };
-    let found: Vec<_> = COMMANDS
-        .iter()
-        .filter(|c| topic.is_none_or(|topic| wanted(c.name, c.aliases, topic)))
-        .collect();
-    match (topic, &found[..]) {
-        (Some(topic), []) => format!("no command '{topic}'; 'help' lists them"),
-        (Some(_), [command]) => {
-            let aliases = match command.aliases {
-                [] => String::new(),
-                aliases => format!("\nshort: {}", aliases.join(", ")),
-            };
-            format!("{}\n{}\ncost: {}{aliases}", command.usage, command.help, command.cost)
-        }
-        _ => lines(found.iter().map(|c| format!("{:<28} {}", c.usage, c.help))),
-    }
 }
 
 #[cfg(test)]
@@ -349,15 +414,5 @@ mod tests {
         assert_eq!(told("interrupt", Some(saved(0x10))), "fs/read_write.c:470 <interrupt>");
         let unread = SavedView { registers: None, orig_ax: None, ..saved(0x33) };
         assert_eq!(told("syscall", Some(unread)), "fs/read_write.c:470 <syscall>");
-    }
-
-    #[test]
-    fn help_covers_every_command() {
-        let all = help(None);
-        for command in COMMANDS {
-            assert!(all.contains(command.usage), "{}", command.name);
-        }
-        assert!(help(Some("finish")).starts_with("finish\nRun until"));
-        assert!(help(Some("zork")).starts_with("no command"));
     }
 }

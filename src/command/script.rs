@@ -1,7 +1,7 @@
 //! Files of commands: `-x FILE` and `source FILE`. They may be gdb's: what
 //! means nothing here is passed over, and that is said.
 
-use super::parse::split;
+use super::parse::{numbers, split};
 use crate::base::text::{at_home, logical_lines};
 use crate::session::settings::SETTINGS;
 use std::{
@@ -43,6 +43,11 @@ impl Step {
             Some(place) => format!("{place}: {words}"),
             None => words.to_owned(),
         }
+    }
+
+    /// Whether it is one of a breakpoint that stopped the guest.
+    pub fn is_of_breakpoint(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.starts_with(OF_BREAKPOINT))
     }
 
     /// What is said of one that is passed over.
@@ -128,12 +133,20 @@ fn beside(naming: &Path, file: &str) -> PathBuf {
 /// The commands of a text, with the numbers of their lines.
 fn steps_of(text: &str) -> Vec<(usize, Step)> {
     let mut steps = Vec::new();
+    let mut block: Option<(usize, Block)> = None;
     // Blocks that are passed over: how many an `end` is still to come for.
     let mut open = 0_usize;
     let mut python = false;
     for (number, line) in logical_lines(text) {
         let text = line.trim();
         let word = text.split_whitespace().next().unwrap_or_default();
+        if let Some((begun, lines)) = &mut block {
+            if lines.take(text) {
+                steps.push((*begun, Step::of_line(&lines.whole())));
+                block = None;
+            }
+            continue;
+        }
         if open > 0 {
             match word {
                 "end" => open -= 1,
@@ -146,6 +159,10 @@ fn steps_of(text: &str) -> Vec<(usize, Step)> {
         if text.is_empty() || text.starts_with('#') {
             continue;
         }
+        if let Some(begun) = Block::begin(text) {
+            block = Some((number, begun));
+            continue;
+        }
         let passed_over = passes_over(text, word);
         if passed_over.is_some() && begins_block(text, word) {
             open = 1;
@@ -153,7 +170,83 @@ fn steps_of(text: &str) -> Vec<(usize, Step)> {
         }
         steps.push((number, Step { text: text.to_owned(), place: None, passed_over }));
     }
+    steps.extend(block.map(|(begun, lines)| (begun, Step::of_line(&lines.whole()))));
     steps
+}
+
+/// The commands of `-ex`. What follows `commands` belongs to it, up to `end`.
+pub fn of_lines(lines: &[String]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut block: Option<Block> = None;
+    for line in lines {
+        match &mut block {
+            Some(lines) => {
+                if lines.take(line.trim()) {
+                    steps.push(Step::of_line(&lines.whole()));
+                    block = None;
+                }
+            }
+            None => match Block::begin(line.trim()) {
+                Some(begun) => block = Some(begun),
+                None => steps.push(Step::of_line(line)),
+            },
+        }
+    }
+    steps.extend(block.map(|lines| Step::of_line(&lines.whole())));
+    steps
+}
+
+/// What is done at a breakpoint that stopped the guest.
+pub fn of_breakpoint(commands: &[String]) -> Vec<Step> {
+    let step = |(number, text): (usize, &String)| Step {
+        place: Some(format!("{OF_BREAKPOINT}:{number}")),
+        ..Step::of_line(text)
+    };
+    (1..).zip(commands).filter(|(_, text)| *text != SILENT).map(step).collect()
+}
+
+/// Where commands of a breakpoint are.
+const OF_BREAKPOINT: &str = "commands of the breakpoint";
+
+/// The command of a breakpoint that has a stop there told in no words.
+pub const SILENT: &str = "silent";
+
+/// `commands [NUMBER …]` and the lines that follow it.
+struct Block {
+    lines: Vec<String>,
+    /// Blocks inside it that an `end` is still to come for.
+    open: usize,
+}
+
+impl Block {
+    /// Begins with `commands` and nothing but numbers.
+    fn begin(text: &str) -> Option<Block> {
+        let (command, args) = split(text).ok()?;
+        let begins = command.name == "commands" && numbers(args).is_ok();
+        begins.then(|| Block { lines: vec![text.to_owned()], open: 0 })
+    }
+
+    /// Takes a line; whether it is the last one.
+    fn take(&mut self, text: &str) -> bool {
+        if text.is_empty() || text.starts_with('#') {
+            return false;
+        }
+        self.lines.push(text.to_owned());
+        let word = text.split_whitespace().next().unwrap_or_default();
+        match word {
+            "end" if self.open == 0 => return true,
+            "end" => self.open -= 1,
+            _ if begins_block(text, word) => self.open += 1,
+            _ => {}
+        }
+        false
+    }
+
+    /// As one line of the command table.
+    fn whole(&self) -> String {
+        let (first, rest) = self.lines.split_first().expect("it begins with one");
+        format!("{first} {}", rest.join("; "))
+    }
 }
 
 const PYTHON: &[&str] = &["python", "py", "python-interactive", "pi", "guile", "gu"];
@@ -161,7 +254,8 @@ const PYTHON: &[&str] = &["python", "py", "python-interactive", "pi", "guile", "
 /// Whether lines follow that belong to it, up to `end`.
 fn begins_block(text: &str, word: &str) -> bool {
     match word {
-        "define" | "define-prefix" | "document" | "commands" | "if" | "while" => true,
+        "define" | "define-prefix" | "document" | "if" | "while" => true,
+        "commands" => Block::begin(text).is_some(),
         // With words after it, it is one line.
         _ => PYTHON.contains(&word) && text == word,
     }
@@ -181,6 +275,10 @@ fn passes_over(text: &str, word: &str) -> Option<&'static str> {
     if word == "source" && rest.ends_with(".py") {
         return Some("there is no Python here");
     }
+    // gdb's skips functions as it steps, and is told which.
+    if word == "skip" && !rest.is_empty() {
+        return Some(NOTHING);
+    }
     if split(text).is_ok() {
         return None;
     }
@@ -188,7 +286,6 @@ fn passes_over(text: &str, word: &str) -> Option<&'static str> {
         "target" | "tar" => Some("the target is given by --connect"),
         "file" | "symbol-file" | "exec-file" => Some("the vmlinux is given by --vmlinux"),
         "directory" | "dir" => Some("directories of sources are given by --source-dir"),
-        "commands" => Some("breakpoints run no commands here"),
         _ if PYTHON.contains(&word) => Some("there is no Python here"),
         _ if word.starts_with("lx-") => Some("gdb's scripts of the kernel are not needed here"),
         _ if GDB_COMMANDS.contains(&word) => Some(NOTHING),
@@ -210,24 +307,19 @@ const GDB_COMMANDS: &[&str] = &[
     "dont-repeat",
     "echo",
     "flushregs",
-    "focus",
     "handle",
     "if",
     "kill",
-    "layout",
     "load",
     "macro",
     "maintenance",
     "maint",
-    "printf",
     "pwd",
     "refresh",
     "remote",
     "run",
-    "save",
     "shell",
     "sharedlibrary",
-    "skip",
     "start",
     "starti",
     "tui",
@@ -390,6 +482,21 @@ mod tests {
         assert!(matches!(read(&long), Err(ScriptError::TooLong(_))));
         let error = read(&dir.path().join("absent")).unwrap_err().to_string();
         assert!(error.starts_with("can't read commands from") && error.contains("absent"));
+    }
+
+    #[test]
+    fn commands_of_a_breakpoint_are_one_step() {
+        let text = "break f\ncommands\n  silent\n\n  # why\n  print x\nend\nup\n";
+        let texts = |steps: Vec<Step>| steps.into_iter().map(|s| s.text).collect::<Vec<_>>();
+        let all = |text| texts(steps_of(text).into_iter().map(|(_, step)| step).collect());
+        assert_eq!(all(text), ["break f", "commands silent; print x; end", "up"]);
+        assert_eq!(all("commands 1 bt; up\nup"), ["commands 1 bt; up", "up"]);
+        assert_eq!(all("commands 2\nif x\nbt\nend\nend\nup")[1], "up", "a block in it");
+        assert_eq!(all("commands 1\nbt"), ["commands 1 bt"], "up to the end of the file");
+        let lines = ["commands 1-2", "bt", "end", "up"].map(str::to_owned);
+        assert_eq!(texts(of_lines(&lines)), ["commands 1-2 bt; end", "up"]);
+        let steps = of_breakpoint(&["silent".into(), "bt".into()]);
+        assert!(steps.len() == 1 && steps[0].is_of_breakpoint());
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! The commands: gdb's names where gdb has one.
 
-use super::{FaceCommand, Parsed, expression, parse, symbol_files};
-use crate::session::request::{BreakKind, Leave, Names, Request, Step};
+use super::{
+    FaceCommand, Parsed, arranging, breaking, breaking_in, crashes, expression, kernel_facts, logs,
+    parse, picking, replaying, screen, stepping, symbol_files, watching,
+};
+use crate::session::request::{BreakKind, Leave, Names, Request};
 use crate::session::view::Completes;
 use std::time::Duration;
 
@@ -28,24 +31,15 @@ pub(super) fn ask(request: Request) -> Result<Parsed, String> {
     Ok(Parsed::Request(request))
 }
 
-fn breakpoint(kind: BreakKind, args: &str) -> Result<Parsed, String> {
-    ask(match args.trim().strip_prefix("--force") {
-        Some(rest) if rest.is_empty() || rest.starts_with(' ') => {
-            Request::BreakAnyway(kind, rest.trim().to_string())
-        }
-        _ => Request::Break(kind, args.to_string()),
-    })
+pub(super) fn breakpoint(kind: BreakKind, args: &str) -> Result<Parsed, String> {
+    ask(Request::Break(breaking::breaking(kind, args)?))
 }
 
-fn step(kind: Step, args: &str) -> Result<Parsed, String> {
-    ask(Request::Step(kind, parse::count(args)?))
-}
-
-fn plain(request: Request, args: &str) -> Result<Parsed, String> {
+pub(super) fn plain(request: Request, args: &str) -> Result<Parsed, String> {
     if args.is_empty() { ask(request) } else { Err(format!("'{args}' is too much")) }
 }
 
-const ONE_STOP: &str = "one resume, then a stop: `g` and what the panes show";
+pub(super) const ONE_STOP: &str = "one resume, then a stop: `g` and what the panes show";
 pub(super) const NOTHING: &str = "nothing";
 pub(super) const A_READ: &str = "reads of what is not known at this stop";
 
@@ -53,7 +47,22 @@ pub(super) const A_READ: &str = "reads of what is not known at this stop";
 pub const COMMANDS: &[CommandDef] = &joined::<{ count() }>();
 
 /// The parts of the table.
-const PARTS: [&[CommandDef]; 3] = [GENERAL, expression::COMMANDS, symbol_files::COMMANDS];
+const PARTS: [&[CommandDef]; 14] = [
+    stepping::COMMANDS,
+    GENERAL,
+    breaking::COMMANDS,
+    breaking_in::COMMANDS,
+    watching::COMMANDS,
+    crashes::COMMANDS,
+    expression::COMMANDS,
+    symbol_files::COMMANDS,
+    kernel_facts::COMMANDS,
+    logs::COMMANDS,
+    replaying::COMMANDS,
+    arranging::COMMANDS,
+    picking::COMMANDS,
+    screen::COMMANDS,
+];
 
 const fn count() -> usize {
     let (mut part, mut count) = (0, 0);
@@ -91,69 +100,6 @@ const GENERAL: &[CommandDef] = &[
         make: |args| plain(Request::Continue, args),
     },
     CommandDef {
-        name: "step",
-        aliases: &["s"],
-        usage: "step [COUNT]",
-        help: "Run to another source line, into functions that have lines.",
-        cost: ONE_STOP,
-        completes: None,
-        make: |args| step(Step::Line, args),
-    },
-    CommandDef {
-        name: "next",
-        aliases: &["n"],
-        usage: "next [COUNT]",
-        help: "Run to another source line, over calls.",
-        cost: ONE_STOP,
-        completes: None,
-        make: |args| step(Step::LineOver, args),
-    },
-    CommandDef {
-        name: "stepi",
-        aliases: &["si"],
-        usage: "stepi [COUNT]",
-        help: "Execute one machine instruction.",
-        cost: ONE_STOP,
-        completes: None,
-        make: |args| step(Step::Instruction, args),
-    },
-    CommandDef {
-        name: "nexti",
-        aliases: &["ni"],
-        usage: "nexti [COUNT]",
-        help: "Execute one machine instruction, over calls.",
-        cost: ONE_STOP,
-        completes: None,
-        make: |args| step(Step::InstructionOver, args),
-    },
-    CommandDef {
-        name: "finish",
-        aliases: &["fin"],
-        usage: "finish",
-        help: "Run until the selected frame returns, and show what it returned.",
-        cost: ONE_STOP,
-        completes: None,
-        make: |args| plain(Request::Step(Step::Out, 1), args),
-    },
-    CommandDef {
-        name: "until",
-        aliases: &["u"],
-        usage: "until LOCATION",
-        help: "Run to a place, with a breakpoint that is gone after it.",
-        cost: ONE_STOP,
-        completes: Some(Completes::Location),
-        make: |args| ask(Request::RunTo(parse::required(args, "a location")?)),
-    },
-    CommandDef {
-        name: "advance",
-        aliases: &["adv"],
-        usage: "advance LOCATION",
-        help: "The same as until.",
-        cost: ONE_STOP,
-        completes: Some(Completes::Location),
-        make: |args| ask(Request::RunTo(parse::required(args, "a location")?)),
-    },
-    CommandDef {
         name: "pass",
         aliases: &["pass-exception"],
         usage: "pass",
@@ -161,15 +107,6 @@ const GENERAL: &[CommandDef] = &[
         cost: "one packet, then a knock; breakpoints are planted again at the next stop",
         completes: None,
         make: |args| plain(Request::PassException, args),
-    },
-    CommandDef {
-        name: "interrupt",
-        aliases: &["int", "break-in"],
-        usage: "interrupt",
-        help: "Stop the running guest: BREAK then g, the --break-in command, or words to type in it.",
-        cost: "two bytes and a BREAK, where the link has one",
-        completes: None,
-        make: |args| plain(Request::BreakIn, args),
     },
     CommandDef {
         name: "wait",
@@ -188,8 +125,8 @@ const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "break",
         aliases: &["b", "br"],
-        usage: "break [--force] LOCATION",
-        help: "Stop at a function, FILE:LINE or *ADDRESS; may be set while the guest runs. Where it may cost the guest, it needs --force.",
+        usage: "break [--force] [LOCATION] [task PID] [cpu N] [comm NAME] [if EXPR]",
+        help: "Stop at a function, FILE:LINE or *ADDRESS, also while the guest runs; only for a task, a CPU, a task's name, or when EXPR is true there. Where it may cost the guest, it needs --force.",
         cost: "one packet a site",
         completes: Some(Completes::Location),
         make: |args| breakpoint(BreakKind::Kept, args),
@@ -197,29 +134,11 @@ const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "tbreak",
         aliases: &["tb"],
-        usage: "tbreak [--force] LOCATION",
-        help: "A breakpoint that is gone after its first hit.",
+        usage: "tbreak [--force] [LOCATION] [task PID] [cpu N] [comm NAME] [if EXPR]",
+        help: "A breakpoint that is gone after the first hit that counts.",
         cost: "one packet a site",
         completes: Some(Completes::Location),
         make: |args| breakpoint(BreakKind::Temporary, args),
-    },
-    CommandDef {
-        name: "catch",
-        aliases: &[],
-        usage: "catch load|unload [MODULE]",
-        help: "Stop when a module is loaded, before its init, or when it is about to be freed.",
-        cost: "one packet a hidden site, and a stop of a few milliseconds a load or unload",
-        completes: None,
-        make: |args| parse::catch(BreakKind::Kept, args),
-    },
-    CommandDef {
-        name: "tcatch",
-        aliases: &[],
-        usage: "tcatch load|unload [MODULE]",
-        help: "A catch that is gone after its first hit.",
-        cost: "as catch",
-        completes: None,
-        make: |args| parse::catch(BreakKind::Temporary, args),
     },
     CommandDef {
         name: "delete",
@@ -242,11 +161,11 @@ const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "enable",
         aliases: &["en"],
-        usage: "enable [NUMBER …]",
-        help: "Stop at disabled breakpoints again.",
+        usage: "enable [once | delete | count COUNT] [NUMBER …]",
+        help: "Stop at disabled breakpoints again; once or COUNT times, or until the next stop and then delete.",
         cost: "one packet a site",
         completes: None,
-        make: |args| ask(Request::Enable(true, parse::numbers(args)?)),
+        make: breaking::enable,
     },
     CommandDef {
         name: "bt",
@@ -364,7 +283,7 @@ const GENERAL: &[CommandDef] = &[
     },
     CommandDef {
         name: "info registers",
-        aliases: &["info regs"],
+        aliases: &["info regs", "info r"],
         usage: "info registers [NAME …]",
         help: "Registers of the selected frame.",
         cost: NOTHING,
@@ -548,8 +467,8 @@ const GENERAL: &[CommandDef] = &[
     CommandDef {
         name: "help",
         aliases: &["h"],
-        usage: "help [COMMAND]",
-        help: "What the commands are.",
+        usage: "help [COMMAND | TOPIC]",
+        help: "What the commands are; all about one of them, or about a topic of the manual.",
         cost: NOTHING,
         completes: None,
         make: |args| {

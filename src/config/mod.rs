@@ -1,5 +1,11 @@
-//! What a person can choose: keys and colours. Words and tables only; nothing
-//! here reads a file, draws, or knows the debugger.
+//! What a person can choose: keys, colours, and all that the files of settings
+//! say. Nothing here draws, or knows the debugger.
 
-pub mod keys;
+pub mod actions;
+pub mod files;
+pub mod key;
+pub mod keymap;
+pub mod parse;
+pub mod presets;
+pub mod settings;
 pub mod theme;

@@ -47,6 +47,7 @@ const GUEST_ASSETS: &[Asset] = &[
     asset!("hgfs/hgfs-ping.h"),
     asset!("hgfs/hgfs-ping.c"),
     asset!("hgfs/hgfs-pong.c"),
+    asset!("hgfs/hgfs-crash.c"),
 ];
 
 /// Seconds each step takes on two slow cores (measured); the ratio is what

@@ -28,6 +28,8 @@ impl Target {
             connect: self.address.parse().ok(),
             vmlinux: Some(self.built.vmlinux.clone()),
             module_paths: vec![self.built.modules.clone()],
+            // The guest is gone in the end, and its address with it.
+            state_dir: None,
             substitute: vec![(COMPILED_IN.to_string(), source)],
             ..own
         }

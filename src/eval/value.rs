@@ -31,7 +31,9 @@ impl From<Absent> for Value {
     fn from(absent: Absent) -> Value {
         match absent {
             Absent::Gap(gap @ Gap::Missing(_)) => Value::Missing(gap),
-            Absent::Gap(gap @ Gap::Fault(_)) => Value::Unavailable(gap.to_string()),
+            Absent::Gap(gap @ (Gap::Fault(_) | Gap::Unrecorded(_))) => {
+                Value::Unavailable(gap.to_string())
+            }
             Absent::OptimizedOut => Value::OptimizedOut,
             Absent::Synthetic => Value::Known("<synthetic pointer>".to_string()),
             Absent::Unavailable(why) => Value::Unavailable(why.into_owned()),

@@ -2,8 +2,14 @@
 
 use crate::{
     arch::Registers,
-    base::memory::Memory,
-    eval::{format::Limits, location::Context, lost::Notes, typed::Typed, value::Value},
+    base::{addr::Addr, memory::Memory},
+    eval::{
+        format::Limits,
+        location::{Absent, Context},
+        lost::Notes,
+        typed::Typed,
+        value::Value,
+    },
     symbols::{
         answer::{TypeRef, TypeShape, VariableDef},
         placed::Symbols,
@@ -71,30 +77,49 @@ fn variables(
     definitions.into_iter().take(MAX_VARIABLES).map(evaluate).collect()
 }
 
-/// What a function of this return type left in the registers, right after it
-/// returned: rax for what fits it (System V ABI, AMD64, 3.2.3). Structs and
-/// floating-point numbers are not followed.
+/// What a function of this return type left behind, right after it returned
+/// (System V ABI, AMD64, 3.2.3): what fits two registers is in rax and rdx, and
+/// of what does not rax has the address. The kernel returns nothing in others.
+///
+/// # Errors
+/// Why it can't be told.
 pub fn returned(
     symbols: &Symbols,
     memory: &dyn Memory,
     registers: &Registers,
     ty: TypeRef,
-) -> Value {
-    let unavailable = |why: &str| Value::Unavailable(why.to_string());
-    let Some(rax) = registers.by_name("rax") else {
-        return unavailable("the registers are not known");
-    };
-    match symbols.type_shape(ty) {
+) -> Result<Typed, Absent> {
+    let unknown = || Absent::because("the registers are not known");
+    let low = registers.by_name("rax").ok_or_else(unknown)?;
+    let shape = symbols.type_shape(ty);
+    let size = symbols.size_of(ty).unwrap_or(8);
+    let in_memory = match shape {
+        TypeShape::Float { .. } => {
+            return Err(Absent::because("floating-point registers are not known"));
+        }
+        // With a member that is not aligned it is in memory however small.
         TypeShape::Struct { .. } | TypeShape::Array { .. } => {
-            return unavailable("a struct is returned in memory or several registers");
+            let aligned = symbols.layout_of(ty).is_some_and(|layout| {
+                let mut members = layout.members.iter();
+                members.all(|member| member.offset % member.size.clamp(1, 8) == 0)
+            });
+            if size <= 16 && !aligned {
+                return Err(Absent::because("a struct that is returned in registers or in memory"));
+            }
+            size > 16
         }
-        TypeShape::Float { .. } => return unavailable("floating-point registers are not known"),
-        TypeShape::Int { size, .. } if size > 8 => {
-            return unavailable("returned in two registers");
-        }
-        _ => {}
+        _ => false,
+    };
+    if in_memory {
+        // More than is shown of any.
+        const MOST: u64 = 4096;
+        let bytes = memory.bytes(Addr(low), size.min(MOST) as usize)?;
+        return Ok(Typed::of_bytes(ty.into(), &bytes));
     }
-    let context = Context { symbols, memory, frames: &[], cpu: None };
-    let value = Typed::of_bytes(ty.into(), &rax.to_le_bytes());
-    context.printed(&value, None, &Limits::default()).into()
+    let mut bytes = low.to_le_bytes().to_vec();
+    if size > 8 {
+        let high = registers.by_name("rdx").ok_or_else(unknown)?;
+        bytes.extend(high.to_le_bytes());
+    }
+    Ok(Typed::of_bytes(ty.into(), &bytes[..size.clamp(1, 16) as usize]))
 }

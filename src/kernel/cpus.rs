@@ -7,7 +7,11 @@
 
 use crate::{
     arch::{Registers, x86_64::X86_64},
-    base::{addr::Addr, memory::Memory, text::printable},
+    base::{
+        addr::Addr,
+        memory::{Gap, Memory},
+        text::printable,
+    },
     kernel::{KernelError, Struct, percpu::MAX_CPUS, symbol},
     symbols::placed::Symbols,
 };
@@ -101,26 +105,38 @@ pub fn stops(
     Ok(cpus().map(stop).collect())
 }
 
-/// Whether another CPU has run into something of its own, and waits for its turn
-/// in the debugger. One read, 40 bytes a CPU.
-pub fn others_wait(
+/// The tasks of other CPUs that have run into something of their own and wait
+/// for their turn in the debugger. One read, 40 bytes a CPU.
+pub fn waiting_tasks(symbols: &Symbols, memory: &dyn Memory) -> Result<Vec<Addr>, KernelError> {
+    let all = online(symbols, memory)?;
+    let (stops, waiting) = (stops(symbols, memory, &all), waiting(symbols, memory, &all));
+    let (stops, waiting) = (stops?, waiting?);
+    let of = stops.iter().filter(|stop| waiting.contains(&stop.cpu));
+    Ok(of.filter_map(|stop| stop.task).collect())
+}
+
+/// The other CPUs that have run into something of their own, and wait for their
+/// turn in the debugger. One read, 40 bytes a CPU.
+pub fn waiting(
     symbols: &Symbols,
     memory: &dyn Memory,
     cpus: &[u32],
-) -> Result<bool, KernelError> {
+) -> Result<Vec<u32>, KernelError> {
     // DCPU_WANT_MASTER in kernel/debug/debug_core.h; a macro.
     const WANTS_TO_BE_MASTER: u64 = 1;
     let (info, active) = (symbol(symbols, "kgdb_info")?, active(symbols, memory)?);
     let layout = Struct::new(symbols, "debuggerinfo_struct")?;
     let (state, size) = (layout.field("exception_state")?, layout.size());
-    let others = cpus.iter().filter(|cpu| **cpu != active && **cpu < MAX_CPUS);
+    let others = cpus.iter().copied().filter(|cpu| *cpu != active && *cpu < MAX_CPUS);
     let states = others.map(|cpu| {
-        memory.uint(info.offset(u64::from(*cpu) * size + state.0), state.1.min(8) as usize)
+        let at = info.offset(u64::from(cpu) * size + state.0);
+        Ok((cpu, memory.uint(at, state.1.min(8) as usize)?))
     });
     // All are tried, so that one run reports every miss.
-    let states: Vec<_> = states.collect();
-    let states: Vec<u64> = states.into_iter().collect::<Result<_, _>>()?;
-    Ok(states.iter().any(|state| state & WANTS_TO_BE_MASTER != 0))
+    let states: Vec<Result<_, Gap>> = states.collect();
+    let states: Vec<(u32, u64)> = states.into_iter().collect::<Result<_, _>>()?;
+    let waits = |(cpu, state): (u32, u64)| (state & WANTS_TO_BE_MASTER != 0).then_some(cpu);
+    Ok(states.into_iter().filter_map(waits).collect())
 }
 
 /// The CPU that talks to us and its task, for a status line: four small
@@ -132,6 +148,18 @@ pub fn current(symbols: &Symbols, memory: &dyn Memory) -> Result<(u32, Task), Ke
         KernelError::Implausible(format!("the guest does not say what CPU {cpu} was doing"))
     })?;
     Ok((cpu, task(symbols, memory, addr)?))
+}
+
+/// Where the stack of the task begins that the CPU which talks to us is in:
+/// `task_struct.stack`. Three small reads, one after the other.
+pub fn stack(symbols: &Symbols, memory: &dyn Memory) -> Result<Addr, KernelError> {
+    let cpu = active(symbols, memory)?;
+    let stop = stops(symbols, memory, &[cpu])?.into_iter().next();
+    let task = stop.and_then(|stop| stop.task).ok_or_else(|| {
+        KernelError::Implausible(format!("the guest does not say what CPU {cpu} was doing"))
+    })?;
+    let stack = Struct::new(symbols, "task_struct")?.offset("stack")?;
+    Ok(Addr(memory.u64(task.offset(stack))?))
 }
 
 /// The task at `addr`. Two small reads: the numbers and the name are far

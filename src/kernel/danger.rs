@@ -206,6 +206,15 @@ impl Dangers {
         Ok(inside.map(|begin| Danger::InsideInstruction { addr, begin }))
     }
 
+    /// Whether an address is in code that runs before the kernel's own stack and
+    /// registers are set up, or after that. Nothing is read.
+    pub fn is_entry(symbols: &Symbols, addr: Addr) -> bool {
+        RANGES.iter().filter(|(_, _, kind)| *kind == Kind::Entry).any(|(start, end, _)| {
+            let range = (symbols.symbol_addr(start), symbols.symbol_addr(end));
+            matches!(range, (Some(start), Some(end)) if (start..end).contains(&addr))
+        })
+    }
+
     /// Whether an address is in what plants and lifts breakpoints: not even a
     /// step may plant something there. Nothing is read.
     pub fn is_patching(symbols: &Symbols, addr: Addr) -> bool {

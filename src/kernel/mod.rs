@@ -8,11 +8,22 @@
 //! Guest memory may hold anything: every walk and every size is bounded.
 
 pub mod add_symbol_file;
+pub mod boot;
 pub mod breaks;
 pub mod cmdline;
 pub mod cpus;
+pub mod crash;
+pub mod crash_address;
+pub mod crash_reporters;
+pub mod crash_trap;
 pub mod danger;
+pub mod dmesg;
+mod dmesg_old;
+mod dmesg_ring;
 pub mod hooks;
+pub mod hw_breakpoints;
+pub mod kconfig;
+pub mod kgdb_state;
 pub mod module_facts;
 pub mod module_identity;
 pub mod module_layout;
@@ -95,6 +106,15 @@ impl Struct {
         self.find(path).ok_or_else(|| {
             KernelError::NoType(format!("member {path} in struct {}", self.layout.name))
         })
+    }
+
+    /// A number that may be a bit field within a byte: the byte's offset, the
+    /// first bit and how many.
+    fn bits(&self, path: &str) -> Result<(u64, u32, u32), KernelError> {
+        let (offset, _) = self.field(path)?;
+        let bits = self.layout.member(path).and_then(|member| member.bits);
+        let (first, count) = bits.unwrap_or((0, 8));
+        Ok((offset + u64::from(first / 8), first % 8, count.min(8)))
     }
 
     fn size(&self) -> u64 {

@@ -14,6 +14,7 @@ use crate::{
         KernelError, Struct,
         modules::Module,
         record::{Field, Record, number},
+        symbol,
     },
     symbols::placed::Symbols,
 };
@@ -121,6 +122,28 @@ pub fn parameters(
     let read: Vec<_> =
         bytes.chunks_exact(reader.size as usize).map(|one| reader.parameter(one)).collect();
     read.into_iter().collect::<Result<_, Gap>>().map_err(KernelError::from)
+}
+
+/// The text of a parameter of the kernel itself that is kept in a buffer
+/// (`struct kparam_string`): `__param_NAME` (include/linux/moduleparam.h). Three
+/// small reads.
+///
+/// # Errors
+/// A read that has no answer; the kernel has no such parameter.
+pub fn builtin_text(
+    symbols: &Symbols,
+    memory: &dyn Memory,
+    name: &str,
+) -> Result<String, KernelError> {
+    let at = symbol(symbols, &format!("__param_{name}"))?;
+    let argument = Struct::new(symbols, "kernel_param")?.offset("arg")?;
+    let text = Struct::new(symbols, "kparam_string")?;
+    let (max, text) = (text.field("maxlen")?, text.offset("string")?);
+    let string = Addr(memory.u64(at.offset(argument))?);
+    let max_len = memory.uint(string.offset(max.0), max.1 as usize);
+    let text = memory.u64(string.offset(text));
+    let (max_len, text) = (max_len?, Addr(text?));
+    Ok(printable(&memory.c_string(text, max_len.min(MAX_TEXT as u64) as usize)?))
 }
 
 impl<'a> Reader<'a> {

@@ -13,7 +13,9 @@ pub struct NoModule(String);
 /// byte at a time, and the kernel gives an address only to a read from the start
 /// (`module_sect_read` in kernel/module/sysfs.c). Words for the user go to the
 /// error output, as comments, so that a copied screen reads as well as a file.
-const LINES: &str = r##"# Where the sections of modules are, for: kgdb-tui --sections FILE
+/// Words that are given to them are modules; there is one more line for those of
+/// [`script`].
+pub const LINES: &str = r##"# Where the sections of modules are, for: kgdb-tui --sections FILE
 # In the guest, as root: sh THIS > FILE; or paste it, and copy what it prints.
 (
 cd "${SYSFS:-/sys}/module" || exit 1

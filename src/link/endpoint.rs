@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf, str::FromStr};
 pub const DEFAULT_BAUD: u32 = 115_200;
 
 /// The words before the first colon that mean something else than a host.
-const SCHEMES: [&str; 5] = ["tcp", "unix", "telnet", "serial", "exec"];
+const SCHEMES: [&str; 7] = ["tcp", "unix", "telnet", "serial", "exec", "rfc2217", "replay"];
 
 /// An address of `--connect`. `Display` gives a text that parses to the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub enum Endpoint {
     Exec(String),
     /// A path with a `/`: a socket or a tty, by what it is when it is opened.
     Path(PathBuf),
+    /// `replay:FILE`: no line at all, a record of one.
+    Replay(PathBuf),
 }
 
 /// A host and a port.
@@ -67,13 +69,21 @@ pub enum EndpointError {
         /// The part before the port.
         host: String,
     },
+    /// Telnet with RFC 2217's options, which are not spoken here.
+    #[error(
+        "rfc2217 is not spoken here; its servers take telnet, with BREAK: telnet:{rest} (set the rate at the server)"
+    )]
+    Rfc2217 {
+        /// What was given after the colon.
+        rest: String,
+    },
     /// An IPv6 address without brackets.
     #[error("`{text}` looks like an IPv6 address, write it in brackets: [::1]:9999")]
     Brackets {
         /// What was given.
         text: String,
     },
-    /// Nothing after the colon of `unix:`, `serial:` or `exec:`.
+    /// Nothing after the colon of `unix:`, `serial:`, `exec:` or `replay:`.
     #[error("`{scheme}:` needs {what} after the colon")]
     Missing {
         /// The word before the colon.
@@ -99,6 +109,7 @@ impl Endpoint {
             Endpoint::Serial { path, baud } => format!("tty {} at {baud} baud", path.display()),
             Endpoint::Exec(command) => format!("command `{command}`"),
             Endpoint::Path(path) => path.display().to_string(),
+            Endpoint::Replay(path) => format!("record {}", path.display()),
         }
     }
 }
@@ -116,7 +127,13 @@ impl FromStr for Endpoint {
             _ if text.is_empty() => Err(EndpointError::Empty),
             Some(("tcp", rest)) => host_port(rest).map(Endpoint::Tcp),
             Some(("telnet", rest)) => host_port(rest).map(Endpoint::Telnet),
+            // Its servers speak telnet, whose BREAK they pass on; the rate is
+            // set there.
+            Some(("rfc2217", rest)) => {
+                Err(EndpointError::Rfc2217 { rest: rest.trim_start_matches('/').to_owned() })
+            }
             Some(("unix", rest)) => path(rest, "unix", "a path").map(Endpoint::Unix),
+            Some(("replay", rest)) => path(rest, "replay", "a file").map(Endpoint::Replay),
             Some(("serial", rest)) => serial(rest),
             Some(("exec", "")) => Err(EndpointError::Missing { scheme: "exec", what: "a command" }),
             Some(("exec", command)) => Ok(Endpoint::Exec(command.to_owned())),
@@ -189,6 +206,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Serial { path, baud } => write!(f, "serial:{},{baud}", path.display()),
             Endpoint::Exec(command) => write!(f, "exec:{command}"),
             Endpoint::Path(path) => path.display().fmt(f),
+            Endpoint::Replay(path) => write!(f, "replay:{}", path.display()),
         }
     }
 }
@@ -244,6 +262,7 @@ mod tests {
             ("serial:/dev/ttyS0,fast", "not a baud rate"),
             ("exec:", "needs a command"),
             ("telnet:guest", "no port"),
+            ("rfc2217://host:4000", "telnet:host:4000"),
             ("the guest:9999", "holds a blank"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
@@ -253,7 +272,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parse_undoes_display(text in "((tcp|unix|telnet|serial|exec):)?[a-z\\[\\]/.,: ]{0,12}:?[0-9]{0,6}") {
+        fn parse_undoes_display(text in "((tcp|unix|telnet|serial|exec|rfc2217):)?[a-z\\[\\]/.,: ]{0,12}:?[0-9]{0,6}") {
             if let Ok(endpoint) = text.parse::<Endpoint>() {
                 prop_assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
             }

@@ -9,7 +9,7 @@ use crate::link::endpoint::Endpoint;
 pub enum LinkError {
     /// Nobody listens on the port.
     #[error(
-        "nothing listens on {host}:{port}, start the relay: socat -d -d /tmp/com_guest tcp-listen:{port}"
+        "nothing listens on {host}:{port}, start the relay: kgdb-tui relay unix:/tmp/com_guest tcp-listen:{port}"
     )]
     Refused {
         /// The host.
@@ -109,6 +109,14 @@ pub enum LinkError {
         endpoint: Endpoint,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// A record of a line can not be used.
+    #[error("the record {path}: {why}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
     },
     /// Anything else.
     #[error("open {}: {source}", endpoint.describe())]

@@ -16,9 +16,10 @@ pub mod endpoint;
 pub mod error;
 mod open;
 pub mod record;
+pub mod record_reader;
 mod telnet;
 
-use std::{io, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use serial2_tokio::SerialPort;
 use tokio::{
@@ -49,6 +50,25 @@ enum Stream {
     Unix(UnixStream),
     Serial(SerialPort, u32),
     Child(Child),
+    Inside(Inside),
+}
+
+/// The other end of a line that leads nowhere outside this program.
+pub trait Peer: Send {
+    /// Takes bytes that were sent to it.
+    fn take(&mut self, bytes: &[u8]);
+
+    /// Puts bytes that it has to say into the buffer and tells how many; 0 when
+    /// it has nothing to say before it is sent something.
+    fn say(&mut self, buffer: &mut [u8]) -> usize;
+}
+
+struct Inside(Box<dyn Peer>);
+
+impl fmt::Debug for Inside {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Inside")
+    }
 }
 
 impl Link {
@@ -62,9 +82,19 @@ impl Link {
         Ok(Link { stream, endpoint, recorder: None })
     }
 
+    /// A line to something inside this program.
+    pub fn inside(peer: Box<dyn Peer>, endpoint: Endpoint) -> Link {
+        Link { stream: Stream::Inside(Inside(peer)), endpoint, recorder: None }
+    }
+
     /// Logs every byte from now on.
     pub fn record(&mut self, recorder: Recorder) {
         self.recorder = Some(recorder);
+    }
+
+    /// The log, for notes in it.
+    pub fn recorder(&mut self) -> Option<&mut Recorder> {
+        self.recorder.as_mut()
     }
 
     /// Gives the log back, to continue it on another link.
@@ -79,29 +109,19 @@ impl Link {
     /// # Errors
     /// What the operating system says.
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.stream {
-            Stream::Tcp(tcp) => {
-                let count = tcp.read(buffer).await?;
-                quick_acks(tcp);
-                count
-            }
-            Stream::Telnet(tcp, telnet) => loop {
-                let count = tcp.read(buffer).await?;
-                quick_acks(tcp);
-                let data = telnet.receive(&mut buffer[..count]);
-                telnet.answer(tcp);
-                if data > 0 || count == 0 {
-                    break data;
+        // What a killed program leaves is good up to the last quiet moment.
+        let sync_at = self.recorder.as_ref().and_then(Recorder::sync_at);
+        let count = match sync_at {
+            None => self.stream.read(buffer).await?,
+            Some(at) => match tokio::time::timeout_at(at.into(), self.stream.read(buffer)).await {
+                Ok(count) => count?,
+                Err(_) => {
+                    if let Some(recorder) = &mut self.recorder {
+                        recorder.sync();
+                    }
+                    self.stream.read(buffer).await?
                 }
             },
-            Stream::Unix(unix) => unix.read(buffer).await?,
-            Stream::Serial(port, _) => match port.read(buffer).await {
-                // A tty that went away: the cable was pulled, or the other
-                // side of a pty closed.
-                Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
-                result => result?,
-            },
-            Stream::Child(child) => child.stdout.read(buffer).await?,
         };
         if let Some(recorder) = &mut self.recorder {
             recorder.received(&buffer[..count]);
@@ -135,7 +155,50 @@ impl Link {
                 child.stdin.write_all(bytes).await?;
                 child.stdin.flush().await
             }
+            Stream::Inside(Inside(peer)) => {
+                peer.take(bytes);
+                Ok(())
+            }
         }
+    }
+
+    /// Sends as much as the line takes now, and gives how much that is. Can be
+    /// cancelled at any time: then nothing was sent.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    pub async fn write_some(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = match &mut self.stream {
+            Stream::Tcp(tcp) => tcp.write(bytes).await?,
+            Stream::Telnet(tcp, telnet) => {
+                let plain = telnet.plain(bytes);
+                match plain {
+                    // A byte that is coded goes whole, and there is room for three.
+                    0 if !bytes.is_empty() => {
+                        tcp.writable().await?;
+                        let coded = telnet.encode(&bytes[..1]);
+                        tcp.write_all(&coded).await?;
+                        1
+                    }
+                    plain => tcp.write(&bytes[..plain]).await?,
+                }
+            }
+            Stream::Unix(unix) => unix.write(bytes).await?,
+            Stream::Serial(port, _) => port.write(bytes).await?,
+            Stream::Child(child) => {
+                let count = child.stdin.write(bytes).await?;
+                child.stdin.flush().await?;
+                count
+            }
+            Stream::Inside(Inside(peer)) => {
+                peer.take(bytes);
+                bytes.len()
+            }
+        };
+        if let Some(recorder) = &mut self.recorder {
+            recorder.sent(&bytes[..count]);
+        }
+        Ok(count)
     }
 
     /// Sends a BREAK.
@@ -155,7 +218,7 @@ impl Link {
                 tokio::time::sleep(BREAK).await;
                 port.set_break(false).map_err(failed)?;
             }
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Child(_) => {
+            Stream::Tcp(_) | Stream::Unix(_) | Stream::Child(_) | Stream::Inside(_) => {
                 return Err(LinkError::NoBreak { endpoint: self.endpoint.clone() });
             }
         }
@@ -163,6 +226,16 @@ impl Link {
             recorder.sent_break();
         }
         Ok(())
+    }
+
+    /// Whether a BREAK can go over this link. A pseudo terminal takes one and
+    /// drops it (`tty_ioctl` in the kernel: no `break_ctl`).
+    pub fn has_break(&self) -> bool {
+        match (&self.stream, &self.endpoint) {
+            (Stream::Telnet(..), _) => true,
+            (Stream::Serial(..), Endpoint::Serial { path, .. }) => !open::is_pseudo(path),
+            _ => false,
+        }
     }
 
     /// The rate of a tty. `None` when the rate of the line behind the link is
@@ -189,13 +262,47 @@ impl Link {
     }
 }
 
+impl Stream {
+    async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(match self {
+            Stream::Tcp(tcp) => {
+                let count = tcp.read(buffer).await?;
+                quick_acks(tcp);
+                count
+            }
+            Stream::Telnet(tcp, telnet) => loop {
+                let count = tcp.read(buffer).await?;
+                quick_acks(tcp);
+                let data = telnet.receive(&mut buffer[..count]);
+                telnet.answer(tcp);
+                if data > 0 || count == 0 {
+                    break data;
+                }
+            },
+            Stream::Unix(unix) => unix.read(buffer).await?,
+            Stream::Serial(port, _) => match port.read(buffer).await {
+                // A tty that went away: the cable was pulled, or the other
+                // side of a pty closed.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => 0,
+                result => result?,
+            },
+            Stream::Child(child) => child.stdout.read(buffer).await?,
+            Stream::Inside(Inside(peer)) => match peer.say(buffer) {
+                // It is on this side of the line: only a write changes that.
+                0 => std::future::pending().await,
+                count => count,
+            },
+        })
+    }
+}
+
 /// Acknowledges what came at once.
 ///
 /// Linux delays acks by 40 ms, and a relay that does not set `TCP_NODELAY`
 /// (socat does not) holds the second half of an answer until the ack of the
 /// first. The option wears off by itself (tcp(7)), so it is set around each
 /// exchange. It only costs time when it fails, hence no error.
-fn quick_acks(tcp: &TcpStream) {
+pub fn quick_acks(tcp: &TcpStream) {
     #[cfg(target_os = "linux")]
     let _ = rustix::net::sockopt::set_tcp_quickack(tcp, true);
     #[cfg(not(target_os = "linux"))]

@@ -32,6 +32,10 @@ pub(super) async fn open(endpoint: &Endpoint) -> Result<(Stream, Endpoint), Link
         Endpoint::Unix(path) => Stream::Unix(unix(endpoint, path).await?),
         Endpoint::Serial { path, baud } => Stream::Serial(serial(endpoint, path, *baud)?, *baud),
         Endpoint::Exec(command) => Stream::Child(Child::spawn(command)?),
+        Endpoint::Replay(path) => {
+            let why = "it is the record of a line, not one; give it with --replay".to_owned();
+            return Err(LinkError::Record { path: path.clone(), why });
+        }
         Endpoint::Path(path) => {
             let found = by_kind(endpoint, path)?;
             return Box::pin(open(&found)).await;
@@ -61,7 +65,26 @@ async fn tcp(endpoint: &Endpoint, at: &HostPort) -> Result<TcpStream, LinkError>
     tcp.set_nodelay(true)
         .map_err(|source| LinkError::Other { endpoint: endpoint.clone(), source })?;
     quick_acks(&tcp);
+    keep_alive(&tcp);
     Ok(tcp)
+}
+
+/// Notices a peer that is gone without a word (a machine without power, a
+/// network without a route) in about half a minute. A debugger sends nothing for
+/// hours while the guest runs, so without this it would never know. It is only a
+/// convenience, hence no error.
+fn keep_alive(tcp: &TcpStream) {
+    use rustix::net::sockopt;
+    let _ = sockopt::set_socket_keepalive(tcp, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(tcp, Duration::from_secs(15));
+        let _ = sockopt::set_tcp_keepintvl(tcp, Duration::from_secs(5));
+        let _ = sockopt::set_tcp_keepcnt(tcp, 3);
+        // The same for bytes that were sent and are not acknowledged, which
+        // would be tried for a quarter of an hour; in milliseconds.
+        let _ = sockopt::set_tcp_user_timeout(tcp, 30_000);
+    }
 }
 
 async fn unix(endpoint: &Endpoint, path: &Path) -> Result<UnixStream, LinkError> {
@@ -181,11 +204,16 @@ fn file_error(endpoint: &Endpoint, path: &Path, source: io::Error) -> LinkError 
     }
 }
 
+/// Whether a tty is one end of a pair that a program made.
+pub(super) fn is_pseudo(path: &Path) -> bool {
+    std::fs::canonicalize(path).is_ok_and(|path| path.starts_with("/dev/pts"))
+}
+
 /// Who has the device open, as far as `/proc` tells: processes of other users
 /// stay hidden. A tty does not refuse a second reader by itself. Pseudo
 /// terminals are left out: who made one keeps it open.
 fn user_of(path: &Path) -> Option<String> {
-    let device = std::fs::canonicalize(path).ok().filter(|path| !path.starts_with("/dev/pts"))?;
+    let device = std::fs::canonicalize(path).ok().filter(|path| !is_pseudo(path))?;
     let own = std::process::id().to_string();
     let processes = std::fs::read_dir("/proc").ok()?;
     processes.flatten().find_map(|process| {

@@ -1,42 +1,106 @@
-//! A log of the line: every byte, when and which way.
+//! A record of the line: every byte, when and which way, and notes between
+//! them on what the program was doing.
 //!
 //! ```text
-//! # kgdb-tui line record 1
+//! # kgdb-tui line record 2
+//! 0.000000 note program kgdb-tui 0.1.0
+//! 0.000000 note began 2026-03-14T09:26:53Z
 //! 0.000000 tx $?#3f
 //! 0.003120 rx +$S05#b8
 //! 1.200000 break
+//! 2.000000 note asked continue
 //! ```
 //!
 //! Seconds since the record began; bytes with Rust's escapes
 //! (`std::ascii::escape_default`), so that it is text and can be read and
-//! searched.
+//! searched. The file is packed with gzip (`zcat` shows it), unless its name
+//! ends in `.txt`. `tx` are bytes that were sent, `rx` bytes that came, `break`
+//! is a BREAK that was sent; a `note` begins with a word for what it is about:
+//!
+//! | note | about |
+//! |---|---|
+//! | `program`, `began` | who wrote the record, when (UTC) |
+//! | `link` | a link was opened: to where |
+//! | `kernel` | which kernel the guest runs, its build-id |
+//! | `asked` | what the user asked for |
+//! | `stop` | the guest stays stopped: which stop, why |
+//! | `snapshot` | the record was made of one stop; how deep, and whether it is whole |
+//!
+//! Version 1 had no notes and was never packed; it is still read
+//! ([`read`](super::record_reader::read)).
 
 use std::{
     fs::File,
-    io::{self, BufRead, BufWriter, Write},
+    io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
     path::Path,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-const HEADER: &str = "# kgdb-tui line record 1";
+use flate2::{Compression, write::GzEncoder};
 
-/// Writes a record. When the disk is full the record ends with a warning in
-/// the log; debugging goes on.
+/// The first line, up to the version.
+pub(super) const HEADER: &str = "# kgdb-tui line record ";
+
+/// The version that is written.
+const VERSION: &str = "2";
+
+/// How long what was written may be on the way to the file: the most that is
+/// lost of the record when the program is killed.
+pub const SYNC: Duration = Duration::from_secs(1);
+
+/// Longest note, in bytes.
+const MOST_NOTED: usize = 2000;
+
+/// Writes a record. When the disk is full the record ends, and
+/// [`Recorder::take_trouble`] tells; debugging goes on.
 #[derive(Debug)]
 pub struct Recorder {
-    file: Option<BufWriter<File>>,
+    file: Option<Out>,
     start: Instant,
+    /// When everything was in the file last.
+    synced: Instant,
+    dirty: bool,
+    trouble: Option<String>,
+}
+
+#[derive(Debug)]
+enum Out {
+    Plain(BufWriter<File>),
+    Packed(Box<GzEncoder<BufWriter<File>>>),
+}
+
+impl Out {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Out::Plain(file) => file,
+            Out::Packed(file) => file,
+        }
+    }
 }
 
 impl Recorder {
-    /// Makes the file, or empties it.
+    /// Makes the file, for its owner alone, or empties it.
     ///
     /// # Errors
     /// What the operating system says.
     pub fn create(path: &Path) -> io::Result<Recorder> {
-        let mut file = BufWriter::new(File::create(path)?);
-        writeln!(file, "{HEADER}")?;
-        Ok(Recorder { file: Some(file), start: Instant::now() })
+        // It has the guest's memory in it: nobody else is to read it.
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = BufWriter::new(options.open(path)?);
+        let mut file = match path.extension().is_some_and(|extension| extension == "txt") {
+            true => Out::Plain(file),
+            false => Out::Packed(Box::new(GzEncoder::new(file, Compression::default()))),
+        };
+        writeln!(file.writer(), "{HEADER}{VERSION}")?;
+        let now = Instant::now();
+        let mut recorder =
+            Recorder { file: Some(file), start: now, synced: now, dirty: true, trouble: None };
+        recorder.note(concat!("program kgdb-tui ", env!("CARGO_PKG_VERSION")));
+        recorder.note(&format!("began {}", utc(SystemTime::now())));
+        recorder.sync();
+        Ok(recorder)
     }
 
     /// Bytes went out.
@@ -54,18 +118,57 @@ impl Recorder {
         self.write("break", b"");
     }
 
+    /// What a reader must know to follow; what is too long is cut.
+    pub fn note(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        self.write("note", &bytes[..bytes.len().min(MOST_NOTED)]);
+    }
+
+    /// Sees to it that everything so far is in the file.
+    pub fn sync(&mut self) {
+        (self.dirty, self.synced) = (false, Instant::now());
+        let done = self.file.as_mut().map(|file| file.writer().flush());
+        self.end_on_error(done);
+    }
+
+    /// When [`Recorder::sync`] is wanted, if nothing else happens before.
+    pub fn sync_at(&self) -> Option<Instant> {
+        (self.dirty && self.file.is_some()).then(|| self.synced + SYNC)
+    }
+
+    /// Why the record has ended, once.
+    pub fn take_trouble(&mut self) -> Option<String> {
+        self.trouble.take()
+    }
+
     fn write(&mut self, what: &str, bytes: &[u8]) {
         if bytes.is_empty() && what != "break" {
             return;
         }
         let entry = format_entry(self.start.elapsed(), what, bytes);
-        let written = self.file.as_mut().map(|file| {
-            file.write_all(entry.as_bytes())?;
-            file.flush()
-        });
-        if let Some(Err(error)) = written {
+        let done = self.file.as_mut().map(|file| file.writer().write_all(entry.as_bytes()));
+        self.dirty = true;
+        self.end_on_error(done);
+        if self.sync_at().is_some_and(|at| at <= Instant::now()) {
+            self.sync();
+        }
+    }
+
+    fn end_on_error(&mut self, done: Option<io::Result<()>>) {
+        if let Some(Err(error)) = done {
             tracing::warn!("the line record ends here: {error}");
+            self.trouble = Some(error.to_string());
             self.file = None;
+        }
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if let Some(Out::Packed(mut file)) = self.file.take()
+            && let Err(error) = file.try_finish().and_then(|()| file.get_mut().flush())
+        {
+            tracing::warn!("the end of the line record could not be written: {error}");
         }
     }
 }
@@ -78,138 +181,100 @@ fn format_entry(at: Duration, what: &str, bytes: &[u8]) -> String {
     }
 }
 
-/// One line of a record.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Since the record began; microseconds are kept.
-    pub at: Duration,
-    /// What happened.
-    pub what: Happening,
-}
-
-/// What happened on the line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Happening {
-    /// We sent bytes.
-    Sent(Vec<u8>),
-    /// Bytes came.
-    Received(Vec<u8>),
-    /// We sent a BREAK.
-    Break,
-}
-
-/// Why a record can not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum RecordError {
-    /// Not a record.
-    #[error("not a line record: the first line must be `{HEADER}`")]
-    Header,
-    /// A line that is none of ours.
-    #[error("line {number} of the record can not be read: `{line}`")]
-    Line {
-        /// Counted from 1.
-        number: usize,
-        /// The line.
-        line: String,
-    },
-    /// The file can not be read.
-    #[error("read the record: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// Reads a record.
-///
-/// # Errors
-/// See [`RecordError`].
-pub fn read(source: impl BufRead) -> Result<Vec<Entry>, RecordError> {
-    let mut lines = source.lines();
-    if lines.next().transpose()?.as_deref() != Some(HEADER) {
-        return Err(RecordError::Header);
-    }
-    let mut entries = Vec::new();
-    for (index, line) in lines.enumerate() {
-        let line = line?;
-        match parse_entry(&line) {
-            Some(entry) => entries.push(entry),
-            None => return Err(RecordError::Line { number: index + 2, line }),
-        }
-    }
-    Ok(entries)
-}
-
-fn parse_entry(line: &str) -> Option<Entry> {
-    let (time, rest) = line.split_once(' ')?;
-    let (seconds, micros) = time.split_once('.')?;
-    let micros: u32 = micros.parse().ok().filter(|_| micros.len() == 6)?;
-    let at = Duration::new(seconds.parse().ok()?, micros * 1000);
-    let what = match rest.split_once(' ') {
-        None if rest == "break" => Happening::Break,
-        Some(("tx", bytes)) => Happening::Sent(unescape(bytes)?),
-        Some(("rx", bytes)) => Happening::Received(unescape(bytes)?),
-        _ => return None,
-    };
-    Some(Entry { at, what })
-}
-
-fn unescape(text: &str) -> Option<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'\\' => match rest.next()? {
-                b't' => b'\t',
-                b'r' => b'\r',
-                b'n' => b'\n',
-                quoted @ (b'\\' | b'\'' | b'"') => quoted,
-                b'x' => {
-                    let digit = |byte: u8| (byte as char).to_digit(16);
-                    let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
-                    (high << 4 | low) as u8
-                }
-                _ => return None,
-            },
-            b' '..=b'~' => byte,
-            _ => return None,
-        });
-    }
-    Some(bytes)
+/// `2026-03-14T09:26:53Z`. The calendar by Howard Hinnant's `civil_from_days`
+/// (<https://howardhinnant.github.io/date_algorithms.html>): years begin in
+/// March, so that the odd day is the last.
+fn utc(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let date = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + u64::from(month <= 2);
+    let (hours, minutes, seconds) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{date:02}T{hours:02}:{minutes:02}:{seconds:02}Z")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::link::record_reader::{Entry, Happening, Reader, parse_entry, read};
     use proptest::prelude::*;
 
     #[test]
     fn what_was_written_is_read() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("record");
-        let mut recorder = Recorder::create(&path).unwrap();
-        recorder.sent(b"$?#3f");
-        recorder.received(b"");
-        recorder.received(b"+$S05#b8\r\n\xff\\");
-        recorder.sent_break();
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(" rx +$S05#b8\\r\\n\\xff\\\\\n"), "{text}");
-        let entries = read(text.as_bytes()).unwrap();
-        let whats: Vec<_> = entries.into_iter().map(|entry| entry.what).collect();
-        assert_eq!(
-            whats,
-            [
-                Happening::Sent(b"$?#3f".into()),
-                Happening::Received(b"+$S05#b8\r\n\xff\\".into()),
-                Happening::Break
-            ]
-        );
+        for name in ["record.txt", "record"] {
+            let path = directory.path().join(name);
+            let mut recorder = Recorder::create(&path).unwrap();
+            recorder.sent(b"$?#3f");
+            recorder.received(b"");
+            recorder.received(b"+$S05#b8\r\n\xff\\");
+            recorder.sent_break();
+            recorder.note("asked continue");
+            drop(recorder);
+            let bytes = std::fs::read(&path).unwrap();
+            if name.ends_with(".txt") {
+                let text = String::from_utf8(bytes.clone()).unwrap();
+                assert!(text.contains(" rx +$S05#b8\\r\\n\\xff\\\\\n"), "{text}");
+            }
+            let entries = read(&bytes[..]).unwrap();
+            let whats: Vec<_> = entries.into_iter().map(|entry| entry.what).collect();
+            let note = |text: String| Happening::Note(text);
+            assert_eq!(whats[0], note(format!("program kgdb-tui {}", env!("CARGO_PKG_VERSION"))));
+            assert!(matches!(&whats[1], Happening::Note(text) if text.starts_with("began 20")));
+            assert_eq!(
+                whats[2..],
+                [
+                    Happening::Sent(b"$?#3f".into()),
+                    Happening::Received(b"+$S05#b8\r\n\xff\\".into()),
+                    Happening::Break,
+                    note("asked continue".into()),
+                ]
+            );
+        }
     }
 
     #[test]
-    fn a_file_that_is_no_record() {
-        assert!(matches!(read(&b""[..]), Err(RecordError::Header)));
-        for line in ["x", "1.0 tx a", "1.000000 up a", "1.000000 tx \\q", "1.000000 tx \\x4"] {
-            let text = format!("{HEADER}\n{line}\n");
-            assert!(matches!(read(text.as_bytes()), Err(RecordError::Line { number: 2, .. })));
+    fn what_a_killed_program_leaves_can_be_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("record.gz");
+        let mut recorder = Recorder::create(&path).unwrap();
+        recorder.sent(b"$?#3f");
+        recorder.sync();
+        recorder.sent(b"$g#67");
+        // The file as it is now: nothing has been finished.
+        let bytes = std::fs::read(&path).unwrap();
+        let mut reader = Reader::new(&bytes[..]).unwrap();
+        let last = reader.by_ref().last().unwrap();
+        assert_eq!(last.what, Happening::Sent(b"$?#3f".into()));
+        assert!(reader.trouble().unwrap().contains("cut off"), "{:?}", reader.trouble());
+    }
+
+    #[test]
+    fn a_full_disk_ends_the_record_alone() {
+        let mut recorder = Recorder::create(Path::new("/dev/full"));
+        if let Ok(recorder) = &mut recorder {
+            recorder.received(&[b'x'; 100_000]);
+            recorder.sync();
+            let trouble = recorder.take_trouble().unwrap();
+            assert!(trouble.contains("space"), "{trouble}");
+            assert_eq!(recorder.take_trouble(), None);
+            recorder.sent(b"x");
+            assert_eq!(recorder.sync_at(), None);
         }
+    }
+
+    #[test]
+    fn times_of_the_calendar() {
+        let at = |seconds| utc(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(at(1_773_480_413), "2026-03-14T09:26:53Z");
+        assert_eq!(at(4_107_542_399), "2100-02-28T23:59:59Z");
     }
 
     proptest! {
@@ -219,13 +284,8 @@ mod tests {
         ) {
             let at = Duration::from_micros(micros);
             let line = format_entry(at, "rx", &data);
-            let entry = parse_entry(line.strip_suffix('\n').unwrap());
+            let entry = parse_entry(line.strip_suffix('\n').unwrap().as_bytes());
             prop_assert_eq!(entry, Some(Entry { at, what: Happening::Received(data) }));
-        }
-
-        #[test]
-        fn parse_takes_anything(line in ".{0,60}") {
-            let _ = parse_entry(&line);
         }
     }
 }

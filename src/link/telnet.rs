@@ -134,6 +134,15 @@ impl Telnet {
         coded
     }
 
+    /// How many of the first bytes need no coding, and no answer before them.
+    pub fn plain(&self, data: &[u8]) -> usize {
+        if !self.answers.is_empty() {
+            return 0;
+        }
+        let coded = |byte: &u8| *byte == IAC || (*byte == b'\r' && !self.binary_out);
+        data.iter().position(coded).unwrap_or(data.len())
+    }
+
     /// A BREAK, answers not yet sent before it.
     pub fn encode_break(&mut self) -> Vec<u8> {
         let mut coded = std::mem::take(&mut self.answers);

@@ -235,6 +235,30 @@ pub struct Bytes {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MonitorText(String);
 
+impl RegisterValue {
+    /// The stub's number of the register.
+    pub fn number(&self) -> u8 {
+        self.number
+    }
+
+    /// The value, as it is sent.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Bytes {
+    /// What is written.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+
+    /// The request that reads the same bytes, when one can.
+    pub fn read_back(&self) -> Option<Command> {
+        Command::read_memory(self.access.addr, self.access.len).ok()
+    }
+}
+
 impl Command {
     /// `m`: at most [`MAX_READ`] bytes within one page.
     ///

@@ -8,12 +8,14 @@
 //! The layer promises:
 //! - a byte that is not part of a packet with a good checksum is never lost:
 //!   it comes out as console text;
-//! - nothing is sent to a running kernel but the one `+` that a stop packet is
-//!   waiting for;
+//! - nothing is sent to a running kernel but the `+` that a stop packet is
+//!   waiting for, or the `-` when one came damaged;
 //! - a request that resumes the kernel is never sent twice unless the stub
 //!   itself said that it did not get it;
 //! - a command that could overrun the stub's buffers can not be built
 //!   ([`command`]).
+//!
+//! [`server`] is the other end, for a gdb that talks to us.
 //!
 //! What it does not do: queue requests, know registers, decide what a silent
 //! line means. Those are `session` and `target`.
@@ -26,5 +28,6 @@ pub mod command;
 pub mod frame;
 pub mod meter;
 pub mod reply;
+pub mod server;
 pub mod thread;
 pub mod timing;

@@ -111,6 +111,9 @@ impl StubError {
 /// things.
 fn explain(command: &Command, errno: u8) -> &'static str {
     match (command, errno) {
+        // ENODATA: kgdb never says it, a stub made of a record does
+        // (`target::replay`).
+        (_, 61) => "not in the record",
         (Command::ReadMemory(_), 22 | 14) => "not mapped, or not readable by kgdb",
         (Command::WriteMemory(_) | Command::WriteBinary(_), 14) => {
             "not writable: unmapped, or kernel text or read-only data"

@@ -2,8 +2,13 @@
 //! `result` object of each batch command). Text for people is made from these
 //! by [`crate::command::render`].
 
+use super::crash_view::CrashView;
 use super::elements::ElementsAnswer;
+use super::kernel_facts::{ConfigAnswer, KgdbAnswer};
 use super::module_answer::ModuleAnswer;
+use super::packets::PacketView;
+use super::replay_view::ReplayAnswer;
+use super::saving::SnapshotAnswer;
 use super::symbol_answer::{
     CodeAnswer, LineRange, MatchAnswer, NamesAnswer, ScopeAnswer, SourceAnswer, SymbolAnswer,
     TypeAnswer,
@@ -12,8 +17,10 @@ use super::view::{
     BreakpointView, CpuView, FrameView, LinkView, ModuleView, StopReason, StopView, TargetView,
     VariableView,
 };
-use super::wants::{SubjectView, TaskView};
+use super::wants::{DmesgLine, SubjectView, TaskView};
+use super::watching::{HardwareView, WatchHit};
 use crate::base::addr::Addr;
+use crate::target::breakin::{Outcome, Tried};
 use serde::Serialize;
 use thiserror::Error;
 
@@ -29,12 +36,22 @@ pub enum Failure {
     /// There is no guest.
     #[error("no target: {0}")]
     NoTarget(String),
+    /// No way to stop it worked so far; it runs on.
+    #[error("the guest runs on{}", TriedAnswer::told(tried))]
+    NotStopped {
+        /// What was tried.
+        tried: Vec<TriedAnswer>,
+    },
     /// A newer request or the user ended it.
     #[error("cancelled")]
     Cancelled,
     /// Nothing stopped in time; the guest runs on.
     #[error("no stop within {0:?}; the guest is running")]
     Timeout(std::time::Duration),
+    /// The guest would only run into the same exception again; asked once more,
+    /// it does.
+    #[error("{0}")]
+    Repeats(String),
     /// An expression is wrong, or can't be computed.
     #[error("{shown}")]
     Expression {
@@ -65,10 +82,42 @@ impl Failure {
 pub enum Answer {
     /// Done; nothing to show.
     Done {},
+    /// So many bytes will be typed into the guest's console.
+    Typed {
+        /// How many.
+        typed: usize,
+    },
+    /// Memory as it is.
+    Bytes {
+        /// Byte by byte; null where the guest can't read.
+        bytes: Vec<Option<u8>>,
+    },
     /// Where the guest stopped.
     Stop {
         /// The stop.
-        stop: StopAnswer,
+        stop: Box<StopAnswer>,
+    },
+    /// Where the guest was stopped (`interrupt`), and how.
+    BrokenIn {
+        /// The stop.
+        stop: Box<StopAnswer>,
+        /// What was tried, in order.
+        tried: Vec<TriedAnswer>,
+    },
+    /// What was tried to stop the guest, which runs on.
+    Tried {
+        /// In order.
+        tried: Vec<TriedAnswer>,
+    },
+    /// Breakpoints were planted, and the guest runs on as it did (`plant`).
+    Planted {
+        /// Every breakpoint.
+        breakpoints: Vec<BreakpointView>,
+        /// How long the guest was stopped, in seconds.
+        stopped: f64,
+        /// How it was stopped.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        tried: Vec<TriedAnswer>,
     },
     /// A stack.
     Frames {
@@ -101,6 +150,8 @@ pub enum Answer {
     Breakpoints {
         /// In the order of their numbers.
         breakpoints: Vec<BreakpointView>,
+        /// The debug registers.
+        hardware: HardwareView,
     },
     /// Modules.
     Modules {
@@ -125,8 +176,26 @@ pub enum Answer {
     Tasks(TasksAnswer),
     /// Stacks of tasks.
     Stacks(StacksAnswer),
+    /// What went over the wire.
+    Packets {
+        /// Oldest first.
+        packets: Vec<PacketView>,
+    },
+    /// The kernel's log.
+    Dmesg {
+        /// Oldest first.
+        records: Vec<DmesgLine>,
+    },
+    /// The record that takes the guest's place.
+    Replay(Box<ReplayAnswer>),
+    /// A snapshot that was made.
+    Snapshot(Box<SnapshotAnswer>),
     /// The target's identity.
     Target(Box<TargetView>),
+    /// How kgdb is set up in the running kernel.
+    Kgdb(Box<KgdbAnswer>),
+    /// What the kernel was built with.
+    Config(Box<ConfigAnswer>),
     /// The link's figures.
     Link(LinkView),
     /// Source lines.
@@ -168,6 +237,10 @@ pub enum Answer {
     Confirm {
         /// What it would do.
         effect: String,
+        /// The setting that allows it, and its value, when that is how it is
+        /// agreed to.
+        #[serde(skip)]
+        allow: Option<(&'static str, &'static str)>,
     },
     /// Names: functions or files.
     Names {
@@ -184,6 +257,11 @@ pub enum Answer {
     Symbol(Box<SymbolAnswer>),
     /// A type.
     Type(Box<TypeAnswer>),
+    /// The crash that stopped the guest.
+    Crash {
+        /// The crash.
+        crash: Box<CrashView>,
+    },
     /// Plain text.
     Text {
         /// The text.
@@ -216,6 +294,46 @@ pub struct ValueAnswer {
     pub registers: Option<Vec<(String, Option<Addr>)>>,
 }
 
+/// A way to stop the guest that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TriedAnswer {
+    /// `break`, `command`, `shell` or `by hand`.
+    pub strategy: &'static str,
+    /// `stopped`, `failed` or `given up`.
+    pub outcome: &'static str,
+    /// Why it failed, and what to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl TriedAnswer {
+    /// The answer for one way.
+    pub fn of(tried: &Tried) -> TriedAnswer {
+        let (outcome, why) = match &tried.outcome {
+            Outcome::Stopped => ("stopped", None),
+            Outcome::Failed(why) => ("failed", Some(why.clone())),
+            Outcome::GivenUp => ("given up", None),
+        };
+        let seconds = (tried.time.as_secs_f64() * 1e3).round() / 1e3;
+        TriedAnswer { strategy: tried.way.word(), outcome, why, seconds }
+    }
+
+    /// What failed, in words that follow others; empty when nothing was tried.
+    fn told(tried: &[TriedAnswer]) -> String {
+        let one = |tried: &TriedAnswer| {
+            let TriedAnswer { strategy, outcome, why, seconds } = tried;
+            let why = why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+            format!("{strategy} {outcome} after {seconds:.1} s{why}")
+        };
+        match tried {
+            [] => String::new(),
+            _ => format!("; {}", tried.iter().map(one).collect::<Vec<_>>().join("; ")),
+        }
+    }
+}
+
 /// A stop as batch reports it.
 #[derive(Clone, Debug, Serialize)]
 pub struct StopAnswer {
@@ -227,6 +345,9 @@ pub struct StopAnswer {
     pub module: Option<String>,
     /// Number of the breakpoint that was hit.
     pub breakpoint: Option<u32>,
+    /// What a watchpoint saw.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<Box<WatchAnswer>>,
     /// The stub's signal number.
     pub signal: Option<u8>,
     /// The CPU that stopped.
@@ -243,8 +364,24 @@ pub struct StopAnswer {
     pub file: Option<String>,
     /// The line.
     pub line: Option<u32>,
+    /// The crash that it is, explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crash: Option<Box<CrashView>>,
     /// What the finished function returned.
     pub value: Option<String>,
+    /// Its type.
+    pub value_type: Option<String>,
+    /// Its number in the history of values.
+    pub value_number: Option<usize>,
+    /// Why a breakpoint's condition could not be told, and it stopped all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub condition_error: Option<String>,
+    /// What is to be done now (`commands`); once for each stop.
+    #[serde(skip)]
+    pub commands: Vec<String>,
+    /// Which stop it is.
+    #[serde(skip)]
+    pub generation: u64,
 }
 
 impl StopAnswer {
@@ -258,6 +395,10 @@ impl StopAnswer {
                 _ => None,
             },
             breakpoint: stop.reason.breakpoint(),
+            watch: match &stop.reason {
+                StopReason::Watch(hits) => WatchAnswer::of(hits),
+                _ => None,
+            },
             signal: stop.signal,
             cpu: stop.cpu,
             pid: stop.pid,
@@ -266,8 +407,32 @@ impl StopAnswer {
             function: top.and_then(|f| f.function.clone()),
             file: top.and_then(|f| f.file.clone()),
             line: top.and_then(|f| f.line),
-            value: stop.returned.clone(),
+            value: stop.returned.as_ref().map(|returned| returned.value.clone()),
+            value_type: stop.returned.as_ref().map(|returned| returned.type_name.clone()),
+            value_number: stop.returned.as_ref().map(|returned| returned.number),
+            crash: stop.crash.as_deref().cloned().map(Box::new),
+            condition_error: stop.at_hit.error.clone(),
+            commands: stop.at_hit.commands.clone(),
+            generation: stop.generation,
         }
+    }
+}
+
+/// What watchpoints saw at a stop.
+#[derive(Clone, Debug, Serialize)]
+pub struct WatchAnswer {
+    /// The first.
+    #[serde(flatten)]
+    pub first: WatchHit,
+    /// Those that the same instruction met besides.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<WatchHit>,
+}
+
+impl WatchAnswer {
+    fn of(hits: &[WatchHit]) -> Option<Box<WatchAnswer>> {
+        let (first, also) = hits.split_first()?;
+        Some(Box::new(WatchAnswer { first: first.clone(), also: also.to_vec() }))
     }
 }
 

@@ -1,11 +1,17 @@
 //! What the user wants (a [`Wish`]) and what the guest has (a planted site)
 //! are two things. [`Points`] keeps both and says what would make them agree.
 
-use super::request::{BreakKind, Catch, ModuleEvent};
-use super::view::{BreakpointView, PlaceView};
+use super::conduct::{After, Conduct, LAST};
+use super::crash_view::CrashEvent;
+use super::request::{BreakKind, Means, ModuleEvent, When};
+use super::slots::{self, Slots};
+use super::view::BreakpointView;
+use super::watching::HardwareView;
+use super::wish::{Site, Wish};
 use crate::base::addr::Addr;
+use crate::kernel::hw_breakpoints::SLOTS;
+use crate::rsp::command::Point;
 use crate::rsp::thread::ThreadId;
-use crate::symbols::{answer::ImageId, lookup::places::CodePlace};
 use crate::target::limits;
 use std::collections::BTreeSet;
 
@@ -14,71 +20,6 @@ use std::collections::BTreeSet;
 /// include/linux/kgdb.h). Stepping uses many addresses, so the table is
 /// emptied before it is full.
 pub const TABLE_NEARLY_FULL: usize = limits::BREAKPOINTS * 9 / 10;
-
-/// A place where a wish can be planted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Site {
-    /// Where.
-    pub addr: Addr,
-    /// The function there.
-    pub function: Option<String>,
-    /// The file as DWARF has it.
-    pub file: Option<String>,
-    /// The line it landed on.
-    pub line: Option<u32>,
-    /// The module; `None` for vmlinux.
-    pub module: Option<String>,
-    /// The function out of line that an inlined copy is in.
-    pub inlined_into: Option<String>,
-    /// What the stub said when it refused.
-    pub refused: Option<String>,
-}
-
-impl From<CodePlace> for Site {
-    fn from(place: CodePlace) -> Site {
-        Site {
-            addr: place.addr,
-            function: place.function,
-            file: place.file.map(|file| file.name),
-            line: place.line,
-            module: place.module,
-            inlined_into: place.inlined_into,
-            refused: None,
-        }
-    }
-}
-
-/// A breakpoint as the user wished it.
-#[derive(Clone, Debug)]
-pub struct Wish {
-    /// Its number.
-    pub number: u32,
-    /// Whether it stays.
-    pub kind: BreakKind,
-    /// The location as written.
-    pub location: String,
-    /// What it stops at, when that is no place.
-    pub catch: Option<Catch>,
-    /// Whether it is to stop the guest.
-    pub enabled: bool,
-    /// Whether it is planted where that may cost the guest.
-    pub forced: bool,
-    /// How often it did.
-    pub hits: u64,
-    /// Where it can be planted; empty while pending.
-    pub sites: Vec<Site>,
-    /// Why it is pending.
-    pub pending: Option<String>,
-    /// What else is to be known of where it landed.
-    pub note: Option<String>,
-    /// Whether it is an address in a module that is gone, which means nothing
-    /// any more: something else will be there.
-    pub gone: bool,
-    /// Why it waits for a module that was there, until that is there again.
-    pub parked: Option<String>,
-    /// Images in which its places were looked for.
-    pub asked: BTreeSet<ImageId>,
-}
 
 /// Wishes and sites.
 #[derive(Debug, Default)]
@@ -99,17 +40,34 @@ pub struct Points {
     pub stepped_off: Option<(Addr, Option<ThreadId>)>,
     /// Sites the stub had when the link was lost.
     lost: BTreeSet<Addr>,
+    /// Sites the stub ever had.
+    ever: BTreeSet<Addr>,
+    /// The debug registers.
+    pub hardware: Slots,
 }
 
 impl Points {
     /// Adds a wish; not resolved yet.
     pub fn add(&mut self, kind: BreakKind, location: String) -> &mut Wish {
         self.last_number += 1;
+        while self.wish(self.last_number).is_some() {
+            self.last_number += 1;
+        }
+        self.push(self.last_number, kind, location)
+    }
+
+    /// Adds a wish under a number of its own.
+    pub fn push(&mut self, number: u32, kind: BreakKind, location: String) -> &mut Wish {
         self.wishes.push(Wish {
-            number: self.last_number,
+            number,
             kind,
             location,
+            means: Means::default(),
+            when: When::default(),
+            conduct: Conduct::default(),
+            held: None,
             catch: None,
+            crash: None,
             enabled: true,
             forced: false,
             hits: 0,
@@ -119,14 +77,18 @@ impl Points {
             gone: false,
             parked: None,
             asked: BTreeSet::new(),
+            watch: None,
         });
         self.wishes.last_mut().expect("one was pushed just now")
     }
 
     /// Addresses that should be planted while the guest runs.
     pub fn wanted(&self) -> BTreeSet<Addr> {
-        let mut wanted: BTreeSet<Addr> =
-            self.visible().chain(self.hidden.iter().copied()).collect();
+        let soft = self.wishes.iter().filter(|w| w.is_armed() && w.means == Means::Software);
+        let sites = soft.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
+        let mut wanted: BTreeSet<Addr> = sites.map(|site| site.addr).collect();
+        wanted.extend(self.temporary.iter().chain(&self.hidden).copied());
+        wanted.extend(self.frame_ends());
         if let Some((addr, _)) = self.stepped_off {
             wanted.remove(&addr);
         }
@@ -135,14 +97,56 @@ impl Points {
 
     /// The same without the hidden ones: sites of wishes and of a step.
     pub fn visible(&self) -> impl Iterator<Item = Addr> {
-        let enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        let enabled = self.wishes.iter().filter(|wish| wish.is_armed());
         let sites = enabled.flat_map(|wish| &wish.sites).filter(|site| site.refused.is_none());
         sites.map(|site| site.addr).chain(self.temporary.iter().copied())
     }
 
+    /// Where the functions return to in whose frames something is watched.
+    pub fn frame_ends(&self) -> impl Iterator<Item = Addr> + '_ {
+        let watched = self.wishes.iter().filter(|wish| wish.is_armed());
+        let scopes = watched.filter_map(|wish| wish.watch.as_ref()?.scope.as_ref());
+        scopes.filter(|scope| scope.guarded).map(|scope| scope.returns_to)
+    }
+
+    /// What the debug registers should have while the guest runs.
+    pub fn hardware_wanted(&self) -> Vec<Point> {
+        slots::merged(self.wishes.iter().flat_map(Wish::demand))
+    }
+
+    /// How many debug registers that would take if there were enough.
+    pub fn hardware_demand(&self) -> usize {
+        let wanted = self.wishes.iter().flat_map(Wish::demand);
+        wanted.map(|point| point.addr).collect::<BTreeSet<_>>().len()
+    }
+
+    /// A debug register can't be had for an address.
+    pub fn hardware_refused(&mut self, addr: Addr, why: &str) {
+        for wish in self.wishes.iter_mut().filter(|wish| wish.means == Means::Hardware) {
+            for site in wish.sites.iter_mut().filter(|site| site.addr == addr) {
+                site.refused = Some(why.to_string());
+            }
+            if let Some(watch) = &mut wish.watch
+                && watch.pieces.iter().any(|(start, _)| *start == addr)
+            {
+                watch.refused = Some(why.to_string());
+            }
+        }
+    }
+
+    /// What was refused is to be tried again.
+    pub fn retry_hardware(&mut self) {
+        for wish in self.wishes.iter_mut().filter(|wish| wish.means == Means::Hardware) {
+            wish.sites.iter_mut().for_each(|site| site.refused = None);
+            if let Some(watch) = &mut wish.watch {
+                watch.refused = None;
+            }
+        }
+    }
+
     /// Whether an enabled wish waits for something to happen to a module.
     pub fn catches(&self, event: ModuleEvent) -> bool {
-        let mut enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        let mut enabled = self.wishes.iter().filter(|wish| wish.is_armed());
         enabled.any(|wish| wish.catch.as_ref().is_some_and(|catch| catch.event == event))
     }
 
@@ -152,7 +156,7 @@ impl Points {
         let mut first = None;
         self.wishes.retain_mut(|wish| {
             let fits = wish.catch.as_ref().is_some_and(|catch| catch.fits(event, module));
-            if !wish.enabled || !fits {
+            if !wish.is_armed() || !fits {
                 return true;
             }
             wish.hits += 1;
@@ -197,14 +201,15 @@ impl Points {
         self.planted.iter().copied().collect()
     }
 
-    /// How many sites the stub has.
+    /// How much of ours the stub has: sites and debug registers.
     pub fn planted_count(&self) -> usize {
-        self.planted.len()
+        self.planted.len() + self.hardware.count()
     }
 
     /// The stub took a breakpoint.
     pub fn planted(&mut self, addr: Addr) {
         self.planted.insert(addr);
+        self.ever.insert(addr);
         self.used.insert(addr);
     }
 
@@ -224,8 +229,14 @@ impl Points {
     /// The link is lost, and nobody knows what becomes of the sites.
     pub fn link_lost(&mut self) {
         self.lost.append(&mut self.planted);
+        self.hardware.forget_guest();
         self.used.clear();
         self.stepped_off = None;
+    }
+
+    /// Whether there ever was a breakpoint.
+    pub fn was_ever_planted(&self, addr: Addr) -> bool {
+        self.ever.contains(&addr)
     }
 
     /// Whether there was a breakpoint when the link was lost.
@@ -236,6 +247,7 @@ impl Points {
     /// The stub's table is empty now: after `?`, `D`, a reboot.
     pub fn table_emptied(&mut self) {
         self.planted.clear();
+        self.hardware.emptied();
         self.used.clear();
         self.stepped_off = None;
     }
@@ -249,6 +261,8 @@ impl Points {
     pub fn refused(&mut self, addr: Addr, why: &str) {
         self.temporary.remove(&addr);
         self.hidden.remove(&addr);
+        let watched = self.wishes.iter_mut().filter_map(|wish| wish.watch.as_mut()?.scope.as_mut());
+        watched.filter(|scope| scope.returns_to == addr).for_each(|scope| scope.guarded = false);
         for site in self.wishes.iter_mut().flat_map(|wish| &mut wish.sites) {
             if site.addr == addr {
                 site.refused = Some(why.to_string());
@@ -260,13 +274,20 @@ impl Points {
     pub fn wish_at(&mut self, addr: Addr) -> Option<&mut Wish> {
         self.wishes
             .iter_mut()
-            .find(|wish| wish.enabled && wish.sites.iter().any(|site| site.addr == addr))
+            .find(|wish| wish.is_armed() && wish.sites.iter().any(|site| site.addr == addr))
+    }
+
+    /// Whether an enabled wish has a site at `addr`.
+    pub fn is_wished(&self, addr: Addr) -> bool {
+        let mut enabled = self.wishes.iter().filter(|wish| wish.enabled);
+        enabled.any(|wish| wish.sites.iter().any(|site| site.addr == addr))
     }
 
     /// Counts a hit at `addr`; the number of the wish, which is gone now if it
     /// was a temporary one, and the line its site is on.
     pub fn hit(&mut self, addr: Addr) -> Option<(u32, Option<u32>)> {
-        let wish = self.wish_at(addr)?;
+        let mut plain = self.wishes.iter_mut().filter(|wish| wish.crash.is_none());
+        let wish = plain.find(|wish| wish.enabled && wish.is_at(addr))?;
         wish.hits += 1;
         let (number, kind) = (wish.number, wish.kind);
         let line = wish.sites.iter().find(|site| site.addr == addr).and_then(|site| site.line);
@@ -274,6 +295,51 @@ impl Points {
             self.wishes.retain(|wish| wish.number != number);
         }
         Some((number, line))
+    }
+
+    /// The numbers of the armed wishes that catch this event at `addr`.
+    pub fn catches_at(&self, addr: Addr, event: CrashEvent) -> Vec<u32> {
+        let wishes = self.wishes.iter().filter(|wish| wish.is_armed() && wish.is_at(addr));
+        wishes.filter(|wish| wish.crash == Some(event)).map(|wish| wish.number).collect()
+    }
+
+    /// Whether something else than a catch is wanted at `addr`.
+    pub fn is_wanted_besides(&self, addr: Addr) -> bool {
+        let mut plain = self.wishes.iter().filter(|wish| wish.is_armed() && wish.crash.is_none());
+        self.temporary.contains(&addr) || plain.any(|wish| wish.is_at(addr))
+    }
+
+    /// Counts an event for the wishes that wait for it; the number of the first.
+    pub fn catch_counts(&mut self, event: CrashEvent) -> Option<u32> {
+        let mut first = None;
+        self.wishes.retain_mut(|wish| {
+            if !wish.is_armed() || wish.crash != Some(event) {
+                return true;
+            }
+            wish.hits += 1;
+            first = first.or(Some(wish.number));
+            wish.kind != BreakKind::Temporary
+        });
+        first
+    }
+
+    /// The wish with a number.
+    pub fn wish(&mut self, number: u32) -> Option<&mut Wish> {
+        self.wishes.iter_mut().find(|wish| wish.number == number)
+    }
+
+    /// Takes the wish away that was added last, as if it had never been.
+    pub fn take_back(&mut self, number: u32) {
+        self.delete(&[number]);
+        if self.last_number == number {
+            self.last_number -= 1;
+        }
+    }
+
+    /// Numbers as the user gave them, with that of the last one in its place.
+    pub fn numbered(&self, numbers: &[u32]) -> Vec<u32> {
+        let real = |number: &u32| if *number == LAST { self.last_number } else { *number };
+        numbers.iter().map(real).collect()
     }
 
     /// Takes wishes away; says which numbers do not exist.
@@ -288,6 +354,7 @@ impl Points {
         for wish in &mut self.wishes {
             if numbers.is_empty() || numbers.contains(&wish.number) {
                 wish.enabled = enabled;
+                wish.conduct.after = After::Stays;
             }
         }
         self.unknown(numbers)
@@ -298,114 +365,26 @@ impl Points {
         numbers.iter().copied().filter(|number| !exists(number)).collect()
     }
 
+    /// How many debug registers are in use.
+    pub fn registers(&self) -> HardwareView {
+        HardwareView { used: self.hardware.count(), slots: SLOTS }
+    }
+
     /// Every wish as it is shown.
     pub fn views(&self) -> Vec<BreakpointView> {
-        self.wishes.iter().map(|wish| wish.view(&self.planted)).collect()
-    }
-}
-
-impl Wish {
-    /// Whether every place it has was refused by the stub.
-    fn is_refused(&self) -> bool {
-        !self.sites.is_empty() && self.sites.iter().all(|site| site.refused.is_some())
-    }
-
-    /// Whether one of its places is there.
-    pub fn is_at(&self, addr: Addr) -> bool {
-        self.sites.iter().any(|site| site.addr == addr)
-    }
-
-    /// Whether it names something that a module which comes later may have.
-    pub fn is_by_name(&self) -> bool {
-        self.catch.is_none() && !self.location.starts_with('*')
-    }
-
-    fn view(&self, planted: &BTreeSet<Addr>) -> BreakpointView {
-        let first = self.sites.first();
-        let refusal = || self.sites.iter().find_map(|site| site.refused.clone());
-        let armed = self.sites.iter().any(|site| planted.contains(&site.addr));
-        let (state, why) = match () {
-            () if !self.enabled => ("disabled", None),
-            () if self.catch.is_some() && self.pending.is_none() => ("armed", None),
-            () if self.sites.is_empty() => ("pending", self.pending.clone()),
-            () if self.is_refused() => ("refused", refusal()),
-            () if !armed => ("pending", Some("planted at the next stop".to_string())),
-            () => ("armed", refusal()),
+        let hard = self.hardware.points().iter().map(|point| point.addr).collect();
+        let planted = |wish: &Wish| match wish.means {
+            Means::Software => wish.view(&self.planted),
+            Means::Hardware => wish.view(&hard),
         };
-        BreakpointView {
-            number: self.number,
-            kind: match (self.catch.as_ref().map(|catch| catch.event), self.kind) {
-                (None, BreakKind::Kept) => "breakpoint",
-                (None, BreakKind::Temporary) => "temporary",
-                (Some(ModuleEvent::Load), BreakKind::Kept) => "catch load",
-                (Some(ModuleEvent::Load), BreakKind::Temporary) => "tcatch load",
-                (Some(ModuleEvent::Unload), BreakKind::Kept) => "catch unload",
-                (Some(ModuleEvent::Unload), BreakKind::Temporary) => "tcatch unload",
-            },
-            location: self.location.clone(),
-            sites: self.sites.iter().map(|site| site.addr).collect(),
-            state,
-            why,
-            hits: self.hits,
-            function: first.and_then(|site| site.function.clone()),
-            file: first.and_then(|site| site.file.clone()),
-            line: first.and_then(|site| site.line),
-            places: self.sites.iter().map(|site| self.place(site)).collect(),
-            note: self.note.clone(),
-        }
+        self.wishes.iter().map(planted).collect()
     }
-
-    fn place(&self, site: &Site) -> PlaceView {
-        let same = |other: &&Site| other.function == site.function && other.file == site.file;
-        let alone = self.sites.iter().filter(same).count() == 1;
-        // A function's entry can be named by its file where that tells it
-        // from the others; an inlined copy has no name of its own.
-        let choose = match (&site.function, &site.file) {
-            (Some(function), Some(file)) if alone && site.inlined_into.is_none() => {
-                let module = site.module.as_ref().map_or(String::new(), |name| format!("{name}!"));
-                let others = self.sites.iter().filter_map(|site| site.file.as_deref());
-                format!("{module}{}:{function}", short_of(file, others))
-            }
-            _ => format!("*{}", site.addr),
-        };
-        PlaceView {
-            address: site.addr,
-            function: site.function.clone(),
-            file: site.file.clone(),
-            line: site.line,
-            module: site.module.clone(),
-            inlined_into: site.inlined_into.clone(),
-            choose,
-            refused: site.refused.clone(),
-        }
-    }
-}
-
-/// The shortest end of a path, of two parts at least, that none of the other
-/// paths has.
-fn short_of<'a>(file: &'a str, others: impl Iterator<Item = &'a str> + Clone) -> &'a str {
-    let starts = file.rmatch_indices('/').map(|(at, _)| &file[at + 1..]).skip(1);
-    let mut ends = starts.filter(|end| {
-        let same = |other: &str| other.strip_suffix(end).is_some_and(|head| head.ends_with('/'));
-        !others.clone().any(|other| other != file && same(other))
-    });
-    ends.next().unwrap_or(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_place_is_chosen_by_the_end_of_its_path() {
-        let files = ["/b/fs/inode.c", "/b/fs/proc/inode.c", "/b/net/socket.c", "/b/x/fs/inode.c"];
-        let short = |file| short_of(file, files.into_iter());
-        assert_eq!(short("/b/net/socket.c"), "net/socket.c");
-        assert_eq!(short("/b/fs/proc/inode.c"), "proc/inode.c");
-        assert_eq!(short("/b/fs/inode.c"), "b/fs/inode.c");
-        assert_eq!(short("/b/x/fs/inode.c"), "x/fs/inode.c");
-        assert_eq!(short_of("inode.c", files.into_iter()), "inode.c");
-    }
+    use crate::session::request::Catch;
 
     fn site(addr: u64) -> Site {
         Site {

@@ -4,6 +4,7 @@ use super::listing::source_line;
 use super::options::Options;
 use super::resolve::Standpoint;
 use super::settings::SETTINGS;
+use super::symbol_answer::MatchAnswer;
 use super::view::{CodeBook, Completes};
 use crate::source::{
     Sources,
@@ -147,6 +148,16 @@ impl CodeBook for Code {
         let kind = if what == Completes::File { 's' } else { 'f' };
         let found = self.search(&symbols, &format!("{kind}:{prefix}"), limit.min(MOST_FUZZY));
         found.into_iter().map(|found| found.name).collect()
+    }
+
+    fn search(&self, text: &str, limit: usize) -> Vec<MatchAnswer> {
+        self.matches(&self.symbols(), text, limit)
+    }
+
+    fn describe(&self, name: &str) -> Option<String> {
+        let symbols = self.symbols();
+        let named = symbols.find_typed(name)?;
+        Some(symbols.describe_type(named, false).text)
     }
 
     fn find(&self, location: &str) -> Result<(String, Option<PathBuf>, u32), String> {

@@ -6,6 +6,7 @@ use super::{
     request::{Disassembly, Part},
     run::Session,
     symbol_answer::{CodeAnswer, CodeRange, InsnAnswer, SourceRun},
+    wants::{CodeView, CodeWant},
 };
 use crate::arch::insn::{self, Insn, MAX_LEN};
 use crate::base::{addr::Addr, text};
@@ -14,6 +15,7 @@ use crate::symbols::{
     placed::Symbols,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// A longer listing is shown in part: of a guest because of its cost on the
 /// wire, of a file because nobody reads more.
@@ -75,6 +77,56 @@ impl Session {
             answer.ranges.push(CodeRange { start, end });
         }
         Ok(Answer::Code(Box::new(answer)))
+    }
+
+    /// Reads the instructions that a pane wants.
+    pub(super) async fn listing_round(&mut self, want: CodeWant) -> Result<(), Failure> {
+        let code = match self.part_of_function(&want).await {
+            Ok(code) => code,
+            Err(Failure::Other(why)) => CodeView { error: Some(why), ..CodeView::default() },
+            Err(failure) => return Err(failure),
+        };
+        if let Some(stop) = &mut self.stop {
+            stop.supplied.code = Some(CodeView { want, ..code });
+        }
+        Ok(())
+    }
+
+    /// The part of a function around a place, whole instructions only.
+    async fn part_of_function(&mut self, want: &CodeWant) -> Result<CodeView, Failure> {
+        let symbols = self.usable_symbols();
+        let at = match &want.place {
+            Some(place) => self.address(place)?,
+            None => self.selected_pc()?,
+        };
+        let part = want.place.as_ref().map_or(Part::Here, |place| Part::Function(place.clone()));
+        let wanted = self.span_of(&symbols, &part)?;
+        let holds = |range: &&(Addr, Addr)| at >= range.0 && at < range.1;
+        let found = wanted.ranges.iter().find(holds).or(wanted.ranges.first());
+        let (first, last) = found.copied().unwrap_or((at, at.offset(UNKNOWN_LEN)));
+        let rows = symbols.rows_of(first, last);
+        let mut start = first;
+        if last.since(first) > want.most && at.since(first) > want.most / 2 {
+            // Decoding begins at an instruction; the first of a line is one.
+            let near = Addr(at.0 - want.most / 2);
+            let row = rows.iter().rev().find(|row| row.start <= near);
+            start = row.map_or(at, |row| row.start);
+        }
+        let end = last.min(start.offset(want.most));
+        let cut = end < last || wanted.function.is_none();
+        let read = end.since(start) + if cut { MAX_LEN as u64 - 1 } else { 0 };
+        let mut insns = self.instructions(start, read, usize::MAX).await?;
+        insns.retain(|insn| insn.addr < end);
+        let after = insns.last().map_or(end, Insn::next);
+        Ok(CodeView {
+            want: CodeWant::default(),
+            at,
+            function: wanted.function,
+            instructions: Arc::new(self.insn_answers(&symbols, insns, &rows)),
+            before: start.since(first),
+            after: last.0.saturating_sub(after.0),
+            error: None,
+        })
     }
 
     fn span_of(&self, symbols: &Symbols, part: &Part) -> Result<Wanted, Failure> {

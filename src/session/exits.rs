@@ -31,6 +31,8 @@ pub struct Line {
     through: Option<(Addr, Addr)>,
     /// Whether every line of the innermost function counts as this one.
     whole: bool,
+    /// Code that belongs to it whatever line it is of.
+    before: Option<(Addr, Addr)>,
 }
 
 impl Line {
@@ -41,7 +43,7 @@ impl Line {
         let frames = symbols.frames_at(pc);
         let frames = frames.get(outer..)?;
         frames.first()?.line?;
-        Some(Line { chain: chain(frames), with_inlined, through: None, whole: false })
+        Some(Line { chain: chain(frames), with_inlined, through: None, whole: false, before: None })
     }
 
     /// All the code of the function that is `outer` frames out of the
@@ -49,7 +51,13 @@ impl Line {
     pub fn whole_function(symbols: &Symbols, addr: Addr, outer: usize) -> Option<Line> {
         let frames = symbols.frames_at(addr);
         let frames = frames.get(outer..).filter(|frames| !frames.is_empty())?;
-        Some(Line { chain: chain(frames), with_inlined: true, through: None, whole: true })
+        Some(Line {
+            chain: chain(frames),
+            with_inlined: true,
+            through: None,
+            whole: true,
+            before: None,
+        })
     }
 
     /// How many bytes from `addr` on belong to the line without a gap, as far
@@ -59,6 +67,16 @@ impl Line {
         let rows = symbols.rows_of(addr, addr.offset(MOST));
         let inside = rows.iter().take_while(|row| self.contains(symbols, row.start.max(addr)));
         inside.last().map_or(0, |row| row.end.since(addr).min(MOST))
+    }
+
+    /// With all the code of its function that is before the end of its row at
+    /// `pc`, so that a jump back in a loop stays in it (gdb's
+    /// `until_next_command`).
+    pub fn and_all_before(mut self, symbols: &Symbols, pc: Addr) -> Line {
+        let start = symbols.function_at(pc).map(|function| function.entry);
+        let end = symbols.row_at(pc).map(|row| row.end);
+        self.before = start.zip(end);
+        self
     }
 
     /// How many functions deep the line is: 1 when it is in no inlined one.
@@ -73,7 +91,8 @@ impl Line {
 
     /// Whether `addr` still belongs to the line.
     pub fn contains(&self, symbols: &Symbols, addr: Addr) -> bool {
-        if self.through.is_some_and(|(start, end)| (start..end).contains(&addr)) {
+        let pieces = [self.through, self.before];
+        if pieces.iter().flatten().any(|(start, end)| (*start..*end).contains(&addr)) {
             return true;
         }
         let other = chain(&symbols.frames_at(addr));

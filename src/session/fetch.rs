@@ -77,19 +77,21 @@ impl Session {
             .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
             .map(|span| snapshot.memory.lacking(span))
             .collect();
-        for read in plan_reads(&wide, WORTH_MERGING) {
+        let most = self.wire.most_at_once();
+        for read in plan_reads(&wide, WORTH_MERGING, most) {
             if let Some(bytes) = self.read(read).await? {
                 self.remember(read.start, &bytes);
                 continue;
             }
             // One unreadable page fails a whole read (`gdb_cmd_memread` makes
             // one copy), and only what was asked for may count as a fault.
-            for exact in plan_reads(&misses, 0) {
+            for exact in plan_reads(&misses, 0, most) {
                 if !overlaps(&exact, &read) {
                     continue;
                 }
                 match self.read(exact).await? {
                     Some(bytes) => self.remember(exact.start, &bytes),
+                    None if self.read_recorded(exact).await? => {}
                     None => {
                         if let Some(snapshot) = &mut self.snapshot {
                             snapshot.memory.insert_fault(exact.start);
@@ -127,6 +129,7 @@ impl Session {
                 self.link_lost(why.clone());
                 Failure::NoTarget(format!("the link is lost: {why}"))
             }
+            WireError::Request(error) => self.unanswered(&error),
             other => Failure::Other(other.to_string()),
         }
     }

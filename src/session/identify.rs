@@ -64,6 +64,9 @@ impl Session {
                 stop.reason = reason;
             }
         }
+        if let Some(note) = self.kernel_note() {
+            self.note(&note);
+        }
         self.touch();
         Ok(())
     }

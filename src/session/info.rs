@@ -23,7 +23,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 
 /// Names that are listed unless a count is given.
-const MOST_NAMES: usize = 1000;
+pub(super) const MOST_NAMES: usize = 1000;
 
 impl Session {
     /// `info functions`, `info variables`, `info types`.
@@ -188,7 +188,7 @@ fn shown(file: &SourceFile) -> String {
     below.and_then(|rest| rest.strip_prefix('/')).unwrap_or(&file.name).to_owned()
 }
 
-fn regex(pattern: &Pattern) -> Result<Option<Regex>, Failure> {
+pub(super) fn regex(pattern: &Pattern) -> Result<Option<Regex>, Failure> {
     let Some(text) = &pattern.text else { return Ok(None) };
     let built = RegexBuilder::new(&plain_operators(text)).unicode(false).build();
     built.map(Some).map_err(|why| Failure::Other(format!("'{text}': {}", one_line(&why))))

@@ -2,16 +2,13 @@
 
 use super::{
     answer::{Answer, Failure},
-    request::{Level, Request},
+    request::{Breaking, Level, Request},
     run::Session,
-    symbol_answer::MatchAnswer,
     view::FramesEnd,
 };
 use crate::base::addr::Addr;
 use crate::eval::variables::Detail;
 use crate::rsp::command::Command;
-use crate::symbols::lookup::search::Found;
-use crate::symbols::placed::VMLINUX;
 
 /// The most matches of a search that are listed.
 const MOST_MATCHES: usize = 50;
@@ -20,25 +17,34 @@ impl Session {
     /// Answers a request that is not about running.
     pub(super) async fn answer(&mut self, request: Request) -> Result<Answer, Failure> {
         match request {
-            Request::Break(kind, location) => {
-                let location = self.located(&location).await?;
-                self.set_breakpoint(kind, &location, false).await
+            Request::Break(asked) => {
+                let location = self.located(&asked.location).await?;
+                self.set_breakpoint(Breaking { location, ..asked }).await
             }
-            Request::BreakAnyway(kind, location) => {
-                let location = self.located(&location).await?;
-                self.set_breakpoint(kind, &location, true).await
-            }
+            Request::Watch(asked) => self.set_watch(asked).await,
+            Request::Adjust(what) => self.adjust(what).await,
+            Request::Printf(text) => self.printf(&text).await,
             Request::Catch(kind, catch) => self.set_catch(kind, catch).await,
+            Request::CatchCrash(kind, event) => self.set_crash_catch(kind, event).await,
+            Request::Crash => self.crash_answer().await,
+            Request::Skip => self.skip().await,
+            Request::Reboot { confirmed } => self.reboot(confirmed).await,
             Request::Toggle(location) => self.toggle(&location).await,
             Request::Delete(numbers) => {
+                let numbers = self.points.numbered(&numbers);
                 let unknown = self.points.delete(&numbers);
                 self.changed_breakpoints(&unknown).await
             }
             Request::Enable(enabled, numbers) => {
+                let numbers = self.points.numbered(&numbers);
                 let unknown = self.points.enable(enabled, &numbers);
+                if let Err(full) = self.need_debug_registers() {
+                    self.points.enable(false, &numbers);
+                    return Err(full);
+                }
                 self.changed_breakpoints(&unknown).await
             }
-            Request::Breakpoints => Ok(Answer::Breakpoints { breakpoints: self.breakpoints() }),
+            Request::Breakpoints => Ok(self.breakpoints_answer_all()),
             Request::Frame(level) => {
                 Ok(Answer::Frame { frame: Box::new(self.select(level).await?) })
             }
@@ -109,7 +115,24 @@ impl Session {
                 self.want(wants);
                 Ok(Answer::Done {})
             }
+            Request::Replay => self.replay_answer(),
             Request::Target => Ok(Answer::Target(Box::new(self.target.clone()))),
+            Request::Kgdb => self.kgdb_answer().await,
+            Request::Config(pattern) => self.config_answer(&pattern).await,
+            Request::Packets(ask) => Ok(self.packets_answer(&ask)),
+            Request::Console(bytes) => self.type_on_console(&bytes),
+            Request::Tell(level, text) => {
+                self.say(level, text);
+                Ok(Answer::Done {})
+            }
+            Request::Bytes(start, len) => self.raw_memory(start, len).await,
+            Request::WriteBytes(addr, bytes) => self.write_bytes(addr, &bytes).await,
+            Request::WriteRegister(name, value) => {
+                self.write_register(&name, value).await?;
+                self.changed_guest();
+                Ok(Answer::Done {})
+            }
+            Request::StopRegisters => self.stop_registers(),
             Request::Link => Ok(Answer::Link(self.link_view())),
             Request::Monitor(command) => self.monitor(&command).await,
             Request::Sections(path) => self.take_sections(&path).await,
@@ -118,12 +141,19 @@ impl Session {
             Request::TrustSymbols => self.trust_symbols().await,
             Request::Continue
             | Request::Step(..)
-            | Request::RunTo(_)
+            | Request::RunTo(..)
+            | Request::Jump { .. }
             | Request::PassException
             | Request::Tasks { .. }
             | Request::Stacks(_)
+            | Request::Dmesg(_)
+            | Request::Snapshot(_)
             | Request::BreakIn
+            | Request::BreakInByShell
+            | Request::CancelBreakIn
+            | Request::Plant
             | Request::Wait(_)
+            | Request::ReplayTo(_)
             | Request::Leave(_) => {
                 // The loop does these itself.
                 Err(Failure::Other("this request takes more than one answer's time".into()))
@@ -205,33 +235,10 @@ impl Session {
     }
 
     fn search(&self, text: &str) -> Answer {
-        let found = self.code.search(&self.usable_symbols(), text, MOST_MATCHES);
+        let matches = self.code.matches(&self.usable_symbols(), text, MOST_MATCHES);
         // Names that have the letters far apart are there by chance.
-        let good = found.first().map_or(0, |best| best.score / 2);
-        let found = found.into_iter().filter(|found| found.score >= good);
-        let found: Vec<Found> = found.collect();
-        // vmlinux, or a module, has the name as well.
-        let ambiguous = |one: &Found| {
-            let other = |other: &&Found| other.name == one.name && other.module != one.module;
-            found.iter().any(|found| other(&found))
-        };
-        let choices: Vec<Option<String>> = (found.iter())
-            .map(|one| {
-                let module = one.module.as_deref().unwrap_or(VMLINUX);
-                let is_code = one.kind.word() == "function" || one.kind.word() == "variable";
-                (is_code && ambiguous(one)).then(|| format!("{module}!{}", one.name))
-            })
-            .collect();
-        let answer = |(found, choose): (Found, Option<String>)| MatchAnswer {
-            choose,
-            name: found.name,
-            kind: found.kind.word(),
-            file: found.file,
-            line: found.line,
-            module: found.module,
-            score: found.score,
-        };
-        Answer::Matches { matches: found.into_iter().zip(choices).map(answer).collect() }
+        let good = matches.first().map_or(0, |best| best.score / 2);
+        Answer::Matches { matches: matches.into_iter().filter(|one| one.score >= good).collect() }
     }
 
     async fn trust_symbols(&mut self) -> Result<Answer, Failure> {

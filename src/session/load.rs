@@ -4,6 +4,7 @@
 use super::{
     find_vmlinux::{self, Finder, Looked},
     modules::{Module, files::ModuleNews},
+    repair::Bounced,
     request::Level,
     run::Session,
     threads::Threads,
@@ -313,12 +314,17 @@ impl Session {
             if !self.identified {
                 self.identify().await?;
                 self.mend_pc().await?;
+                if self.mend_relics().await? == Bounced::Overtaken {
+                    return Ok(());
+                }
                 // The task is known by its number; its CPU needs symbols.
                 self.look_at_cpu().await?;
                 self.look_for_new_modules(&None).await?;
+                self.look_at_panic_timeout().await?;
             }
             self.first_frame();
             self.resolve_pending();
+            self.look_at_crash_again().await?;
             self.reconcile().await
         };
         if let Err(failure) = result.await {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::base::{
     addr::Addr,
-    memory::{Gap, Memory, PAGE},
+    memory::{Memory, PAGE},
 };
 use crate::eval::{
     ctype::{CType, Shape},
@@ -118,14 +118,14 @@ impl Members<'_> {
 }
 
 /// Bytes by pages: one that can't be read does not hide the others.
-fn known_bytes(memory: &dyn Memory, start: Addr, len: u64) -> Vec<Option<u8>> {
+pub(super) fn known_bytes(memory: &dyn Memory, start: Addr, len: u64) -> Vec<Option<u8>> {
     let mut bytes = Vec::new();
     while (bytes.len() as u64) < len {
         let at = start.offset(bytes.len() as u64);
         let piece = (len - bytes.len() as u64).min(PAGE - at.0 % PAGE) as usize;
         match memory.bytes(at, piece) {
             Ok(known) => bytes.extend(known.into_iter().map(Some)),
-            Err(Gap::Fault(_) | Gap::Missing(_)) => bytes.extend(vec![None; piece]),
+            Err(_) => bytes.extend(vec![None; piece]),
         }
     }
     bytes

@@ -99,6 +99,12 @@ impl Panes {
 impl Session {
     /// Does one piece of what is missing.
     pub(super) async fn pane_round(&mut self) {
+        let purpose = match &self.panes {
+            Panes { frames: true, .. } => "stack",
+            Panes { variables: true, .. } => "variables",
+            _ => "instructions",
+        };
+        self.wire.log().purpose(purpose);
         let result = if self.panes.frames {
             self.frames_round().await
         } else if self.panes.variables {
@@ -208,7 +214,7 @@ impl Session {
     /// instruction a step stands, because it is not in them yet.
     fn shown_frames(&self, stack: &Stack) -> Vec<ShownFrame> {
         let mut shown = shown::expand(&self.guest_symbols(), stack);
-        let hidden = if self.shows_the_stopped() { self.hidden } else { 0 };
+        let hidden = if self.shows_the_stopped() { self.hidden + self.reporting() } else { 0 };
         shown.drain(..hidden.min(shown.len().saturating_sub(1)));
         for (level, frame) in shown.iter_mut().enumerate() {
             frame.level = level;
@@ -381,7 +387,7 @@ impl Session {
                     let piece = (len - bytes.len() as u64).min(0x1000 - at.0 % 0x1000);
                     match memory.bytes(at, piece as usize) {
                         Ok(more) => bytes.extend(more),
-                        Err(Gap::Fault(_)) => break,
+                        Err(Gap::Fault(_) | Gap::Unrecorded(_)) => break,
                         Err(Gap::Missing(_)) => {
                             bytes.extend(std::iter::repeat_n(0, piece as usize));
                         }
@@ -393,30 +399,12 @@ impl Session {
             .await?;
         if read.is_empty() {
             let span = Span::new(start, len);
-            return Err(Failure::Other(Gap::Fault(span).to_string()));
+            let gap = if self.replay.is_some() { Gap::Unrecorded(span) } else { Gap::Fault(span) };
+            return Err(Failure::Other(gap.to_string()));
         }
         let symbols = self.guest_symbols();
         let name = |addr| symbols.describe_reference(addr);
         Ok(insn::decode(start, &read, count, self.settings.flavor, &name))
-    }
-
-    /// What the finished function returned.
-    pub(super) async fn read_returned(&mut self, function: Addr) -> Result<(), Failure> {
-        let symbols = self.guest_symbols();
-        let Some(kind) = symbols.function_at(function).and_then(|f| f.return_type) else {
-            return Ok(());
-        };
-        let registers = self.subject_registers()?;
-        let value = self
-            .compute(move |symbols, memory| variables::returned(symbols, memory, &registers, kind))
-            .await?;
-        if let Some(stop) = &mut self.stop {
-            stop.returned = match value {
-                Value::Known(text) => Some(text),
-                _ => None,
-            };
-        }
-        Ok(())
     }
 
     /// The selected frame.

@@ -74,7 +74,8 @@ impl Session {
             seen.changes.iter().filter(|c| c.effect.is_of_guest()).collect();
         if !asked.write && !of_guest.is_empty() {
             let effect = of_guest.iter().map(|change| format!("write {change}"));
-            return Ok(Answer::Confirm { effect: effect.collect::<Vec<_>>().join(", ") });
+            let effect = effect.collect::<Vec<_>>().join(", ");
+            return Ok(Answer::Confirm { effect, allow: None });
         }
         let mut wrote = Vec::new();
         for change in std::mem::take(&mut seen.changes) {
@@ -96,6 +97,9 @@ impl Session {
             _ => None,
         };
         let registers = self.plain_register(text);
+        if !wrote.is_empty() {
+            self.look_at_watched().await?;
+        }
         if let (Some(flags), None) = (self.plain_flags(text), format) {
             seen.text = flags;
         }
@@ -141,7 +145,8 @@ impl Session {
         let registers = self.selected_registers()?;
         let arch = registers.arch;
         let flags = arch.reg(text.strip_prefix('$')?).filter(|reg| *reg == arch.flags)?;
-        let words = crate::arch::x86_64::flags_text(registers.get(flags)?);
+        let value = registers.get(flags)? & !arch.step_flag;
+        let words = crate::arch::x86_64::flags_text(value);
         let lowest_first: Vec<&str> = words.split(' ').rev().collect();
         Some(format!("[ {} ]", lowest_first.join(" ")))
     }
@@ -158,7 +163,7 @@ impl Session {
     }
 
     /// Writes bytes and checks that the guest has them then.
-    async fn write_memory(&mut self, addr: Addr, bytes: &[u8]) -> Result<(), Failure> {
+    pub(super) async fn write_memory(&mut self, addr: Addr, bytes: &[u8]) -> Result<(), Failure> {
         let mut done = 0;
         while done < bytes.len() {
             let at = addr.offset(done as u64);
@@ -208,7 +213,7 @@ impl Session {
     }
 
     /// Writes a register of the CPU that stopped, and checks it.
-    async fn write_register(&mut self, name: &str, value: u64) -> Result<(), Failure> {
+    pub(super) async fn write_register(&mut self, name: &str, value: u64) -> Result<(), Failure> {
         let other = |why: String| Failure::Other(why);
         self.need_own_subject()?;
         if self.selected_physical() != 0 {
@@ -255,7 +260,8 @@ impl Session {
     }
 
     /// What is shown is made again from what the guest has now.
-    fn changed_guest(&mut self) {
+    pub(super) fn changed_guest(&mut self) {
+        self.crash_is_answered();
         if let Some(stop) = &mut self.stop {
             stop.variables = None;
             for frame in &mut stop.frames {

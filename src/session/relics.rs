@@ -3,14 +3,11 @@
 
 use super::{answer::Failure, control::SIGTRAP, request::Level, run::Session, view::StopReason};
 use crate::base::addr::Addr;
-use crate::kernel::breaks;
+use crate::kernel::breaks::{self, TRAP};
 
 /// The trap flag, which the stub leaves set after a step (Intel SDM volume 1,
 /// 3.4.3.3).
 const TRAP_FLAG: u64 = 1 << 8;
-
-/// `int3`.
-const TRAP: u8 = 0xcc;
 
 impl Session {
     /// Puts the pc back onto the instruction, when the first stop on a link is
@@ -25,10 +22,11 @@ impl Session {
         // there must be a reason to believe in one of software.
         let Some(skid) = self.pc_after_trap().await? else { return Ok(()) };
         let known = self.points.was_planted(skid)
+            || self.was_journaled(skid)
             || self
-                .compute(move |symbols, memory| breaks::entry(symbols, memory, skid))
+                .compute(breaks::table)
                 .await?
-                .is_ok_and(|entry| entry.is_some());
+                .is_ok_and(|table| table.iter().any(|entry| entry.site == skid));
         if !known {
             return Ok(());
         }
@@ -53,10 +51,25 @@ impl Session {
     /// `?`, which makes it forget that the breakpoint ever was.
     pub(super) async fn rewind_stale_trap(&mut self) -> Result<bool, Failure> {
         // `?` or `D` came before, so no hardware breakpoint is left that could
-        // stop here too.
+        // stop here too, unless a DR7 came back.
         let Some(skid) = self.pc_after_trap().await? else { return Ok(false) };
+        if self.points.hardware.used && !self.points.was_ever_planted(skid) {
+            // More likely a watchpoint that is no more: its trap is after a
+            // whole instruction.
+            return Ok(false);
+        }
+        // Once is enough, unless the CPU executes what is not in memory: seen on
+        // an emulator that kept a translation of code which had changed.
+        let here = (self.snapshot.as_ref().and_then(|snapshot| snapshot.thread), skid);
+        let before = self.rewound.replace(here);
+        if before == Some(here) {
+            self.say(
+                Level::Warning,
+                format!("a CPU keeps trapping at {skid}, where no breakpoint is in memory; the pc is put before it"),
+            );
+        }
         self.write_pc(skid).await?;
-        Ok(true)
+        Ok(before != Some(here))
     }
 
     /// Where the int3 was, when the pc looks like the address after one: a trap

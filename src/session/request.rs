@@ -1,8 +1,16 @@
 //! What a face can ask of the session, and what it hears back.
 
 use super::answer::{Answer, Failure};
+use super::conduct::{Adjusting, LogLine};
+use super::crash_view::CrashEvent;
+use super::dmesg::DmesgAsk;
+use super::packets::PacketsAsk;
+use super::saving::SnapshotAsk;
 use super::view::View;
 use super::wants::Wants;
+use super::watching::Watching;
+use crate::base::addr::Addr;
+use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +27,20 @@ pub enum Step {
     LineOver,
     /// Until the selected frame returns (`finish`).
     Out,
+    /// To another source line, but not back in a loop (`until`).
+    Onward,
+}
+
+/// How one runs to a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Towards {
+    /// Whichever task comes there (run to cursor).
+    Cursor,
+    /// The stopped task in its selected frame, or out of that (`until`).
+    Until,
+    /// The stopped task in any of its functions, or out of the selected frame
+    /// (`advance`).
+    Advance,
 }
 
 /// A breakpoint's flavour.
@@ -30,8 +52,54 @@ pub enum BreakKind {
     Temporary,
 }
 
+/// What a breakpoint is made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Means {
+    /// An int3 in the code.
+    #[default]
+    Software,
+    /// A debug register of the CPU (`hbreak`).
+    Hardware,
+}
+
+/// Which of the times that control comes to a breakpoint count.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct When {
+    /// A C expression that must not be zero.
+    pub condition: Option<String>,
+    /// The only task that counts, by pid.
+    pub task: Option<i64>,
+    /// The only CPU that counts.
+    pub cpu: Option<u32>,
+    /// Only tasks of this name count (`task_struct.comm`).
+    pub comm: Option<String>,
+}
+
+/// A breakpoint that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breaking {
+    /// Whether it stays.
+    pub kind: BreakKind,
+    /// What it is made of.
+    pub means: Means,
+    /// Where, as the user wrote it; empty for the selected frame's place.
+    pub location: String,
+    /// When it counts.
+    pub when: When,
+    /// Whether it is planted where that may cost the guest (`--force`).
+    pub forced: bool,
+}
+
+impl Breaking {
+    /// A breakpoint of software that counts every time.
+    pub fn at(kind: BreakKind, location: impl Into<String>) -> Breaking {
+        let (means, when) = (Means::default(), When::default());
+        Breaking { kind, means, location: location.into(), when, forced: false }
+    }
+}
+
 /// What happens to a module.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ModuleEvent {
     /// It is loaded; nothing of its init has run.
     Load,
@@ -40,7 +108,7 @@ pub enum ModuleEvent {
 }
 
 /// A stop at what happens to a module (`catch`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Catch {
     /// What.
     pub event: ModuleEvent,
@@ -67,6 +135,15 @@ pub enum Leave {
     /// Close the link and leave everything as it is, planted breakpoints
     /// too: the user's explicit choice when a running guest can't be stopped.
     AsIs,
+}
+
+/// Which stop of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Goal {
+    /// By its number, from 1.
+    Number(usize),
+    /// So many further on (negative: back).
+    By(i32),
 }
 
 /// Which source lines (`list`).
@@ -188,26 +265,56 @@ pub enum Request {
     /// Step, `count` times. The answer comes when the last step ends.
     Step(Step, u32),
     /// Run to a place with a temporary breakpoint (`until`, `advance`, run to cursor).
-    RunTo(String),
+    RunTo(String, Towards),
+    /// Go on at another place (`jump`). Unless it is sure, the answer is what
+    /// that means ([`Answer::Confirm`]), to be asked again.
+    Jump {
+        /// Where.
+        location: String,
+        /// Whether it is sure.
+        sure: bool,
+    },
     /// Let the kernel deal with the exception that stopped it (an oops kills
     /// the task). Answered once the guest runs, or has stopped again.
     PassException,
-    /// Stop the running guest.
+    /// Stop the running guest; asked again, by the next way.
     BreakIn,
+    /// Stop it by typing into the shell on its console, which is allowed from
+    /// now on.
+    BreakInByShell,
+    /// Give a break-in up; the guest runs on.
+    CancelBreakIn,
+    /// Plant and lift breakpoints now: a running guest is stopped for a moment.
+    Plant,
     /// Wait for a stop at most this long.
     Wait(std::time::Duration),
     /// Plant a breakpoint at a location as the user wrote it.
-    Break(BreakKind, String),
-    /// The same where it may cost the guest (`break --force`).
-    BreakAnyway(BreakKind, String),
+    Break(Breaking),
+    /// Stop when something in memory is changed or read (`watch` and its kin).
+    Watch(Watching),
     /// Stop when something happens to a module (`catch`, `tcatch`).
     Catch(BreakKind, Catch),
+    /// Stop when the kernel is in trouble (`catch panic` and the like).
+    CatchCrash(BreakKind, CrashEvent),
+    /// The crash that stopped the guest (`info crash`).
+    Crash,
+    /// Go over the instruction that can't be executed, without executing it.
+    Skip,
+    /// Restart the machine at once; only asked about while it is not confirmed.
+    Reboot {
+        /// Whether the user was asked.
+        confirmed: bool,
+    },
     /// Take breakpoints away; all of them when the list is empty.
     Delete(Vec<u32>),
     /// Enable or disable breakpoints; all of them when the list is empty.
     Enable(bool, Vec<u32>),
     /// Set a breakpoint at a location, or delete those which are there already.
     Toggle(String),
+    /// Change what a breakpoint does (`condition`, `ignore`, `commands`, …).
+    Adjust(Adjusting),
+    /// `printf`: a format and expressions.
+    Printf(String),
     /// Choose frame `n` of the stack as shown (inline frames count).
     Frame(usize),
     /// Choose the frame this many levels further out (negative: in).
@@ -276,10 +383,37 @@ pub enum Request {
     /// The stacks of all tasks, or of those that have a text in pid, name,
     /// state or a function of the stack; equal ones together. Goes on as tasks do.
     Stacks(String),
+    /// The kernel's log; goes on as tasks do.
+    Dmesg(DmesgAsk),
+    /// The newest packets of the log of the wire.
+    Packets(PacketsAsk),
     /// What the panes have on screen: it is read, now and at later stops.
     Want(Wants),
+    /// Save what is known of this stop, after reading a set of things; goes on
+    /// as tasks do, and saves what it has when it is interrupted.
+    Snapshot(SnapshotAsk),
+    /// Go to a stop of the record that takes the guest's place.
+    ReplayTo(Goal),
+    /// The stops of that record (`info replay`).
+    Replay,
+    /// Type these bytes into the running guest's console.
+    Console(Vec<u8>),
+    /// Say something to the user, on behalf of whoever else uses the session.
+    Tell(Level, String),
+    /// Memory as it is, byte by byte; unknown where the guest can't read.
+    Bytes(Addr, u64),
+    /// Write bytes into the guest's memory.
+    WriteBytes(Addr, Vec<u8>),
+    /// Write a register of what the guest stopped in, by its name.
+    WriteRegister(String, u64),
+    /// The registers of what the stub stopped in, whatever is shown.
+    StopRegisters,
     /// Release, identity, slide.
     Target,
+    /// How kgdb is set up in the running kernel (`info kgdb`).
+    Kgdb,
+    /// What the kernel was built with (`info config`).
+    Config(Pattern),
     /// Bytes, packets, rate.
     Link,
     /// A kdb command, run in the stopped guest (`monitor`).
@@ -298,6 +432,40 @@ pub enum Request {
 }
 
 impl Request {
+    /// What packets for it are for, in the log of the wire.
+    pub(super) fn word(&self) -> &'static str {
+        match self {
+            Request::Continue | Request::RunTo(..) | Request::Jump { .. } => "going on",
+            Request::Step(..) => "step",
+            Request::BreakIn | Request::BreakInByShell | Request::CancelBreakIn => "break-in",
+            Request::Break(_) | Request::Toggle(_) | Request::Delete(_) | Request::Enable(..) => {
+                "breakpoint"
+            }
+            Request::Watch(_) => "watchpoint",
+            Request::Catch(..) | Request::CatchCrash(..) => "catch",
+            Request::Frame(_) | Request::FrameBy(_) | Request::Backtrace(_) => "stack",
+            Request::Registers(_) => "registers",
+            Request::Arguments | Request::Locals => "variables",
+            Request::Disassemble(_) => "instructions",
+            Request::Examine(_) => "memory",
+            Request::Print(_) | Request::Printf(_) | Request::Elements(_) => "value",
+            Request::Modules | Request::Module(_) => "modules",
+            Request::Cpus | Request::Cpu(_) => "CPUs",
+            Request::Tasks { .. } | Request::Task(_) => "tasks",
+            Request::Stacks(_) => "stacks",
+            Request::Dmesg(_) => "dmesg",
+            Request::Snapshot(_) => "snapshot",
+            Request::Monitor(_) => "monitor",
+            Request::Console(_) => "console",
+            Request::Bytes(..)
+            | Request::WriteBytes(..)
+            | Request::WriteRegister(..)
+            | Request::StopRegisters => "gdb",
+            Request::Leave(_) => "leaving",
+            _ => "command",
+        }
+    }
+
     /// Whether long work that goes on between requests ends here: it was
     /// interrupted, or the guest will run.
     pub(super) fn ends_a_job(&self) -> bool {
@@ -305,8 +473,10 @@ impl Request {
             self,
             Request::Continue
                 | Request::Step(..)
-                | Request::RunTo(_)
+                | Request::RunTo(..)
+                | Request::Jump { sure: true, .. }
                 | Request::PassException
+                | Request::Reboot { .. }
                 | Request::BreakIn
                 | Request::Leave(_)
         )
@@ -317,6 +487,8 @@ impl Request {
     pub fn confirmed(self) -> Request {
         match self {
             Request::Print(asked) => Request::Print(Printing { write: true, ..asked }),
+            Request::Reboot { .. } => Request::Reboot { confirmed: true },
+            Request::Jump { location, .. } => Request::Jump { location, sure: true },
             other => other,
         }
     }
@@ -340,6 +512,8 @@ pub enum Update {
     Console(Vec<u8>),
     /// A sentence for the user: what happened, what to do.
     Message(Level, String),
+    /// What a log point printed.
+    Log(LogLine),
     /// The session is over; the reason, when it was not asked for.
     Ended(Option<String>),
 }
@@ -371,6 +545,11 @@ impl Handle {
         (Handle { asks }, requests)
     }
 
+    /// The same end for whoever must not keep the session alive.
+    pub fn weak(&self) -> WeakHandle {
+        WeakHandle { asks: self.asks.downgrade() }
+    }
+
     /// Sends a request. The answer arrives on the receiver; a receiver whose
     /// sender is gone means the session ended first.
     pub fn send(&self, request: Request) -> oneshot::Receiver<Result<Answer, Failure>> {
@@ -378,5 +557,19 @@ impl Handle {
         // A failed send drops `reply`, which the receiver sees as the end.
         let _ = self.asks.send(Ask { request, reply });
         answer
+    }
+}
+
+/// An end that does not keep the session from ending.
+#[derive(Clone, Debug)]
+pub struct WeakHandle {
+    asks: mpsc::WeakUnboundedSender<Ask>,
+}
+
+impl WeakHandle {
+    /// Asks and waits for the answer; `None` when the session is over.
+    pub async fn ask(&self, request: Request) -> Option<Result<Answer, Failure>> {
+        let answer = Handle { asks: self.asks.upgrade()? }.send(request);
+        answer.await.ok()
     }
 }

@@ -3,10 +3,10 @@
 
 use super::{
     answer::Failure,
-    breakpoints::Site,
     modules::Module,
     run::Session,
     view::{Match, State},
+    wish::Site,
 };
 use crate::arch::Registers;
 use crate::base::addr::Addr;
@@ -183,11 +183,13 @@ impl Session {
     /// Looks again for places of wishes that have none, and for those in
     /// modules that came since.
     pub(super) fn resolve_pending(&mut self) {
+        self.release_restored();
         let proven = self.may_resolve();
         let symbols = self.guest_symbols();
         for index in 0..self.points.wishes.len() {
             let wish = &self.points.wishes[index];
-            if wish.catch.is_some() || wish.gone {
+            let no_place = wish.catch.is_some() || wish.crash.is_some() || wish.watch.is_some();
+            if no_place || wish.gone || wish.held.is_some() {
                 continue;
             }
             let location = wish.location.clone();
@@ -302,7 +304,7 @@ impl Session {
     }
 
     /// Whether names can be turned into addresses of the guest.
-    fn may_resolve(&self) -> Result<(), &'static str> {
+    pub(super) fn may_resolve(&self) -> Result<(), &'static str> {
         if matches!(self.state, State::Offline) {
             return Ok(());
         }

@@ -3,6 +3,7 @@
 use super::{
     answer::{Answer, Failure},
     run::Session,
+    wanted::Due,
 };
 use crate::arch::insn::Flavor;
 
@@ -19,9 +20,19 @@ pub struct SettingDef {
 /// Every setting.
 pub const SETTINGS: &[SettingDef] = &[
     SettingDef {
+        name: "crash-stops",
+        values: "on or off",
+        says: "An oops or a panic stops the guest",
+    },
+    SettingDef {
         name: "disassembly-flavor",
         values: "att or intel",
         says: "The disassembly flavor is",
+    },
+    SettingDef {
+        name: "hardware-cure",
+        values: "ask, on or off",
+        says: "perf_event.state is written where a kernel drops the hits of debug registers",
     },
     SettingDef {
         name: "listsize",
@@ -62,6 +73,31 @@ impl ModuleEvents {
     }
 }
 
+/// Whether perf events are made active, so that hits of debug registers get to
+/// kgdb ([`crate::kernel::hw_breakpoints`]).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HardwareCure {
+    /// The user is asked first; a script has to say so.
+    #[default]
+    Ask,
+    /// Where it is needed.
+    On,
+    /// Never.
+    Off,
+}
+
+impl HardwareCure {
+    const ALL: [HardwareCure; 3] = [HardwareCure::Ask, HardwareCure::On, HardwareCure::Off];
+
+    fn word(self) -> &'static str {
+        match self {
+            HardwareCure::Ask => "ask",
+            HardwareCure::On => "on",
+            HardwareCure::Off => "off",
+        }
+    }
+}
+
 /// The settings' values.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,6 +107,8 @@ pub struct Settings {
     pub list_size: u32,
     /// When the guest is caught as modules come and go.
     pub module_events: ModuleEvents,
+    /// Whether perf events are made active.
+    pub hardware_cure: HardwareCure,
 }
 
 impl Default for Settings {
@@ -79,41 +117,79 @@ impl Default for Settings {
             flavor: Flavor::default(),
             list_size: 10,
             module_events: ModuleEvents::default(),
+            hardware_cure: HardwareCure::default(),
         }
     }
+}
+
+/// A longer listing is a whole file.
+const LONGEST: u32 = 1_000_000;
+
+impl Settings {
+    /// The default ones with values that files of settings have for them; what
+    /// can't be one is left out.
+    pub fn with(values: &[(String, String)]) -> Settings {
+        let mut settings = Settings::default();
+        for (name, value) in values {
+            if let Ok(setting) = find(name) {
+                let _ = settings.take(setting, value);
+            }
+        }
+        settings
+    }
+
+    /// Takes a value in; `None` when it is none for this setting.
+    fn take(&mut self, setting: &SettingDef, value: &str) -> Option<()> {
+        match setting.name {
+            "disassembly-flavor" => {
+                self.flavor =
+                    [Flavor::Att, Flavor::Intel].into_iter().find(|f| f.word() == value)?;
+            }
+            "listsize" => {
+                let size = value.parse().ok();
+                self.list_size = size.filter(|size| (1..=LONGEST).contains(size))?;
+            }
+            "hardware-cure" => {
+                self.hardware_cure =
+                    HardwareCure::ALL.into_iter().find(|cure| cure.word() == value)?;
+            }
+            "module-events" => {
+                self.module_events =
+                    ModuleEvents::ALL.into_iter().find(|events| events.word() == value)?;
+            }
+            _ => return None,
+        }
+        Some(())
+    }
+}
+
+/// The settings that need no guest, so that a file can have values for them.
+pub fn names_for_files() -> Vec<&'static str> {
+    let names = SETTINGS.iter().map(|setting| setting.name);
+    names.filter(|name| !["crash-stops", "substitute-path"].contains(name)).collect()
+}
+
+/// Whether a file of settings can have this value for a setting.
+pub fn check(name: &str, value: &str) -> Result<(), String> {
+    let setting = find(name).map_err(|why| why.to_string())?;
+    Settings::default().take(setting, value).ok_or_else(|| refused(setting, value))
+}
+
+fn refused(setting: &SettingDef, value: &str) -> String {
+    format!("{} is {}, not '{value}'", setting.name, setting.values)
 }
 
 impl Session {
     /// `set NAME VALUE`.
     pub(super) async fn set(&mut self, name: &str, value: &str) -> Result<Answer, Failure> {
-        /// A longer listing is a whole file.
-        const LONGEST: u32 = 1_000_000;
         let setting = find(name)?;
-        let refused = || {
-            let values = setting.values;
-            Failure::Other(format!("{} is {values}, not '{value}'", setting.name))
-        };
+        let refused = || Failure::Other(refused(setting, value));
         match setting.name {
-            "disassembly-flavor" => {
-                let flavor = [Flavor::Att, Flavor::Intel].into_iter().find(|f| f.word() == value);
-                self.settings.flavor = flavor.ok_or_else(refused)?;
-                if self.stop.as_ref().is_some_and(|stop| !stop.code.is_empty()) {
-                    // The bytes are known at this stop; only the text is new.
-                    self.read_code().await?;
-                }
-            }
-            "listsize" => {
-                let size = value.parse().ok().filter(|size| (1..=LONGEST).contains(size));
-                self.settings.list_size = size.ok_or_else(refused)?;
-            }
-            "module-events" => {
-                let events = ModuleEvents::ALL.into_iter().find(|events| events.word() == value);
-                self.settings.module_events = events.ok_or_else(refused)?;
-                if self.need_stopped().is_ok() {
-                    self.reconcile().await?;
-                }
-            }
-            _ => {
+            "crash-stops" => match value {
+                "on" | "off" => self.set_crash_stops(value == "on").await?,
+                _ => return Err(refused()),
+            },
+            "substitute-path" => {
                 let (from, to) = value.split_once(char::is_whitespace).ok_or_else(refused)?;
                 let (from, to) = (from.to_owned(), to.trim().to_owned());
                 self.options.substitute.push((from.clone(), to.clone()));
@@ -123,6 +199,22 @@ impl Session {
                     self.panes.restart(self.options.eager);
                 }
             }
+            _ => self.settings.take(setting, value).ok_or_else(refused)?,
+        }
+        match setting.name {
+            "disassembly-flavor" => {
+                if self.stop.as_ref().is_some_and(|stop| !stop.code.is_empty()) {
+                    // The bytes are known at this stop; only the text is new.
+                    self.read_code().await?;
+                }
+                self.panes.due.add(Due::of_code(&self.panes.wants));
+            }
+            "hardware-cure" => self.points.retry_hardware(),
+            _ => {}
+        }
+        if ["hardware-cure", "module-events"].contains(&setting.name) && self.need_stopped().is_ok()
+        {
+            self.reconcile().await?;
         }
         self.touch();
         Ok(Answer::Done {})
@@ -134,8 +226,12 @@ impl Session {
         let shown = SETTINGS.iter().filter(|setting| wanted.is_none_or(|w| w == setting.name));
         let lines: Vec<String> = shown
             .map(|setting| match setting.name {
+                "crash-stops" => format!("{}: {}.", setting.says, self.crash_stops()),
                 "disassembly-flavor" => {
                     format!("{} \"{}\".", setting.says, self.settings.flavor.word())
+                }
+                "hardware-cure" => {
+                    format!("{}: {}.", setting.says, self.settings.hardware_cure.word())
                 }
                 "module-events" => {
                     format!("{}: {}.", setting.says, self.settings.module_events.word())
@@ -170,7 +266,27 @@ fn find(name: &str) -> Result<&'static SettingDef, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::*;
+
+    #[test]
+    fn files_have_values_that_need_no_guest() {
+        let defaults = Settings::default();
+        for (name, value) in [
+            ("disassembly-flavor", defaults.flavor.word().to_string()),
+            ("hardware-cure", defaults.hardware_cure.word().to_string()),
+            ("listsize", defaults.list_size.to_string()),
+            ("module-events", defaults.module_events.word().to_string()),
+        ] {
+            assert_eq!(check(name, &value), Ok(()), "{name}");
+            assert!(names_for_files().contains(&name));
+        }
+        assert_eq!(names_for_files().len(), 4, "the documented default has them all");
+        assert_eq!(check("listsize", "0").unwrap_err(), "listsize is a number of lines, not '0'");
+        assert!(check("crash-stops", "on").is_err());
+        let value = |name: &str, value: &str| (name.to_string(), value.to_string());
+        let given = [value("listsize", "25"), value("listsize", "x"), value("zork", "1")];
+        assert_eq!(Settings::with(&given).list_size, 25);
+    }
 
     #[test]
     fn settings_are_found_by_their_beginning() {

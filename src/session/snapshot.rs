@@ -1,6 +1,6 @@
 //! All that is known of one stop. Thrown away when the guest runs on.
 
-use super::{subject::Chosen, tasks::Tasks};
+use super::{crash::Crash, subject::Chosen, tasks::Tasks};
 use crate::arch::Registers;
 use crate::base::memory::Sparse;
 use crate::rsp::thread::ThreadId;
@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub memory: Sparse,
     /// What is shown, when it is not what the stub stopped in.
     pub chosen: Option<Chosen>,
+    /// The crash that stopped the guest.
+    pub crash: Option<Crash>,
     /// Tasks as far as they were read.
     pub tasks: Option<Tasks>,
 }

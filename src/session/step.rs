@@ -3,32 +3,19 @@
 
 use super::{
     answer::Failure,
-    exits::{self, Exits, Line},
-    request::Step,
+    exits::{self, Line},
+    legs::entered,
+    request::{Level, Step},
     run::Session,
     view::StopReason,
 };
-use crate::arch::insn::{self, Flow};
 use crate::base::addr::Addr;
-use crate::rsp::{
-    command::Command,
-    reply::{Reply, StopReply},
-    thread::ThreadId,
-};
-use crate::symbols::{answer::CfaRule, placed::Symbols};
+use crate::rsp::{reply::StopReply, thread::ThreadId};
 use std::collections::BTreeSet;
 
-/// More exits than this are not worth a breakpoint each: two packets to plant
-/// and lift one, two to step an instruction.
-const MOST_EXITS: usize = 6;
-
-/// A line of so few instructions is stepped: an instruction step costs half of
-/// planting, meeting and lifting a breakpoint.
-const CHEAP_TO_STEP: usize = 2;
-
-/// Instruction steps that are made towards a place without a breakpoint: ten
-/// seconds on a quick line.
-pub const MOST_CRAWLED: u32 = 2000;
+/// Instruction steps that are made towards a place without a breakpoint: some
+/// minutes. They are counted on the screen, and a break-in ends them.
+pub const MOST_CRAWLED: u32 = 50_000;
 
 /// What the user wants of the guest's run.
 #[derive(Clone, Debug)]
@@ -52,6 +39,8 @@ pub enum Plan {
         line: Line,
         /// The frame it is in; `None` when not known.
         cfa: Option<u64>,
+        /// Where the function of that frame begins.
+        entry: Option<Addr>,
     },
     /// Until a frame is gone.
     Out {
@@ -76,9 +65,28 @@ pub enum Plan {
     },
     /// Until control is at one of these places, or the frame is gone.
     To {
+        /// The command: `until`, `advance`, `run to cursor`.
+        word: &'static str,
         /// The places.
         places: BTreeSet<Addr>,
+        /// Whose frame counts.
+        whose: Whose,
+        /// Where the frame it began in returns to, and its canonical frame
+        /// address; `None` when that does not end it.
+        out: Option<(Addr, u64)>,
     },
+}
+
+/// Whose arrival at a place counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Whose {
+    /// Every task's: to run to the cursor is to set a temporary breakpoint.
+    Any,
+    /// Only the task's own, in any of its functions (`advance`).
+    Task,
+    /// Only in the very frame with this canonical frame address (`until`): a
+    /// recursion into the same code does not count.
+    Frame(u64),
 }
 
 impl Plan {
@@ -91,7 +99,7 @@ impl Plan {
             Plan::Line { over: false, .. } => "step",
             Plan::Line { over: true, .. } => "next",
             Plan::Out { .. } | Plan::OutOfInlined { .. } => "finish",
-            Plan::To { .. } => "until",
+            Plan::To { word, .. } => word,
         }
     }
 }
@@ -112,9 +120,10 @@ pub enum Leg {
         guard: Guard,
         /// How many more steps before it is given up.
         left: u32,
-        /// The last instructions of a function that was just called, and its
-        /// frame: it is run instead of stepped.
-        over: Option<(BTreeSet<Addr>, u64)>,
+        /// Places that are run to before the next step, and which frames count
+        /// there: the last instructions of a function that was just called,
+        /// what comes after an instruction that must not be stepped.
+        over: Option<(BTreeSet<Addr>, Guard)>,
     },
     /// To temporary breakpoints.
     Sites {
@@ -123,6 +132,21 @@ pub enum Leg {
         /// Which frames count.
         guard: Guard,
     },
+}
+
+impl Leg {
+    /// Whether the next resume is one instruction long.
+    pub fn is_step(&self) -> bool {
+        matches!(self, Leg::Single | Leg::Crawl { over: None, .. })
+    }
+
+    /// Makes a step a run to what comes after it.
+    pub fn run_to(&mut self, place: Addr, guard: Guard) {
+        match self {
+            Leg::Crawl { over, .. } => *over = Some(([place].into(), guard)),
+            leg => *leg = Leg::Sites { places: [place].into(), guard },
+        }
+    }
 }
 
 /// Tells a frame from a deeper one of the same code: a recursion has lower
@@ -142,8 +166,12 @@ pub enum Guard {
 pub enum Next {
     /// Resume again.
     Go(Leg),
+    /// This stop is nothing to the leg: let the task that stopped go on.
+    Pass,
     /// The guest stays stopped, for this reason.
     Stay(StopReason),
+    /// Go on from a breakpoint that did not count, with what was under way.
+    GoPast,
 }
 
 /// A resume that is under way.
@@ -155,6 +183,42 @@ pub struct Journey {
     pub leg: Leg,
     /// The task that is stepped.
     pub task: Option<ThreadId>,
+    /// Resumes until now: one for each instruction that was stepped.
+    pub resumes: u32,
+    /// Stops that were other tasks' or frames'.
+    pub passed: u32,
+}
+
+impl Journey {
+    /// A run that nobody asked for.
+    pub fn free() -> Journey {
+        Journey { plan: Plan::Continue, leg: Leg::Free, task: None, resumes: 0, passed: 0 }
+    }
+
+    /// What is under way, with how long it has been when that is long.
+    pub fn told(&self) -> String {
+        let word = self.plan.word();
+        let single = matches!(self.leg, Leg::Single | Leg::Crawl { .. });
+        match (single, self.resumes, self.passed) {
+            (true, WORTH_TELLING.., _) => {
+                format!("{word}: {} instructions", thousands(self.resumes))
+            }
+            (false, _, WORTH_TELLING..) => {
+                format!("{word}: others passed {} times", thousands(self.passed))
+            }
+            _ => word.to_string(),
+        }
+    }
+}
+
+/// A step of so many resumes is a long one.
+const WORTH_TELLING: u32 = 20;
+
+fn thousands(number: u32) -> String {
+    match number / 1000 {
+        0 => number.to_string(),
+        more => format!("{more},{:03}", number % 1000),
+    }
 }
 
 impl Session {
@@ -179,14 +243,20 @@ impl Session {
                     return Ok(None);
                 }
                 match Line::at(&self.guest_symbols(), pc, over, self.hidden) {
-                    Some(line) => {
-                        Plan::Line { over, left: count, line, cfa: self.cfa_here().await? }
-                    }
+                    Some(line) => self.plan_line(over, count, line).await?,
                     // As gdb does: a function without lines is run to its end.
                     None => self.plan_out().await.map_err(|error| {
                         Failure::Other(format!("no source line at {pc}, and {error}; use stepi"))
                     })?,
                 }
+            }
+            Step::Onward => {
+                let pc = self.pc()?;
+                let line = Line::at(&self.guest_symbols(), pc, true, self.hidden);
+                let line = line
+                    .ok_or_else(|| Failure::Other(format!("no source line at {pc}; use stepi")))?;
+                let line = line.and_all_before(&self.guest_symbols(), pc);
+                self.plan_line(true, count, line).await?
             }
             Step::Out => match self.plan_out_of_inlined().await? {
                 Some(plan) => plan,
@@ -197,145 +267,63 @@ impl Session {
         Ok(Some((plan, leg)))
     }
 
-    /// The leg that a plan begins with, from the place where the guest is.
-    async fn next_leg(&mut self, plan: &Plan) -> Result<Leg, Failure> {
-        match plan {
-            Plan::Continue => Ok(Leg::Free),
-            Plan::Instruction { over: false, .. } => Ok(Leg::Single),
-            Plan::Instruction { over: true, .. } => {
-                let pc = self.pc()?;
-                let insn = self.compute(move |_, memory| insn::instruction(memory, pc)).await?;
-                match insn {
-                    Ok(Some(insn)) if matches!(insn.flow, Flow::Call(_)) => {
-                        let sp = self.register(self.arch().sp).await?;
-                        Ok(Leg::Sites { places: [insn.next()].into(), guard: Guard::Sp(sp) })
-                    }
-                    _ => Ok(Leg::Single),
-                }
-            }
-            Plan::Line { over, line, cfa, .. } => self.line_leg(*over, line, *cfa).await,
-            Plan::Out { returns_to, cfa, .. } => {
-                Ok(Leg::Sites { places: [*returns_to].into(), guard: Guard::Sp(*cfa) })
-            }
-            Plan::OutOfInlined { body, from, cfa } => self.inlined_leg(body, *from, *cfa).await,
-            Plan::To { places } => Ok(Leg::Sites { places: places.clone(), guard: Guard::Any }),
-        }
+    /// A plan for steps of the line at the pc.
+    async fn plan_line(&mut self, over: bool, left: u32, line: Line) -> Result<Plan, Failure> {
+        let (cfa, entry) = (self.cfa_here().await?, self.entry_here()?);
+        Ok(Plan::Line { over, left, line, cfa, entry })
     }
 
-    /// The cheapest way out of a line.
-    async fn line_leg(
-        &mut self,
-        over: bool,
-        line: &Line,
-        cfa: Option<u64>,
-    ) -> Result<Leg, Failure> {
+    /// Where the function at the pc begins, that is not inlined.
+    fn entry_here(&self) -> Result<Option<Addr>, Failure> {
         let pc = self.pc()?;
-        let wanted = line.clone();
-        let walked = self
-            .compute(move |symbols, memory| {
-                let inside = |addr| wanted.contains(symbols, addr);
-                exits::walk(memory, pc, !over, inside, |addr| wanted.reach(symbols, addr))
-            })
-            .await?;
-        let Ok(exits) = walked else { return Ok(Leg::Single) };
-        let Exits { places, calls, returns, unclear, instructions, delicate, .. } = exits;
-        let short = instructions <= CHEAP_TO_STEP && delicate == 0;
-        if unclear.contains(&pc) || short {
-            return Ok(Leg::Single);
-        }
-        if calls.contains(&pc) {
-            return self.call_leg(pc).await;
-        }
-        let mut all: BTreeSet<Addr> = places.into_iter().chain(calls).chain(unclear).collect();
-        if returns {
-            let Some(cfa) = cfa else { return Ok(Leg::Single) };
-            let slot = Addr(cfa).back(8);
-            match self.compute(move |_, memory| memory.u64(slot)).await? {
-                Ok(back) => all.insert(Addr(back)),
-                Err(_) => return Ok(Leg::Single),
-            };
-        }
-        if all.is_empty() || all.len() > MOST_EXITS {
-            return Ok(Leg::Single);
-        }
-        let guard = cfa.map_or(Guard::Any, Guard::Cfa);
-        Ok(Leg::Sites { places: all, guard })
-    }
-
-    /// From a call instruction into the function it calls, when that has
-    /// lines; else over it.
-    async fn call_leg(&mut self, pc: Addr) -> Result<Leg, Failure> {
-        let insn = self.compute(move |_, memory| insn::instruction(memory, pc)).await?;
-        let Ok(Some(insn)) = insn else { return Ok(Leg::Single) };
-        let mut target = match insn.flow {
-            Flow::Call(target) => target,
-            _ => return Ok(Leg::Single),
-        };
-        let symbols = self.guest_symbols();
-        // Retpolines call a thunk named after the register that holds the
-        // target (arch/x86/lib/retpoline.S).
-        let thunk = target.and_then(|target| symbols.symbol_at(target));
-        if let Some(name) =
-            thunk.as_ref().and_then(|s| s.name.strip_prefix("__x86_indirect_thunk_"))
-            && let Some(register) = self.arch().reg(name)
-        {
-            target = Some(Addr(self.register(register).await?));
-        }
-        let sp = self.register(self.arch().sp).await?;
-        let over = Leg::Sites { places: [insn.next()].into(), guard: Guard::Sp(sp) };
-        match target {
-            None => Ok(Leg::Single),
-            Some(target) => match entered(&symbols, target) {
-                // The callee's frame begins where the stack pointer is now; an
-                // interrupt may call the same function deeper.
-                Some(start) => {
-                    Ok(Leg::Sites { places: [start, insn.next()].into(), guard: Guard::Cfa(sp) })
-                }
-                None => Ok(over),
-            },
-        }
-    }
-
-    /// `until`, `advance`, run to cursor.
-    pub(super) async fn begin_run_to(&mut self, location: &str) -> Result<(Plan, Leg), Failure> {
-        let (sites, _) = self.resolve_sites(location).map_err(Failure::Other)?;
-        let places: BTreeSet<Addr> = sites.iter().map(|site| site.addr).collect();
-        let plan = Plan::To { places };
-        let leg = self.next_leg(&plan).await?;
-        Ok((plan, leg))
+        Ok(self.guest_symbols().function_at(pc).map(|function| function.entry))
     }
 
     /// Decides after a stop on the way. `pc` is where the guest is; the stop
-    /// was no breakpoint of the user's.
+    /// was no breakpoint of the user's that counts. `trapped` when it was one of
+    /// ours or the user's all the same.
     pub(super) async fn after_leg(
         &mut self,
         journey: &mut Journey,
         stop: &StopReply,
+        trapped: bool,
     ) -> Result<Next, Failure> {
         let pc = self.pc()?;
         let task = thread_of(stop);
         let same_task = journey.task.is_none() || task == journey.task;
+        if let (Plan::To { .. }, Leg::Sites { places, .. }) = (&journey.plan, &journey.leg)
+            && places.contains(&pc)
+        {
+            return self.at_place(&journey.plan.clone(), same_task).await;
+        }
         match &journey.leg {
             Leg::Sites { places, guard } if places.contains(&pc) => {
-                let any_task = matches!(journey.plan, Plan::To { .. });
-                if (!same_task && !any_task) || !self.passes(*guard).await? {
-                    return Ok(Next::Go(journey.leg.clone()));
+                if !same_task || !self.passes(*guard).await? {
+                    return Ok(Next::Pass);
                 }
             }
-            Leg::Single if same_task => {}
-            Leg::Crawl { over: Some((sites, cfa)), .. } if sites.contains(&pc) => {
-                let cfa = *cfa;
-                if same_task
-                    && self.passes(Guard::Cfa(cfa)).await?
-                    && let Leg::Crawl { over, .. } = &mut journey.leg
-                {
+            Leg::Crawl { over: Some((sites, guard)), .. } if sites.contains(&pc) => {
+                let guard = *guard;
+                if !same_task || !self.passes(guard).await? {
+                    return Ok(Next::Pass);
+                }
+                if let Leg::Crawl { over, .. } = &mut journey.leg {
                     *over = None;
                 }
                 return Ok(Next::Go(journey.leg.clone()));
             }
+            // Also when it is the task's own: an interrupt came before its step.
+            _ if trapped => return Ok(Next::Pass),
+            Leg::Single if same_task => {
+                if let Some(task) = task {
+                    self.owed_steps.remove(&task);
+                }
+            }
             Leg::Crawl { places, guard, left, over: None } if same_task => {
                 let (places, guard, left) = (places.clone(), *guard, left.saturating_sub(1));
                 if left == 0 {
+                    let text = format!("gave up after {MOST_CRAWLED} instructions");
+                    self.say(Level::Warning, text);
                     return Ok(Next::Stay(StopReason::Step));
                 }
                 if !places.contains(&pc) || !self.passes(guard).await? {
@@ -346,13 +334,13 @@ impl Session {
             _ if task.is_some_and(|task| self.owed_steps.remove(&task)) => {
                 // The end of an earlier instruction step, of a task that was
                 // overtaken by another one's stop.
-                return Ok(Next::Go(journey.leg.clone()));
+                return Ok(Next::Pass);
             }
             leg => {
                 // To step again would step another task than the one wanted.
                 let goes_on = matches!(leg, Leg::Free | Leg::Sites { .. });
-                if self.rewind_stale_trap().await? && goes_on {
-                    return Ok(Next::Go(journey.leg.clone()));
+                if self.is_stray_step().await? || (self.rewind_stale_trap().await? && goes_on) {
+                    return Ok(Next::Pass);
                 }
                 return Ok(Next::Stay(self.foreign_stop(stop)));
             }
@@ -360,13 +348,40 @@ impl Session {
         self.arrived(journey).await
     }
 
-    /// Whether the frame at the stop is one that counts.
-    async fn passes(&mut self, guard: Guard) -> Result<bool, Failure> {
-        match guard {
-            Guard::Any => Ok(true),
-            Guard::Sp(least) => Ok(self.register(self.arch().sp).await? >= least),
-            Guard::Cfa(least) => Ok(self.cfa_here().await?.is_none_or(|cfa| cfa >= least)),
+    /// At one of the places of a plan to run to somewhere.
+    async fn at_place(&mut self, plan: &Plan, same_task: bool) -> Result<Next, Failure> {
+        let Plan::To { places, whose, out, .. } = plan else { return Ok(Next::Pass) };
+        let pc = self.pc()?;
+        let arrives = places.contains(&pc)
+            && match *whose {
+                Whose::Any => true,
+                Whose::Task => same_task,
+                Whose::Frame(cfa) => {
+                    same_task && self.cfa_here().await?.is_none_or(|here| here == cfa)
+                }
+            };
+        let is_out = same_task
+            && match *out {
+                Some((back, cfa)) if back == pc => self.passes(Guard::Sp(cfa)).await?,
+                _ => false,
+            };
+        Ok(match arrives || is_out {
+            true => Next::Stay(StopReason::Arrived),
+            false => Next::Pass,
+        })
+    }
+
+    /// Whether a trap is the end of an instruction step that nobody waits for:
+    /// the step flag was left in the flags of a CPU across a switch of tasks, or
+    /// in flags that were pushed during a step and are popped now. The flag is
+    /// gone with the next `c` (`kgdb_arch_handle_exception`).
+    async fn is_stray_step(&mut self) -> Result<bool, Failure> {
+        let flags = self.register(self.arch().flags).await?;
+        let stray = flags & self.arch().step_flag != 0;
+        if stray {
+            tracing::info!(pc = %self.pc()?, "a stray step");
         }
+        Ok(stray)
     }
 
     /// A leg ended where it should.
@@ -376,6 +391,8 @@ impl Session {
         let (over, line, cfa) = match &mut journey.plan {
             Plan::Continue => return Ok(Next::Go(Leg::Free)),
             Plan::Out { returns_to, .. } if *returns_to == pc => {
+                // Inlined functions that begin here are not entered yet.
+                self.hidden = exits::begun_inlines(&symbols, pc);
                 return Ok(Next::Stay(StopReason::Finished));
             }
             Plan::Out { from, .. } => {
@@ -393,6 +410,7 @@ impl Session {
                 self.hidden = exits::begun_inlines(&symbols, pc);
                 return Ok(Next::Stay(StopReason::Finished));
             }
+            // Crawled to.
             Plan::To { .. } => return Ok(Next::Stay(StopReason::Arrived)),
             Plan::Instruction { left, .. } => {
                 *left -= 1;
@@ -423,6 +441,7 @@ impl Session {
             return self.line_done(journey, begun).await;
         }
         if line.contains(&symbols, pc) {
+            let cfa = self.frame_of_line(journey, cfa).await?;
             return self.line_leg(over, &line, cfa).await.map(Next::Go);
         }
         let function = symbols.function_at(pc);
@@ -477,6 +496,26 @@ impl Session {
         self.onto_line(journey, if passing { inside } else { begun }).await
     }
 
+    /// The frame of the stepped line, which may be another one by now: a part of
+    /// a function that the compiler made a function of its own (`.part.0`) has its
+    /// name and its lines, and returns into it. What is above the old frame's
+    /// place is no return address any more.
+    async fn frame_of_line(
+        &mut self,
+        journey: &mut Journey,
+        known: Option<u64>,
+    ) -> Result<Option<u64>, Failure> {
+        let now = self.entry_here()?;
+        match &mut journey.plan {
+            Plan::Line { cfa, entry, .. } if *entry != now => {
+                let here = self.cfa_here().await?;
+                (*cfa, *entry) = (here, now);
+                Ok(here)
+            }
+            _ => Ok(known),
+        }
+    }
+
     /// One line is stepped. `hidden` inlined functions begin at the pc and are
     /// not entered yet.
     async fn line_done(&mut self, journey: &mut Journey, hidden: usize) -> Result<Next, Failure> {
@@ -493,55 +532,17 @@ impl Session {
     /// Goes on with the line at the pc, in the frame `outer` frames out.
     async fn onto_line(&mut self, journey: &mut Journey, outer: usize) -> Result<Next, Failure> {
         let pc = self.pc()?;
-        let here = self.cfa_here().await?;
+        let (here, function) = (self.cfa_here().await?, self.entry_here()?);
         let symbols = self.guest_symbols();
-        let Plan::Line { over, line, cfa, .. } = &mut journey.plan else {
+        let Plan::Line { over, line, cfa, entry, .. } = &mut journey.plan else {
             return Ok(Next::Stay(StopReason::Step));
         };
         let Some(found) = Line::at(&symbols, pc, *over, outer) else {
             return Ok(Next::Stay(StopReason::Step));
         };
-        (*line, *cfa) = (found.clone(), here);
+        (*line, *cfa, *entry) = (found.clone(), here, function);
         let over = *over;
         self.line_leg(over, &found, here).await.map(Next::Go)
-    }
-
-    /// The canonical frame address at the pc, when unwind data gives it from a
-    /// register.
-    pub(super) async fn cfa_here(&mut self) -> Result<Option<u64>, Failure> {
-        let pc = self.pc()?;
-        match self.guest_symbols().cfi_row(pc).map(|row| row.cfa) {
-            Some(CfaRule::Register { dwarf, offset }) => match self.arch().reg_by_dwarf(dwarf) {
-                Some(register) => {
-                    Ok(Some(self.register(register).await?.wrapping_add_signed(offset)))
-                }
-                None => Ok(None),
-            },
-            _ => Ok(None),
-        }
-    }
-
-    /// A register of the stopped CPU: from what was read, or by `p`.
-    pub(super) async fn register(&mut self, register: crate::arch::Reg) -> Result<u64, Failure> {
-        let Some(snapshot) = &self.snapshot else { return Err(Failure::Running) };
-        if let Some(value) = snapshot.registers.get(register) {
-            return Ok(value);
-        }
-        let number = snapshot.registers.arch.def(register).number as u8;
-        match self.wire.ask(Command::ReadRegister { number }).await {
-            Ok(Reply::Register(bytes)) => {
-                let mut word = [0; 8];
-                let len = bytes.len().min(8);
-                word[..len].copy_from_slice(&bytes[..len]);
-                let value = u64::from_le_bytes(word);
-                if let Some(snapshot) = &mut self.snapshot {
-                    snapshot.registers.set(register, Some(value));
-                }
-                Ok(value)
-            }
-            Ok(_) => Err(Failure::Other("the stub sent no register".into())),
-            Err(error) => Err(self.lost(error)),
-        }
     }
 
     /// The pc of the stop.
@@ -557,15 +558,4 @@ pub fn thread_of(stop: &StopReply) -> Option<ThreadId> {
         StopReply::Thread { thread, .. } => *thread,
         _ => None,
     }
-}
-
-/// Where a step into a function stops: after its prologue, when it has lines.
-fn entered(symbols: &Symbols, target: Addr) -> Option<Addr> {
-    symbols.row_at(target).filter(|row| row.line != 0)?;
-    let function = symbols.function_at(target)?;
-    if function.entry != target {
-        return None;
-    }
-    let found = symbols.find_functions(&function.name);
-    found.iter().find(|f| f.entry == target && !f.inlined).map(|f| f.after_prologue)
 }

@@ -51,8 +51,7 @@ pub struct CpuState {
 
 impl CpuState {
     fn is_in_user_mode(&self) -> bool {
-        // The low two bits of cs are the privilege level (Intel SDM volume 3, 5.5).
-        self.registers.as_ref().and_then(|r| r.by_name("cs")).is_some_and(|cs| cs & 3 != 0)
+        self.registers.as_ref().is_some_and(Registers::is_user)
     }
 
     /// In words.
@@ -139,7 +138,7 @@ impl Session {
     }
 
     /// Shows another stack.
-    async fn choose(&mut self, chosen: Option<Chosen>) -> Result<Answer, Failure> {
+    pub(super) async fn choose(&mut self, chosen: Option<Chosen>) -> Result<Answer, Failure> {
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
         snapshot.chosen = chosen;
         let registers = self.subject_registers()?;

@@ -125,7 +125,7 @@ pub struct SourceRun {
 }
 
 /// One instruction as batch reports it.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct InsnAnswer {
     /// Where.
     pub address: Addr,

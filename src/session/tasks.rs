@@ -3,6 +3,7 @@
 
 use super::{
     answer::{Failure, TasksAnswer},
+    jobs::{OF_A_TASK, OF_A_WAIT},
     run::Session,
     subject::said,
     wants::{TaskSort, TaskView, TaskWant, TasksView},
@@ -11,6 +12,7 @@ use crate::arch::Arch;
 use crate::base::{
     addr::Addr,
     memory::{Memory, Recorder},
+    text::bytes,
 };
 use crate::kernel::{
     cmdline,
@@ -19,7 +21,7 @@ use crate::kernel::{
 };
 use crate::symbols::placed::Symbols;
 use crate::unwind::{FrameKind, sleeping, walk};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 /// Rows that appear at a time while the list is read for a filter.
 const ROWS_AT_ONCE: usize = 16;
@@ -42,8 +44,8 @@ pub struct Tasks {
 
 /// Where a task waits.
 #[derive(Clone, Debug)]
-struct Wait {
-    function: String,
+pub(super) struct Wait {
+    pub(super) function: String,
     module: Option<String>,
 }
 
@@ -296,6 +298,17 @@ impl Session {
         let Some(tasks) = self.tasks() else { return Ok(false) };
         let filter = Filter::new(&want.filter);
         let lazy = want.filter.trim().is_empty() && want.sort == TaskSort::List;
+        if !lazy
+            && !want.sure
+            && let Some(asks) = self.price_of_tasks(tasks, &filter, want.rows > 0)
+        {
+            self.supply_tasks(&want);
+            if let Some(supplied) = self.stop.as_mut().and_then(|stop| stop.supplied.tasks.as_mut())
+            {
+                supplied.asks = Some(asks);
+            }
+            return Ok(false);
+        }
         if !(tasks.walk.is_over() || lazy && tasks.list().len() > last) {
             let more = self.next_task().await?;
             let count = self.tasks().map_or(0, |tasks| tasks.list().len());
@@ -323,6 +336,25 @@ impl Session {
         Ok(true)
     }
 
+    /// What it costs to read the tasks that are not read yet, in words, when
+    /// that is long enough to ask first.
+    fn price_of_tasks(&self, tasks: &Tasks, filter: &Filter, waits: bool) -> Option<String> {
+        /// Less is over before one has read the question.
+        const WORTH_ASKING: Duration = Duration::from_secs(4);
+        let total = u64::from(tasks.total?);
+        let unread = total.saturating_sub(tasks.list().len() as u64);
+        let waits = waits && filter.asks_for_functions();
+        let unseen = total.saturating_sub(tasks.looked_at() as u64) * u64::from(waits);
+        let packets = unread * OF_A_TASK.0 + unseen * OF_A_WAIT.0;
+        let size = unread * OF_A_TASK.1 + unseen * OF_A_WAIT.1;
+        let time = self.estimate(packets, size).filter(|time| *time > WORTH_ASKING)?;
+        Some(format!(
+            "the list of {total} tasks takes about {}, {:.0} s at this link's rate",
+            bytes(size),
+            time.as_secs_f64()
+        ))
+    }
+
     fn supply_tasks(&mut self, want: &TaskWant) {
         let Some(tasks) = self.tasks() else { return };
         let filter = Filter::new(&want.filter);
@@ -333,6 +365,8 @@ impl Session {
             rows: rows.into_iter().map(|task| tasks.view(task)).collect(),
             complete: tasks.walk.is_over() && tasks.undecided(&filter).is_none(),
             trouble: tasks.troubles().first().cloned(),
+            read: tasks.list().len(),
+            asks: None,
         };
         self.supply(view);
     }
@@ -379,7 +413,7 @@ impl Session {
 /// The function a sleeping task waits in: its first frame that is not in the
 /// scheduler's own sections (`in_sched_functions` in kernel/sched/core.c), as
 /// /proc/PID/wchan has it.
-fn wait_of(
+pub(super) fn wait_of(
     symbols: &Symbols,
     memory: &dyn Memory,
     task: Addr,

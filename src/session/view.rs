@@ -1,8 +1,14 @@
 //! What can be shown at one moment: plain data, made by the session, drawn by
 //! faces. A pane draws what is there and a placeholder for what is coming.
 
+pub use super::completes::Completes;
+use super::conduct::{AtHit, ConductView};
+use super::crash_view::{CrashEvent, CrashView};
+use super::packets::PacketView;
 use super::request::ModuleEvent;
+use super::symbol_answer::MatchAnswer;
 use super::wants::{SubjectView, Supplied};
+use super::watching::{HardwareView, WatchHit, WatchView};
 use crate::arch::{
     Registers,
     insn::{Flavor, Insn},
@@ -27,6 +33,8 @@ pub struct View {
     pub stop: Option<Arc<StopView>>,
     /// Every breakpoint.
     pub breakpoints: Vec<BreakpointView>,
+    /// The debug registers.
+    pub hardware: HardwareView,
     /// The guest's modules, as far as read.
     pub modules: Vec<ModuleView>,
     /// The link's figures.
@@ -35,6 +43,8 @@ pub struct View {
     pub flavor: Flavor,
     /// How far long work is, in a line; a break-in request ends it.
     pub working: Option<String>,
+    /// What went over the wire, oldest first, when it is wanted.
+    pub packets: Option<Arc<Vec<Arc<PacketView>>>>,
 }
 
 /// What the guest does.
@@ -60,6 +70,8 @@ pub enum State {
     BreakingIn {
         /// What is tried, or what to type in the guest.
         what: String,
+        /// What the program could do (`interrupt shell`), if it is allowed to.
+        asks: Option<String>,
     },
     /// The guest is stopped.
     Stopped,
@@ -173,6 +185,8 @@ pub struct StopView {
     pub selected: usize,
     /// Registers of the selected frame.
     pub frame_registers: Registers,
+    /// What those point at that are addresses of something with a name.
+    pub register_names: BTreeMap<&'static str, String>,
     /// Arguments and locals of the selected frame, when they are read.
     pub variables: Option<Vec<VariableView>>,
     /// Instructions around the selected frame's pc, when they are read.
@@ -180,7 +194,11 @@ pub struct StopView {
     /// Names for the addresses in `code`, one each.
     pub code_symbols: Vec<Option<String>>,
     /// What the finished function returned.
-    pub returned: Option<String>,
+    pub returned: Option<ReturnedView>,
+    /// The crash that stopped the guest, explained.
+    pub crash: Option<Arc<CrashView>>,
+    /// What the breakpoints that were hit leave to be done.
+    pub at_hit: AtHit,
     /// What this stop has cost on the wire so far.
     pub cost: Cost,
     /// Whose stack this is; `None` until read.
@@ -198,6 +216,17 @@ pub enum FramesEnd {
     Complete(String),
     /// Not at the bottom; why it can't go on.
     Broken(String),
+}
+
+/// A value that a function returned.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReturnedView {
+    /// Its type.
+    pub type_name: String,
+    /// The value in words.
+    pub value: String,
+    /// Its number in the history of values.
+    pub number: usize,
 }
 
 /// Why the guest stopped.
@@ -222,6 +251,26 @@ pub enum StopReason {
         /// To which module.
         name: String,
     },
+    /// The kernel's own trouble.
+    Crash {
+        /// The number of the catch that waited for it.
+        number: Option<u32>,
+        /// What.
+        event: CrashEvent,
+        /// In two or three words.
+        headline: String,
+    },
+    /// Watchpoints saw an access, of one instruction.
+    Watch(Vec<WatchHit>),
+    /// The function has returned in whose frame something was watched.
+    FrameOver {
+        /// The watchpoint that is gone with it.
+        number: u32,
+        /// What it watched.
+        expression: String,
+        /// The function.
+        function: String,
+    },
     /// We broke in.
     BreakIn,
     /// Something else trapped, in words (`oops: SIGSEGV`, `panic`, `kgdb_breakpoint`).
@@ -239,6 +288,10 @@ impl StopReason {
             StopReason::Arrived => "location",
             StopReason::Module { event: ModuleEvent::Load, .. } => "module loaded",
             StopReason::Module { event: ModuleEvent::Unload, .. } => "module unloaded",
+            StopReason::Crash { event: CrashEvent::Oops | CrashEvent::Bug, .. } => "signal",
+            StopReason::Crash { event, .. } => event.word(),
+            StopReason::Watch(_) => "watchpoint",
+            StopReason::FrameOver { .. } => "watchpoint scope",
             StopReason::BreakIn => "interrupt",
             StopReason::Signal(_) => "signal",
         }
@@ -258,6 +311,17 @@ impl StopReason {
             StopReason::Module { event: ModuleEvent::Unload, name, .. } => {
                 format!("module {name} is unloaded, its memory is about to be freed")
             }
+            StopReason::Crash { headline, .. } => headline.clone(),
+            StopReason::Watch(hits) => {
+                let texts: Vec<String> = hits
+                    .iter()
+                    .map(|hit| format!("watchpoint {} {}", hit.number, hit.text()))
+                    .collect();
+                texts.join("; ")
+            }
+            StopReason::FrameOver { number, function, .. } => {
+                format!("watchpoint {number} is gone: {function} has returned")
+            }
             StopReason::BreakIn => "broken in".into(),
         }
     }
@@ -265,7 +329,11 @@ impl StopReason {
     /// The breakpoint that was hit.
     pub fn breakpoint(&self) -> Option<u32> {
         match self {
-            StopReason::Breakpoint(number) | StopReason::Module { number, .. } => Some(*number),
+            StopReason::Breakpoint(number)
+            | StopReason::Module { number, .. }
+            | StopReason::FrameOver { number, .. } => Some(*number),
+            StopReason::Watch(hits) => hits.first().map(|hit| hit.number),
+            StopReason::Crash { number, .. } => *number,
             _ => None,
         }
     }
@@ -350,7 +418,7 @@ pub struct VariableView {
 pub struct BreakpointView {
     /// Its number.
     pub number: u32,
-    /// `breakpoint`, `temporary`, `catch load`, `catch unload`, or these two
+    /// `breakpoint`, `temporary`, `dprintf`, `catch load`, `catch unload`, or these two
     /// with `tcatch` when they are gone after the first hit.
     pub kind: &'static str,
     /// The location as the user wrote it.
@@ -374,6 +442,12 @@ pub struct BreakpointView {
     /// What else is to be known: that the code of another line is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+    /// Of a watchpoint, what it watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub watch: Option<WatchView>,
+    /// When it counts, and what follows.
+    #[serde(flatten)]
+    pub conduct: ConductView,
 }
 
 /// One place of a breakpoint.
@@ -484,6 +558,9 @@ pub struct LinkView {
     pub resends: u64,
     /// Packets with a wrong checksum.
     pub bad_checksums: u64,
+    /// Where in a record, when one takes the guest's place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<super::replay_view::ReplayView>,
 }
 
 /// One source file's text with colours, and code questions a face may ask at
@@ -496,24 +573,13 @@ pub trait CodeBook: Send + Sync {
     fn lines_with_code(&self, file: &str) -> Arc<std::collections::BTreeSet<u32>>;
     /// Names that begin with `prefix`, at most `limit`.
     fn complete(&self, what: Completes, prefix: &str, limit: usize) -> Vec<String>;
+    /// Names that fit a text best, as `search` finds them. A whole kernel takes
+    /// some milliseconds: not for the thread that draws.
+    fn search(&self, text: &str, limit: usize) -> Vec<MatchAnswer>;
+    /// What a name is of, as `ptype` writes it: a type with its members, or the
+    /// type of a function or variable. Not for the thread that draws either.
+    fn describe(&self, name: &str) -> Option<String>;
     /// Where a location is in source: file as DWARF has it, path on this
     /// machine, line.
     fn find(&self, location: &str) -> Result<(String, Option<PathBuf>, u32), String>;
-}
-
-/// What can be completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completes {
-    /// A function name.
-    Function,
-    /// A source file.
-    File,
-    /// Either: what `break` takes.
-    Location,
-    /// A type's name, a tag without its keyword.
-    Type,
-    /// The name of a setting.
-    Setting,
-    /// The name of a module.
-    Module,
 }

@@ -2,10 +2,11 @@
 //! says what is on screen ([`Wants`]), the session reads that and no more, and
 //! the [`View`](super::view::View) has the rows as far as they are known.
 
+use super::symbol_answer::InsnAnswer;
 use super::view::CpuView;
 use crate::base::addr::Addr;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// What the panes want. Replaces what was wanted before; nothing is read for
 /// what is not in it.
@@ -27,6 +28,12 @@ pub struct Wants {
     pub watches: Vec<String>,
     /// Memory.
     pub memory: Option<MemoryWant>,
+    /// Instructions.
+    pub code: Option<CodeWant>,
+    /// The kernel's log.
+    pub dmesg: Option<DmesgWant>,
+    /// Whether the log of the wire is on screen.
+    pub packets: bool,
 }
 
 /// Which tasks are on screen.
@@ -40,6 +47,9 @@ pub struct TaskWant {
     pub first: usize,
     /// Rows on screen.
     pub rows: usize,
+    /// Whether it may take long: else a list that would is not read, and
+    /// [`TasksView::asks`] says what it costs.
+    pub sure: bool,
 }
 
 /// An order of tasks.
@@ -68,6 +78,22 @@ pub struct MemoryWant {
     pub len: u64,
 }
 
+/// Which instructions are on screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CodeWant {
+    /// A location whose function is wanted; none for the selected frame's.
+    pub place: Option<String>,
+    /// At most so many bytes of it, around the place.
+    pub most: u64,
+}
+
+/// How much of the kernel's log is on screen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DmesgWant {
+    /// So many of the newest records.
+    pub lines: usize,
+}
+
 /// What the panes get.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Supplied {
@@ -81,6 +107,10 @@ pub struct Supplied {
     pub watches: Option<Vec<RowView>>,
     /// Memory.
     pub memory: Option<MemoryView>,
+    /// Instructions.
+    pub code: Option<CodeView>,
+    /// The kernel's log.
+    pub dmesg: Option<DmesgView>,
 }
 
 /// Tasks, as far as they are read.
@@ -93,6 +123,12 @@ pub struct TasksView {
     pub rows: Vec<TaskView>,
     /// Whether `rows` are all there are.
     pub complete: bool,
+    /// How many were read, of all of them.
+    #[serde(skip)]
+    pub read: usize,
+    /// What reading the rest would cost, when that waits for a word.
+    #[serde(skip)]
+    pub asks: Option<String>,
     /// What is wrong with the list, when something is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
@@ -173,6 +209,55 @@ pub struct MemoryView {
     /// Names of addresses in it: of the whole word there, and of what a word
     /// that is a pointer points at.
     pub names: Vec<(Addr, String)>,
+    /// Why there is nothing.
+    pub error: Option<String>,
+}
+
+/// The kernel's log as far as it is read.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DmesgView {
+    /// Oldest first, without a gap, up to the newest.
+    pub lines: Arc<Vec<DmesgLine>>,
+    /// How many records the guest has.
+    pub total: u64,
+    /// Whether it has older ones that can still be read.
+    pub older: bool,
+    /// Whether more is being read.
+    pub reading: bool,
+    /// Why there is nothing, or nothing more.
+    pub error: Option<String>,
+}
+
+/// A record of the kernel's log.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct DmesgLine {
+    /// Its number, from 0 at boot.
+    pub seq: u64,
+    /// `emerg` to `debug`.
+    pub level: &'static str,
+    /// Seconds since boot.
+    pub time: f64,
+    /// What it says; several lines where it has newlines.
+    pub text: String,
+    /// `T1` for a task, `C0` for an interrupt on a CPU, where the kernel keeps it.
+    pub caller: Option<String>,
+}
+
+/// A part of a function's instructions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CodeView {
+    /// What was asked for.
+    pub want: CodeWant,
+    /// Where the place, or the frame's pc, is.
+    pub at: Addr,
+    /// The function.
+    pub function: Option<String>,
+    /// The instructions.
+    pub instructions: Arc<Vec<InsnAnswer>>,
+    /// Bytes of the function before them.
+    pub before: u64,
+    /// And after them.
+    pub after: u64,
     /// Why there is nothing.
     pub error: Option<String>,
 }

@@ -114,7 +114,7 @@ impl Session {
     /// When an instruction step has just entered a function: its last
     /// instructions, planted, and its frame. Stepping through what it calls
     /// may take for ever, and through the scheduler.
-    pub(super) async fn over_call(&mut self) -> Result<Option<(BTreeSet<Addr>, u64)>, Failure> {
+    pub(super) async fn over_call(&mut self) -> Result<Option<(BTreeSet<Addr>, Guard)>, Failure> {
         let pc = self.pc()?;
         if self.guest_symbols().function_at(pc).is_none_or(|function| function.entry != pc) {
             return Ok(None);
@@ -127,11 +127,14 @@ impl Session {
         self.points.temporary = ends.clone();
         self.reconcile().await?;
         let all = ends.iter().all(|end| self.points.is_planted(*end));
-        Ok(all.then_some((ends, cfa)))
+        Ok(all.then_some((ends, Guard::Cfa(cfa))))
     }
 
     /// What is in the return slot of a frame: the word below its CFA.
-    async fn return_address(&mut self, cfa: Option<u64>) -> Result<Option<Addr>, Failure> {
+    pub(super) async fn return_address(
+        &mut self,
+        cfa: Option<u64>,
+    ) -> Result<Option<Addr>, Failure> {
         let Some(cfa) = cfa else { return Ok(None) };
         let slot = Addr(cfa).back(8);
         Ok(self.compute(move |_, memory| memory.u64(slot)).await?.ok().map(Addr))

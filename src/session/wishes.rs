@@ -2,42 +2,77 @@
 
 use super::{
     answer::{Answer, Failure},
-    breakpoints::Wish,
-    request::{BreakKind, Catch},
+    request::{BreakKind, Breaking, Catch, Means},
     run::Session,
     view::BreakpointView,
+    wish::Wish,
 };
-use crate::base::addr::Addr;
-use crate::kernel::danger::Dangers;
 
 impl Session {
-    pub(super) async fn set_breakpoint(
+    pub(super) async fn set_breakpoint(&mut self, asked: Breaking) -> Result<Answer, Failure> {
+        self.set_point(asked, None).await
+    }
+
+    /// The same; with a `log` it prints that instead of stopping the guest.
+    pub(super) async fn set_point(
         &mut self,
-        kind: BreakKind,
-        location: &str,
-        forced: bool,
+        asked: Breaking,
+        log: Option<String>,
     ) -> Result<Answer, Failure> {
-        let location = match location.trim() {
+        let location = match asked.location.trim() {
             "" => format!("*{}", self.selected_pc()?),
             text => self.lasting(text)?,
         };
-        self.points.add(kind, location).forced = forced;
+        let Breaking { kind, means, when, forced, .. } = asked;
+        if means == Means::Hardware
+            && let Some(question) = self.cure_question().await?
+        {
+            return Ok(question);
+        }
+        self.drop_restored(&location, &when);
+        let wish = self.points.add(kind, location);
+        (wish.means, wish.when, wish.forced) = (means, when, forced);
+        wish.conduct.log = log;
+        let number = wish.number;
         self.resolve_pending();
-        let number = self.points.wishes.last().map_or(0, |wish| wish.number);
+        if let Err(wrong) = self.check_point(number) {
+            self.points.take_back(number);
+            return Err(wrong);
+        }
         // A function that is nowhere may come with a module; a file and line
         // as well. An address that makes no sense never will, and nothing
         // comes where there is no guest.
         let offline = self.is_offline();
-        let wish = self.points.wishes.last();
+        let wish = self.points.wish(number);
         if let Some(Wish { location, pending: Some(why), .. }) = wish
             && (location.starts_with('*') || offline)
         {
             let why = why.clone();
-            self.points.delete(&[number]);
+            self.points.take_back(number);
             return Err(Failure::Other(why));
         }
+        if let Err(full) = self.need_debug_registers() {
+            self.points.delete(&[number]);
+            return Err(full);
+        }
+        self.plant_new(number).await
+    }
+
+    /// Plants what was just wished, and shows it.
+    pub(super) async fn plant_new(&mut self, number: u32) -> Result<Answer, Failure> {
         self.plant().await?;
         self.breakpoints_answer(&[number])
+    }
+
+    /// That what a breakpoint depends on and prints makes sense where it is.
+    pub(super) fn check_point(&mut self, number: u32) -> Result<(), Failure> {
+        let Some(wish) = self.points.wish(number) else { return Ok(()) };
+        let sites: Vec<_> = wish.sites.iter().map(|site| (site.addr, site.line)).collect();
+        let (condition, log) = (wish.when.condition.clone(), wish.conduct.log.clone());
+        if let Some(condition) = condition {
+            self.check_condition(&condition, &sites)?;
+        }
+        log.map_or(Ok(()), |log| self.check_log(&log, &sites))
     }
 
     /// `catch load`, `catch unload`.
@@ -64,7 +99,7 @@ impl Session {
             .map(|wish| wish.number)
             .collect();
         if there.is_empty() {
-            return self.set_breakpoint(BreakKind::Kept, location, false).await;
+            return self.set_breakpoint(Breaking::at(BreakKind::Kept, location)).await;
         }
         self.points.delete(&there);
         self.changed_breakpoints(&[]).await
@@ -74,7 +109,7 @@ impl Session {
     pub(super) async fn changed_breakpoints(&mut self, unknown: &[u32]) -> Result<Answer, Failure> {
         self.plant().await?;
         match unknown {
-            [] => Ok(Answer::Breakpoints { breakpoints: self.breakpoints() }),
+            [] => Ok(self.breakpoints_answer_all()),
             _ => {
                 let numbers: Vec<_> = unknown.iter().map(u32::to_string).collect();
                 Err(Failure::Other(format!("no breakpoint {}", numbers.join(", "))))
@@ -82,28 +117,8 @@ impl Session {
         }
     }
 
-    /// Why nothing may be planted at an address; `None` when it may, or when the
-    /// user insists.
-    pub(super) async fn danger_at(&mut self, addr: Addr) -> Result<Option<String>, Failure> {
-        let there = self.points.wishes.iter().filter(|wish| wish.is_at(addr)).collect::<Vec<_>>();
-        if there.iter().any(|wish| wish.forced) {
-            return Ok(None);
-        }
-        if there.is_empty() {
-            // A step's; it finds another way.
-            let deadly = Dangers::is_patching(&self.guest_symbols(), addr);
-            return Ok(deadly.then(|| "a breakpoint there can cost the guest".into()));
-        }
-        let found = self
-            .compute(move |symbols, memory| Dangers::new(symbols).at(symbols, memory, addr))
-            .await?;
-        // What can't be read the stub will not plant.
-        let danger = found.ok().flatten();
-        Ok(danger.map(|danger| format!("{danger} (break --force plants it all the same)")))
-    }
-
     /// Plants now when the guest is stopped; else at the next stop.
-    async fn plant(&mut self) -> Result<(), Failure> {
+    pub(super) async fn plant(&mut self) -> Result<(), Failure> {
         self.touch();
         if self.need_stopped().is_err() {
             return Ok(());
@@ -124,8 +139,14 @@ impl Session {
         views
     }
 
-    fn breakpoints_answer(&self, numbers: &[u32]) -> Result<Answer, Failure> {
+    pub(super) fn breakpoints_answer(&self, numbers: &[u32]) -> Result<Answer, Failure> {
         let views = self.breakpoints().into_iter().filter(|b| numbers.contains(&b.number));
-        Ok(Answer::Breakpoints { breakpoints: views.collect() })
+        Ok(Answer::Breakpoints { breakpoints: views.collect(), hardware: self.points.registers() })
+    }
+
+    /// All of them.
+    pub(super) fn breakpoints_answer_all(&self) -> Answer {
+        let (breakpoints, hardware) = (self.breakpoints(), self.points.registers());
+        Answer::Breakpoints { breakpoints, hardware }
     }
 }

@@ -300,6 +300,13 @@ impl Symbols {
         Some((out, section.name.clone()))
     }
 
+    /// What an image's file has at `addr`. The guest may have changed it: see
+    /// alternatives, ftrace, jump labels.
+    pub fn file_bytes(&self, addr: Addr, len: usize) -> Option<&[u8]> {
+        let (placed, _) = self.section_at(addr)?;
+        placed.image.image().file_bytes(placed.file_addr(addr)?, len)
+    }
+
     /// `addr` in words: `vfs_read+0x10`, `HgfsSendRequest [hgfs]`.
     pub fn describe(&self, addr: Addr) -> Option<String> {
         let symbol = self.symbol_at(addr)?;

@@ -10,6 +10,10 @@ use crate::base::addr::Addr;
 /// The longest line that is looked at as a whole.
 const LONGEST: usize = 1024;
 
+/// How kgdb gets a line, in words.
+const NEW_LINE: &str =
+    "type there as root: echo ttyS0,115200 > /sys/module/kgdboc/parameters/kgdboc";
+
 /// What ends kdb's paged text, and nothing else (`vkdb_printf` in
 /// `kernel/debug/kdb/kdb_io.c`). The prompt comes next.
 pub const PAGER_QUIT: &[u8] = b"q";
@@ -44,6 +48,10 @@ pub enum Sign {
     Waiting,
     /// sysrq refused the key.
     SysrqDisabled,
+    /// sysrq took the `g`, but kgdb has no line.
+    NoKgdbLine,
+    /// Lockdown does not let debuggers read or write the kernel.
+    LockedDown,
     /// sysrq knows no `g`: it printed its help.
     SysrqUnknown,
     /// sysrq got another key than `g` after the BREAK.
@@ -66,6 +74,25 @@ pub enum Sign {
 }
 
 impl Sign {
+    /// Whether it says that sysrq `g` does not stop this kernel, or did not
+    /// this time.
+    pub fn refuses_sysrq(&self) -> bool {
+        matches!(
+            self,
+            Sign::SysrqDisabled
+                | Sign::SysrqUnknown
+                | Sign::SysrqOtherKey
+                | Sign::NoKgdbLine
+                | Sign::LockedDown
+        )
+    }
+
+    /// Whether it says that no sysrq `g` at all stops this kernel now, however
+    /// it is given.
+    pub fn is_hopeless(&self) -> bool {
+        matches!(self, Sign::SysrqUnknown | Sign::NoKgdbLine | Sign::LockedDown)
+    }
+
     /// Whether the kernel has stopped, if the text is true.
     pub fn is_stop(&self) -> bool {
         matches!(
@@ -90,10 +117,17 @@ impl fmt::Display for Sign {
             Sign::KdbPager => f.write_str("kdb waits at the end of a page of text"),
             Sign::Waiting => f.write_str("kgdb waits for the debugger"),
             Sign::SysrqDisabled => f.write_str(
-                "the guest does not allow sysrq g, type there as root: sysctl kernel.sysrq=1",
+                "the guest does not allow sysrq g by BREAK, type there as root: sysctl kernel.sysrq=1 (or boot it with sysrq_always_enabled)",
             ),
-            Sign::SysrqUnknown => f.write_str(
-                "the guest's kgdb has no line, type there as root: echo ttyS0,115200 > /sys/module/kgdboc/parameters/kgdboc",
+            // The key is registered with the first I/O driver of kgdb's
+            // (`kgdb_register_callbacks`).
+            Sign::SysrqUnknown => write!(
+                f,
+                "the guest's kernel knows no sysrq g: kgdb has no line, {NEW_LINE}; where that file is missing, the kernel has no KGDB_SERIAL_CONSOLE",
+            ),
+            Sign::NoKgdbLine => write!(f, "the guest's kgdb has no line, {NEW_LINE}"),
+            Sign::LockedDown => f.write_str(
+                "the guest's kernel is locked down, which closes kgdb: boot it with Secure Boot off, or without lockdown=",
             ),
             Sign::SysrqOtherKey => {
                 f.write_str("another key than g came after the BREAK, break in again")
@@ -117,6 +151,8 @@ pub struct Watcher {
     line: Vec<u8>,
     /// The unfinished line was already seen to be a prompt.
     prompted: bool,
+    /// kdb said that it takes over, and showed no prompt yet.
+    entered: bool,
 }
 
 impl Watcher {
@@ -125,17 +161,22 @@ impl Watcher {
         let mut signs = Vec::new();
         for &byte in text {
             if matches!(byte, b'\n' | b'\r') {
-                signs.extend(sign(&String::from_utf8_lossy(&self.line)));
+                let sign = sign(&String::from_utf8_lossy(&self.line));
+                self.entered |= matches!(sign, Some(Sign::KdbEntered(_)));
+                signs.extend(sign);
                 self.line.clear();
                 self.prompted = false;
             } else if self.line.len() < LONGEST {
                 self.line.push(byte);
             }
         }
+        // What was typed while the kernel ran stands behind kdb's first prompt.
+        let first = || dirty_prompt(&self.line).filter(|_| self.entered);
         if !self.prompted
-            && let Some(prompt) = prompt(&self.line)
+            && let Some(prompt) = prompt(&self.line).or_else(first)
         {
             self.prompted = true;
+            self.entered = false;
             signs.push(prompt);
         }
         signs
@@ -173,6 +214,15 @@ fn prompt(line: &[u8]) -> Option<Sign> {
     Some(Sign::KdbPrompt { cpu: Some(cpu) })
 }
 
+/// A prompt that begins the line, with anything behind it. kdb then gives way to
+/// `$?#3f` as well (`kdb_read` in `kernel/debug/kdb/kdb_io.c`).
+fn dirty_prompt(line: &[u8]) -> Option<Sign> {
+    const END: &[u8] = b"kdb> ";
+    let end = line.windows(END.len()).position(|part| part == END)? + END.len();
+    let starts = matches!(line.first(), Some(b'[' | b'k'));
+    prompt(&line[..end]).filter(|_| starts)
+}
+
 /// What one whole line says. The texts are of `kernel/debug/debug_core.c`,
 /// `kernel/debug/kdb/kdb_main.c`, `drivers/tty/sysrq.c` and
 /// `arch/x86/kernel/kgdb.c`.
@@ -191,6 +241,10 @@ fn sign(line: &str) -> Option<Sign> {
         let known = line.contains("debug(g)");
         return Some(if known { Sign::SysrqOtherKey } else { Sign::SysrqUnknown });
     }
+    // `Lockdown: %s: use of kgdb/kdb to write kernel RAM is restricted; …`.
+    if line.contains("use of kgdb/kdb to") && line.contains("is restricted") {
+        return Some(Sign::LockedDown);
+    }
     stranger(line).map(Sign::Stranger)
 }
 
@@ -202,6 +256,9 @@ fn kgdb_sign(text: &str) -> Option<Sign> {
     }
     if starts("Timed out waiting for secondary CPUs") {
         return Some(Sign::RoundupTimeout);
+    }
+    if starts("ERROR: No KGDB I/O module available") || starts("Unregistered I/O driver") {
+        return Some(Sign::NoKgdbLine);
     }
     if starts("trap/step from kernel to user space") {
         return Some(Sign::SteppedToUser);
@@ -281,10 +338,25 @@ mod tests {
     }
 
     #[test]
+    fn a_first_prompt_with_what_was_typed_before() {
+        let text = "Entering kdb (current=0xffff8880, pid 1) on processor 0 due to Keyboard Entry\r\n[0]kdb> ls -l";
+        let signs = Watcher::default().feed(text.as_bytes());
+        assert_eq!(signs.last(), Some(&Sign::KdbPrompt { cpu: Some(0) }));
+        let mut watcher = Watcher::default();
+        assert_eq!(watcher.feed(KDB.as_bytes()).len(), 2);
+        assert_eq!(watcher.feed(b"go\r\n[1]kdb> go"), [], "only the first");
+    }
+
+    #[test]
     fn lines_and_what_to_do() {
         for (line, words) in [
             ("[  12.3] sysrq: This sysrq operation is disabled.", "sysctl kernel.sysrq=1"),
             ("[  12.3] sysrq: HELP : loglevel(0-9) reboot(b)", "parameters/kgdboc"),
+            ("[  12.3] KGDB: ERROR: No KGDB I/O module available", "parameters/kgdboc"),
+            (
+                "Lockdown: swapper/0: use of kgdb/kdb to write kernel RAM is restricted; see man kernel_lockdown.7",
+                "locked down",
+            ),
             ("[  12.3] sysrq: HELP : loglevel(0-9) debug(g)", "another key"),
             ("KGDB: Timed out waiting for secondary CPUs.", "some CPUs"),
             ("KGDB: BP remove failed: ffffffff81000010", "breakpoint at 0xffffffff81000010"),

@@ -36,6 +36,10 @@ const MOST_QUESTIONS: u8 = 3;
 /// How much text is kept to judge the line.
 const KEPT: usize = 512;
 
+/// Erases the question where a shell or login echoed it, and leaves what was
+/// half typed there before: one DEL (`VERASE`) for each byte of `$?#3f`.
+pub const ERASE_QUESTION: &[u8] = b"\x7f\x7f\x7f\x7f\x7f";
+
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -85,6 +89,12 @@ pub enum Verdict {
     OtherStub {
         /// What it said.
         answer: String,
+    },
+    /// A stopped kernel that lets no debugger at itself. Whether it is in kdb,
+    /// which keeps it stopped.
+    LockedDown {
+        /// Whether a kdb prompt was seen.
+        kdb: bool,
     },
     /// Something that is no stub at all.
     NotAStub {
@@ -139,6 +149,7 @@ impl std::fmt::Display for Verdict {
                     "a debug stub answers, but not kgdb's (`{answer}`): QEMU's or gdbserver's?"
                 );
             }
+            Verdict::LockedDown { .. } => return Sign::LockedDown.fmt(f),
             Verdict::NotAStub { what } => {
                 return write!(f, "this is {what}, not a kernel's serial line, check the address");
             }
@@ -240,7 +251,7 @@ impl Knock {
             }
             Event::Reply { reply, .. } => self.reply(reply),
             Event::Failed { error, .. } => self.failed(error, now),
-            Event::Stop(_) | Event::Exited { .. } | Event::ResumeRefused(_) => {}
+            Event::Stop(_) | Event::Exited { .. } | Event::ResumeRefused(_) | Event::StopLost => {}
         }
     }
 
@@ -264,6 +275,9 @@ impl Knock {
                     self.welcome = true;
                 }
                 Sign::KdbPager => self.paged = true,
+                // It comes when the stub is to be entered, and kdb goes on
+                // (`kgdb_cpu_enter` in kernel/debug/debug_core.c).
+                Sign::LockedDown => self.done(Verdict::LockedDown { kdb: self.prompt }),
                 Sign::Stranger(what) => self.done(Verdict::NotAStub { what }),
                 _ => {}
             }
@@ -403,6 +417,19 @@ mod tests {
             panic!("{verdict:?}")
         };
         assert_eq!(entry.reason, "Keyboard Entry");
+    }
+
+    #[test]
+    fn a_kernel_that_is_locked_down() {
+        let banner =
+            b"Entering kdb (current=0x1, pid 1) on processor 0 due to Keyboard Entry\r\n[0]kdb> ";
+        let (verdict, _) = knock(banner, |sent| {
+            match sent {
+            b"$?#3f" => b"Lockdown: sh: use of kgdb/kdb to write kernel RAM is restricted; see man kernel_lockdown.7\r\n[0]kdb> ".to_vec(),
+            _ => Vec::new(),
+        }
+        });
+        assert_eq!(verdict, Verdict::LockedDown { kdb: true });
     }
 
     #[test]

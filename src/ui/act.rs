@@ -4,30 +4,42 @@
 use super::app::App;
 use super::layout::PaneId;
 use super::message::{Effect, Exit, Purpose};
+use super::palette::{self, item::Kind};
 use super::panes::Outcome;
 use super::panes::source::Spot;
 use super::popups::{Popup, command::CommandLine, help, leave::Leaving, output::Output, prompt};
+use super::update::typed;
+use super::words;
+use super::{arranging, breaking_in, copying, filter, typing};
 use crate::arch::insn::Flavor;
 use crate::base::text::printable;
-use crate::command::{Parsed, parse::parse, script::end_file};
-use crate::config::keys::Action;
-use crate::session::request::{BreakKind, Leave, Level, Request};
+use crate::command::{
+    Parsed,
+    parse::parse,
+    script::{Step, end_file},
+};
+use crate::config::actions::Action;
+use crate::session::request::{BreakKind, Breaking, Leave, Level, Request, Towards};
 use crate::session::view::State;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// Does an action.
 pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
     match action {
-        Action::Command(line) => return command(app, line),
+        Action::Command(line) if action.row().is_some() => return command(app, line),
+        // A line of the user's own: its answer is to be seen.
+        Action::Command(line) => return typed(app, line),
         Action::ToggleBreakpoint => return at_cursor(app, Request::Toggle),
         Action::TemporaryBreakpoint => {
-            return at_cursor(app, |place| Request::Break(BreakKind::Temporary, place));
+            return at_cursor(app, |place| {
+                Request::Break(Breaking::at(BreakKind::Temporary, place))
+            });
         }
         Action::RunToCursor => {
             if !may_run(app, None) {
                 return Vec::new();
             }
-            let mut effects = at_cursor(app, Request::RunTo);
+            let mut effects = at_cursor(app, |place| Request::RunTo(place, Towards::Cursor));
             if let Some(Effect::Ask(_, purpose)) = effects.first_mut() {
                 *purpose = Purpose::Run;
                 app.resumed = Some(app.now);
@@ -45,15 +57,24 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         Action::NextSubject => return next_subject(app, true),
         Action::PreviousSubject => return next_subject(app, false),
         Action::Filter => {
-            let (question, text) = match app.focus() {
-                PaneId::Modules => (prompt::Question::FilterModules, &app.modules.filter),
-                _ => (prompt::Question::Filter, &app.tasks.filter),
-            };
-            let mut prompt = prompt::Prompt::new(question);
-            prompt.line.insert(text);
+            let pane = app.focus();
+            if filter::label(pane).is_none() {
+                app.say(Level::Info, &format!("the rows of {} can't be filtered", pane.title()));
+                return Vec::new();
+            }
+            let mut prompt = prompt::Prompt::new(prompt::Question::Filter(pane));
+            prompt.line.insert(filter::of(app, pane));
             app.popup = Popup::Prompt(prompt);
         }
         Action::Zoom => app.zoom = !app.zoom,
+        Action::NextLayout => arranging::choose(app, app.layout.preset.next()),
+        Action::Wider => arranging::grow(app, true, 4),
+        Action::Narrower => arranging::grow(app, true, -4),
+        Action::Higher => arranging::grow(app, false, 2),
+        Action::Lower => arranging::grow(app, false, -2),
+        Action::CopyRow => return copy(app, copying::at_cursor),
+        Action::CopyPane => return copy(app, copying::pane),
+        Action::OpenEditor => return edit(app, None),
         Action::CycleCode => {
             let (view, book) = (app.view.clone(), app.book.clone());
             app.give_focus(PaneId::Source);
@@ -68,6 +89,7 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
             let request = Request::Set("disassembly-flavor".into(), flavor.word().into());
             return vec![Effect::Ask(request, Purpose::Key)];
         }
+        Action::ShowPc if app.focus() == PaneId::Disassembly => app.disassembly.follow_frame(),
         Action::ShowPc => show_pc(app),
         Action::Search => {
             app.give_focus(PaneId::Source);
@@ -75,20 +97,35 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
         }
         Action::NextMatch => search_on(app, true),
         Action::PreviousMatch => search_on(app, false),
+        Action::GoTo if app.focus() == PaneId::Disassembly => {
+            ask(app, prompt::Question::Disassemble);
+        }
         Action::GoTo => app.popup = Popup::Prompt(prompt::Prompt::new(prompt::Question::GoTo)),
-        Action::Back if app.focus() != PaneId::Memory => {
+        Action::Back if ![PaneId::Memory, PaneId::Disassembly].contains(&app.focus()) => {
             let book = app.book.clone();
             if !app.source.back(&*book) {
                 show_pc(app);
             }
         }
+        Action::TypeConsole => typing::begin(app),
+        Action::EndTyping => typing::end(app),
         Action::CommandLine => app.popup = Popup::Command(CommandLine::default()),
         Action::Help => {
             let sheet = help::sheet(&app.keymap, &app.scopes(), app.focus().title());
             app.popup = Popup::Help(sheet);
         }
+        Action::Forward => {
+            let book = app.book.clone();
+            if !app.source.forward(&*book) {
+                app.say(Level::Info, "the source pane did not go back before");
+            }
+        }
+        Action::Palette => palette::open(app, Kind::Everything),
         Action::Redraw => return vec![Effect::Redraw],
         Action::Suspend => return vec![Effect::Suspend],
+        Action::Escape if breaking_in::may_give_up(app) => {
+            return vec![Effect::Ask(Request::CancelBreakIn, Purpose::Key)];
+        }
         // What is known of the work so far is its answer.
         Action::Escape if app.view.as_ref().is_some_and(|view| view.working.is_some()) => {
             return vec![Effect::Ask(Request::BreakIn, Purpose::Key)];
@@ -108,6 +145,7 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
     };
     let may = match request {
         _ if resumes(&request) => may_run(app, Some(line)),
+        Request::BreakIn if breaking_in::ask_again(app) => false,
         Request::BreakIn => may_break_in(app),
         Request::FrameBy(_) if app.stop().is_none() => {
             app.say(Level::Info, "there is no stack before the first stop");
@@ -116,6 +154,8 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         _ => true,
     };
     if request == Request::BreakIn {
+        // A breakpoint's commands may let the guest go on over and over.
+        app.no_commands = app.script.front().is_some_and(Step::is_of_breakpoint) || may;
         end_file(&mut app.script);
     }
     match (may, resumes(&request)) {
@@ -129,7 +169,13 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
 }
 
 fn resumes(request: &Request) -> bool {
-    matches!(request, Request::Continue | Request::Step(..) | Request::RunTo(_))
+    matches!(
+        request,
+        Request::Continue
+            | Request::Step(..)
+            | Request::RunTo(..)
+            | Request::Jump { sure: true, .. }
+    )
 }
 
 /// Whether the guest can be resumed; says why not. A step that comes while
@@ -137,7 +183,8 @@ fn resumes(request: &Request) -> bool {
 fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
     /// Longer steps are waiting for something else than the CPU.
     const SHORT: Duration = Duration::from_millis(500);
-    let stop_keys = app.keymap.keys(Action::Command("interrupt"), 3);
+    let escape = app.keys(Action::Escape, 1);
+    let stop_keys = app.keys(Action::Command("interrupt"), 3);
     if app.resumed.is_some_and(|at| app.now.duration_since(at) < SHORT) {
         app.queued = line.filter(|line| *line != "continue");
         return false;
@@ -148,7 +195,9 @@ fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
         State::Stopped | State::Running { .. } => {
             format!("the guest is running; {stop_keys} stops it")
         }
-        State::BreakingIn { .. } => "a break-in is under way; wait until the guest stops".into(),
+        State::BreakingIn { .. } => {
+            format!("a break-in is under way; {stop_keys} tries the next way, {escape} gives up")
+        }
         State::Connecting { .. } => "not connected yet".into(),
         State::Knocking => "still finding out what listens".into(),
         State::Lost { .. } => "the link is lost; trying again".into(),
@@ -176,10 +225,14 @@ fn may_break_in(app: &mut App) -> bool {
 }
 
 fn at_cursor(app: &mut App, make: impl FnOnce(String) -> Request) -> Vec<Effect> {
-    match app.source.location() {
+    let location = match app.focus() {
+        PaneId::Disassembly => app.disassembly.location(),
+        _ => app.source.location(),
+    };
+    match location {
         Some(location) => vec![Effect::Ask(make(location), Purpose::Key)],
         None => {
-            app.say(Level::Info, "the cursor of the source pane is on no line of code");
+            app.say(Level::Info, "the cursor is on no line of code");
             Vec::new()
         }
     }
@@ -189,22 +242,13 @@ fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
     let view = app.view.clone();
     let view = view.as_deref();
     let outcome = match app.focus() {
-        PaneId::Source => {
-            app.source.act(action);
-            None
-        }
+        PaneId::Source => app.source.act(action),
         PaneId::Console => {
             app.console.list.act(action);
             None
         }
-        PaneId::Log => {
-            app.log.list.act(action);
-            None
-        }
-        PaneId::Registers => {
-            app.registers.list.act(action);
-            None
-        }
+        PaneId::Log => app.log.act(action),
+        PaneId::Registers => app.registers.act(action, view),
         PaneId::Variables => app.variables.act(action, view),
         PaneId::Watches => app.watches.act(action, view),
         PaneId::Stack => app.stack.act(action, view),
@@ -213,6 +257,9 @@ fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
         PaneId::Cpus => app.cpus.act(action, view),
         PaneId::Modules => app.modules.act(action, view),
         PaneId::Memory => app.memory.act(action, view),
+        PaneId::Disassembly => app.disassembly.act(action, view),
+        PaneId::Dmesg => app.dmesg.act(action),
+        PaneId::Packets => app.packets.act(action),
     };
     match (outcome, action) {
         (Some(Outcome::Ask(request)), _) => return vec![Effect::Ask(request, Purpose::Key)],
@@ -227,9 +274,13 @@ fn in_pane(app: &mut App, action: Action) -> Vec<Effect> {
             app.popup = Popup::Output(Output::new(title, &text));
         }
         (Some(Outcome::Watch(expression)), _) => watch(app, &expression),
+        (Some(Outcome::Word(what, words)), _) => return words::wanted(app, what, words),
         (Some(Outcome::Memory(expression)), _) => memory(app, &expression),
         (Some(Outcome::Edit(expression)), _) => {
             app.popup = Popup::Command(CommandLine::with(&format!("set var {expression} = ")));
+        }
+        (Some(Outcome::Command(text)), _) => {
+            app.popup = Popup::Command(CommandLine::with(&text));
         }
         (Some(Outcome::Say(words)), _) => app.say(Level::Info, &words),
         // Nothing at the cursor to do it with: ask.
@@ -306,7 +357,7 @@ pub fn show_line(app: &mut App, line: u32) {
     }
 }
 
-fn visit(app: &mut App, spot: &Spot) {
+pub(super) fn visit(app: &mut App, spot: &Spot) {
     let book = app.book.clone();
     app.give_focus(PaneId::Source);
     app.settle();
@@ -336,9 +387,12 @@ fn search_on(app: &mut App, forward: bool) {
     }
 }
 
-/// Ends one thing: the search, else the zoom, else the tour.
+/// Ends one thing: the search, else the filter of the pane, else the zoom, else
+/// the tour.
 fn escape(app: &mut App) {
     if app.source.search.take().is_some() {
+    } else if !filter::of(app, app.focus()).is_empty() {
+        filter::set(app, app.focus(), "");
     } else if app.zoom {
         app.zoom = false;
     } else {
@@ -346,8 +400,14 @@ fn escape(app: &mut App) {
     }
 }
 
+/// Whether a record takes the guest's place: then there is nobody to leave.
+fn is_replay(app: &App) -> bool {
+    app.view.as_ref().is_some_and(|view| view.link.replay.is_some())
+}
+
 fn ask_to_leave(app: &mut App) -> Vec<Effect> {
     match app.state() {
+        _ if is_replay(app) => vec![Effect::Exit(Exit::NoGuest)],
         State::Offline | State::Connecting { .. } => vec![Effect::Exit(Exit::NoGuest)],
         _ => {
             app.popup = Popup::Leave(Leaving::Asking);
@@ -359,10 +419,59 @@ fn ask_to_leave(app: &mut App) -> Vec<Effect> {
 /// Asks the session to leave; without a guest there is nothing to ask.
 pub fn leave(app: &mut App, how: Leave) -> Vec<Effect> {
     match app.state() {
+        _ if is_replay(app) => vec![Effect::Exit(Exit::NoGuest)],
         State::Offline | State::Connecting { .. } => vec![Effect::Exit(Exit::NoGuest)],
         _ => {
             app.popup = Popup::Leave(Leaving::Under(how));
             vec![Effect::Ask(Request::Leave(how), Purpose::Leave(how))]
+        }
+    }
+}
+
+/// Hands text of the focused pane to the clipboard.
+fn copy(app: &mut App, of: fn(&mut App, PaneId) -> String) -> Vec<Effect> {
+    /// Terminals take no more than 100,000 bytes, in base64.
+    const MOST: usize = 74_994;
+    let text = of(app, app.focus());
+    if text.len() > MOST {
+        let words = "too much for a terminal's clipboard; :save pane FILE writes it";
+        app.say_only(Level::Warning, words);
+        return Vec::new();
+    }
+    let what = match text.lines().count() {
+        0 => return Vec::new(),
+        1 => printable(text.trim()),
+        lines => format!("{lines} lines"),
+    };
+    // There is no answer: a terminal that does not know OSC 52 says nothing.
+    app.say_only(Level::Info, &format!("given to the terminal's clipboard: {what}"));
+    vec![Effect::Copy(text)]
+}
+
+/// Writes the focused pane to a file.
+pub fn save(app: &mut App, file: PathBuf, over: bool) -> Vec<Effect> {
+    let text = copying::pane(app, app.focus());
+    vec![Effect::Save { file, over, text }]
+}
+
+/// Opens the editor at a location, or where the cursor of the source pane is.
+pub fn edit(app: &mut App, location: Option<&str>) -> Vec<Effect> {
+    if let Some(location) = location {
+        match app.book.find(location) {
+            Ok((_, Some(path), line)) => return vec![Effect::Edit(path, line)],
+            Ok((file, None, _)) => {
+                let words = format!("{file} is not on this machine; see --substitute-path");
+                app.say(Level::Error, &printable(&words));
+            }
+            Err(why) => app.say(Level::Error, &printable(&why)),
+        }
+        return Vec::new();
+    }
+    match app.source.editable() {
+        Some((path, line)) => vec![Effect::Edit(path.to_path_buf(), line)],
+        None => {
+            app.say(Level::Info, "the source pane shows no file of this machine to edit");
+            Vec::new()
         }
     }
 }

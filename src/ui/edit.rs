@@ -1,6 +1,6 @@
 //! A one-line editor: text, a cursor, and the keys that move and change it.
 
-use crate::config::keys::Key;
+use crate::config::key::Key;
 use crossterm::event::{KeyCode, KeyModifiers};
 use unicode_width::UnicodeWidthStr;
 
@@ -125,6 +125,11 @@ impl History {
                 self.lines.remove(0);
             }
         }
+    }
+
+    /// All of them, the oldest first.
+    pub fn lines(&self) -> &[String] {
+        &self.lines
     }
 
     /// The line before the one shown; `now` is what is typed so far.

@@ -1,6 +1,8 @@
-//! Where each pane is. A pure function of the terminal's size, what is zoomed
-//! and which panes had the keys last.
+//! Where each pane is. A pure function of the terminal's size, the layout the
+//! user chose, what is zoomed and which panes had the keys last.
 
+use super::layout_presets::Preset;
+use super::layout_tree::{Border, Moved, place};
 use ratatui::layout::Rect;
 
 /// A pane, by its digit.
@@ -30,18 +32,26 @@ pub enum PaneId {
     Modules,
     /// Its memory.
     Memory,
+    /// Its kernel's log.
+    Dmesg,
+    /// Instructions alone.
+    Disassembly,
+    /// What goes over the wire.
+    Packets,
 }
 
 use PaneId::{
-    Breakpoints, Console, Cpus, Log, Memory, Modules, Registers, Source, Stack, Tasks, Variables,
-    Watches,
+    Breakpoints, Console, Cpus, Disassembly, Dmesg, Log, Memory, Modules, Packets, Registers,
+    Source, Stack, Tasks, Variables, Watches,
 };
 
 /// Every pane with the key that gives it the keys, in the order of Tab.
-const KEYS: [(PaneId, char); 12] = [
+const KEYS: [(PaneId, char); 15] = [
     (Source, '1'),
     (Console, '2'),
+    (Dmesg, 'L'),
     (Log, '3'),
+    (Packets, 'X'),
     (Stack, '4'),
     (Variables, '5'),
     (Watches, 'W'),
@@ -51,11 +61,12 @@ const KEYS: [(PaneId, char); 12] = [
     (Cpus, '9'),
     (Modules, 'M'),
     (Memory, '0'),
+    (Disassembly, 'D'),
 ];
 
 /// The order in which panes are wanted when there is no room for all: those
 /// that cost reads of their own come last.
-pub const WANTED: [PaneId; 12] = [
+pub const WANTED: [PaneId; 15] = [
     Source,
     Stack,
     Variables,
@@ -68,11 +79,10 @@ pub const WANTED: [PaneId; 12] = [
     Tasks,
     Cpus,
     Memory,
+    Disassembly,
+    Dmesg,
+    Packets,
 ];
-
-/// Panes that share a place beside the stack, where there is no room for all.
-const BESIDE: [PaneId; 10] =
-    [Variables, Watches, Registers, Breakpoints, Modules, Tasks, Cpus, Memory, Console, Log];
 
 impl PaneId {
     /// The key that gives it the keys.
@@ -105,6 +115,8 @@ impl PaneId {
             Console => "Cons",
             Memory => "Mem",
             Modules => "Mods",
+            Disassembly => "Asm",
+            Packets => "Pkts",
             other => other.title(),
         }
     }
@@ -124,6 +136,9 @@ impl PaneId {
             Cpus => "CPUs",
             Modules => "Modules",
             Memory => "Memory",
+            Dmesg => "dmesg",
+            Disassembly => "Disassembly",
+            Packets => "Packets",
         }
     }
 }
@@ -131,14 +146,67 @@ impl PaneId {
 /// How much fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Size {
-    /// All panes at once.
+    /// All panes at once: 120x35.
     Wide,
-    /// Source, stack and a strip of tabs.
-    Medium,
-    /// Source and a strip of tabs.
+    /// As wide, but lower: three places.
+    Broad,
+    /// 96x32: three places, two of them side by side.
+    Tall,
+    /// 80x32: two places.
+    Narrow,
+    /// 80x24: two places, and one row for hints and messages.
     Small,
     /// Less than is supported: only what must be seen.
     Tiny,
+}
+
+impl Size {
+    /// Of a terminal's columns and rows.
+    pub fn of(size: (u16, u16)) -> Size {
+        match size {
+            (120.., 35..) => Size::Wide,
+            (120.., 24..) => Size::Broad,
+            (96.., 32..) => Size::Tall,
+            (80.., 32..) => Size::Narrow,
+            (80.., 24..) => Size::Small,
+            _ => Size::Tiny,
+        }
+    }
+
+    /// Its name.
+    fn name(self) -> &'static str {
+        match self {
+            Size::Wide => "wide",
+            Size::Broad => "broad",
+            Size::Tall => "tall",
+            Size::Narrow => "narrow",
+            Size::Small => "small",
+            Size::Tiny => "tiny",
+        }
+    }
+}
+
+/// What the user chose and moved.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Which layout.
+    pub preset: Preset,
+    /// Sizes of its parts.
+    pub moved: Moved,
+}
+
+impl Layout {
+    /// What sizes moved on a terminal of this size are kept under.
+    pub fn kind(&self, size: (u16, u16)) -> String {
+        format!("{} {}", self.preset.name(), Size::of(size).name())
+    }
+
+    /// Moves a border, so that the second part has so many rows or columns, or
+    /// as near to that as leaves both parts in sight.
+    pub fn pull(&mut self, size: (u16, u16), border: &Border, second: i32) {
+        let kind = self.kind(size);
+        self.moved.set(&kind, border.split, border.bounded(second), border.total());
+    }
 }
 
 /// A place on the screen with one pane shown and maybe others behind it.
@@ -167,8 +235,8 @@ pub struct Arrangement {
     pub size: Size,
     /// The panes.
     pub slots: Vec<Slot>,
-    /// The column between left and right panes, where there is one.
-    pub divider: Option<Rect>,
+    /// Where panes meet.
+    pub borders: Vec<Border>,
     /// The tour's rows; empty without a tour.
     pub tour: Rect,
     /// The status row.
@@ -184,6 +252,8 @@ pub struct Arrangement {
 pub struct Wanted<'a> {
     /// Columns and rows of the terminal.
     pub size: (u16, u16),
+    /// What the user chose.
+    pub layout: &'a Layout,
     /// Panes, the one that had the keys last first.
     pub recent: &'a [PaneId],
     /// Whether the first of them fills the screen.
@@ -195,12 +265,7 @@ pub struct Wanted<'a> {
 /// Places everything.
 pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
     let (width, height) = wanted.size;
-    let size = match (width, height) {
-        (120.., 35..) => Size::Wide,
-        (120.., 24..) | (80.., 32..) => Size::Medium,
-        (80.., 24..) => Size::Small,
-        _ => Size::Tiny,
-    };
+    let size = Size::of(wanted.size);
     let mut left = height;
     let mut take_last = |rows: u16| {
         let rows = rows.min(left);
@@ -212,64 +277,27 @@ pub fn arrange(wanted: Wanted<'_>) -> Arrangement {
     let status = take_last(1);
     let tour = take_last(if size == Size::Tiny { 0 } else { wanted.tour });
     let area = Rect::new(0, 0, width, left);
-    let mut divider = None;
+    let mut borders = Vec::new();
     let slots = match size {
         _ if wanted.zoom => {
             let pane = wanted.recent.first().copied().unwrap_or(Source);
             vec![Slot { pane, tabs: vec![pane], area }]
         }
         Size::Tiny if width >= 40 && height >= 10 => {
-            vec![Slot { pane: Source, tabs: vec![Source], area: cut_top(area, 2).1 }]
+            let area = Rect { y: 2, height: left - 2, ..area };
+            vec![Slot { pane: Source, tabs: vec![Source], area }]
         }
         Size::Tiny => Vec::new(),
-        Size::Small => {
-            let (source, strip) = cut_bottom(area, (area.height * 2 / 5).clamp(7, 10));
-            vec![slot(&[Source], source, &wanted), slot(&WANTED[1..], strip, &wanted)]
-        }
-        Size::Medium if width >= 120 => {
-            let (left, gap, right) = columns(area);
-            divider = Some(gap);
-            let (stack, strip) = cut_bottom(right, right.height.saturating_sub(8).min(13));
-            vec![
-                slot(&[Source], left, &wanted),
-                slot(&[Stack], stack, &wanted),
-                slot(&BESIDE, strip, &wanted),
-            ]
-        }
-        Size::Medium if width >= 96 => {
-            let (source, lower) = cut_bottom(area, (area.height * 2 / 5).clamp(11, 16));
-            let half = lower.width / 2;
-            let at = |x, width| Rect { x: lower.x + x, width, ..lower };
-            divider = Some(at(half, 1));
-            vec![
-                slot(&[Source], source, &wanted),
-                slot(&[Stack], at(0, half), &wanted),
-                slot(&BESIDE, at(half + 1, lower.width - half - 1), &wanted),
-            ]
-        }
-        Size::Medium => {
-            let (source, lower) = cut_bottom(area, (area.height * 2 / 5).clamp(11, 16));
-            vec![slot(&[Source], source, &wanted), slot(&WANTED[1..], lower, &wanted)]
-        }
-        Size::Wide => {
-            // Rows of tasks and of memory are long: they go under the source.
-            let (left, gap, right) = columns(area);
-            divider = Some(gap);
-            let (source, lower) = cut_bottom(left, (left.height / 4).clamp(7, 14));
-            let (upper, breakpoints) = cut_bottom(right, (right.height / 6).clamp(5, 10));
-            let (upper, registers) = cut_bottom(upper, 12.min(upper.height.saturating_sub(12)));
-            let (stack, variables) = cut_bottom(upper, upper.height * 9 / 20);
-            vec![
-                slot(&[Source], source, &wanted),
-                slot(&[Console, Log, Tasks, Memory], lower, &wanted),
-                slot(&[Stack], stack, &wanted),
-                slot(&[Variables, Watches], variables, &wanted),
-                slot(&[Registers], registers, &wanted),
-                slot(&[Breakpoints, Cpus, Modules], breakpoints, &wanted),
-            ]
+        _ => {
+            let layout = wanted.layout;
+            let moved = layout.moved.of(&layout.kind(wanted.size));
+            let placed = place(layout.preset.tree(size), area, moved);
+            borders = placed.borders;
+            let tabs = |tabs| layout.preset.panes(tabs);
+            placed.places.iter().map(|(own, area)| slot(tabs(*own), *area, &wanted)).collect()
         }
     };
-    Arrangement { size, slots, divider, tour, status, line, hints }
+    Arrangement { size, slots, borders, tour, status, line, hints }
 }
 
 impl Arrangement {
@@ -279,37 +307,21 @@ impl Arrangement {
     }
 }
 
-fn slot(tabs: &[PaneId], area: Rect, wanted: &Wanted<'_>) -> Slot {
+fn slot(tabs: Vec<PaneId>, area: Rect, wanted: &Wanted<'_>) -> Slot {
     let shown = wanted.recent.iter().find(|pane| tabs.contains(pane));
-    Slot { pane: shown.copied().unwrap_or(tabs[0]), tabs: tabs.to_vec(), area }
-}
-
-/// Source needs most; the registers' two columns need 45.
-fn columns(area: Rect) -> (Rect, Rect, Rect) {
-    let right = (area.width * 37 / 100).clamp(46, 72);
-    let left = area.width - right - 1;
-    let at = |x, width| Rect { x: area.x + x, width, ..area };
-    (at(0, left), at(left, 1), at(left + 1, right))
-}
-
-fn cut_bottom(area: Rect, rows: u16) -> (Rect, Rect) {
-    let rows = rows.min(area.height);
-    cut_top(area, area.height - rows)
-}
-
-fn cut_top(area: Rect, rows: u16) -> (Rect, Rect) {
-    let rows = rows.min(area.height);
-    let top = Rect { height: rows, ..area };
-    (top, Rect { y: area.y + rows, height: area.height - rows, ..area })
+    let pane = shown.or(tabs.first()).copied().unwrap_or(Source);
+    Slot { pane, tabs, area }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ui::layout_presets::PRESETS;
     use proptest::prelude::*;
 
     fn at(width: u16, height: u16, tour: u16) -> Arrangement {
-        arrange(Wanted { size: (width, height), recent: &WANTED, zoom: false, tour })
+        let layout = &Layout::default();
+        arrange(Wanted { size: (width, height), layout, recent: &WANTED, zoom: false, tour })
     }
 
     #[test]
@@ -336,22 +348,48 @@ mod tests {
         assert_eq!((pane, PaneId::of('x')), (Source, None));
     }
 
+    /// What the borders' own keys and the mouse can do to a layout.
+    fn pulled(layout: &mut Layout, size: (u16, u16), pulls: &[(usize, i32)]) {
+        for (which, by) in pulls {
+            let wanted = Wanted { size, layout, recent: &WANTED, zoom: false, tour: 0 };
+            let borders = arrange(wanted).borders;
+            if let Some(border) = borders.get(which % borders.len().max(1)) {
+                layout.pull(size, border, i32::from(border.second()) + by);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_overlaps_or_leaves_the_screen(
             width in 0u16..300, height in 0u16..120, tour in 0u16..3, zoom: bool,
+            preset in proptest::sample::select(&PRESETS[..]),
+            pulls in proptest::collection::vec((0usize..8, -90i32..90), 0..6),
         ) {
             let screen = Rect::new(0, 0, width, height);
-            let wanted = Wanted { size: (width, height), recent: &WANTED, zoom, tour };
+            let mut layout = Layout { preset, ..Layout::default() };
+            pulled(&mut layout, (width, height), &pulls);
+            let layout = &layout;
+            let wanted = Wanted { size: (width, height), layout, recent: &WANTED, zoom, tour };
             let arranged = arrange(wanted);
             let mut areas: Vec<Rect> = arranged.slots.iter().map(|s| s.area).collect();
-            areas.extend(arranged.divider.filter(|_| !zoom));
+            let between = arranged.borders.iter().filter(|border| border.beside);
+            areas.extend(between.map(|border| border.area));
             areas.extend([arranged.tour, arranged.status, arranged.hints]);
             for (i, a) in areas.iter().enumerate() {
                 prop_assert_eq!(a.intersection(screen).area(), a.area());
                 for b in &areas[i + 1..] {
                     prop_assert_eq!(a.intersection(*b).area(), 0, "{:?} {:?}", a, b);
                 }
+            }
+            // All of the screen is used, and every place can show something.
+            let used: u32 = areas.iter().map(|area| area.area()).sum();
+            let line = if arranged.line == arranged.hints { 0 } else { u32::from(width) };
+            let above = if arranged.size == Size::Tiny && !zoom { screen.area() } else { 0 };
+            prop_assert!(used + line + above >= screen.area());
+            if arranged.size != Size::Tiny {
+                let low = arranged.slots.iter().map(|slot| slot.inside().area()).min();
+                prop_assert!(low >= Some(40), "{:?}", arranged.slots);
             }
         }
     }

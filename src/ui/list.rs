@@ -1,7 +1,7 @@
 //! The cursor and scroll position of a list of rows. Knows how many rows
 //! there are and how many fit; knows nothing of what they show.
 
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use std::ops::Range;
 
 /// Where the cursor is and what part of the rows is seen.
@@ -41,6 +41,15 @@ impl List {
         if !comfortable.contains(&self.cursor) {
             self.top = self.cursor.saturating_sub(self.height / 3);
         }
+        self.fit(self.len, self.height);
+    }
+
+    /// Moves what is seen by some rows; the cursor comes along where it must.
+    pub fn scroll(&mut self, rows: isize) {
+        let last_top = self.len.saturating_sub(self.height);
+        self.top = self.top.saturating_add_signed(rows).min(last_top);
+        let last = self.top + self.height.saturating_sub(1);
+        self.cursor = self.cursor.clamp(self.top, last.max(self.top));
         self.fit(self.len, self.height);
     }
 
@@ -89,6 +98,24 @@ mod tests {
         assert_eq!(list.top, 490, "a step in sight does not scroll");
         list.show(519);
         assert_eq!(list.top, 509);
+    }
+
+    #[test]
+    fn scrolling_takes_the_cursor_along_at_the_edge() {
+        let mut list = List::default();
+        list.fit(100, 10);
+        list.cursor = 4;
+        list.scroll(3);
+        assert_eq!((list.top, list.cursor), (3, 4));
+        list.scroll(3);
+        assert_eq!((list.top, list.cursor), (6, 6));
+        list.scroll(1000);
+        assert_eq!((list.top, list.cursor), (90, 90));
+        list.scroll(-1000);
+        assert_eq!((list.top, list.cursor), (0, 9));
+        list.fit(0, 0);
+        list.scroll(3);
+        assert_eq!((list.top, list.cursor), (0, 0));
     }
 
     proptest! {

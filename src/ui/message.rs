@@ -1,10 +1,15 @@
 //! What reaches the screen's state, and what it wants done.
 
+use super::lookup::{LookUp, LookedUp};
 use super::panes::source::Selection;
+use super::popups::peek::Part;
+use super::remember::Remembered;
 use crate::command::script::Step;
-use crate::config::keys::Key;
+use crate::config::files::Loaded;
+use crate::config::key::Key;
 use crate::session::answer::{Answer, Failure};
-use crate::session::request::{Leave, Request, Update};
+use crate::session::request::{Leave, Level, Request, Update};
+use crossterm::event::MouseEvent;
 use std::path::PathBuf;
 
 /// Something that happened.
@@ -12,6 +17,8 @@ use std::path::PathBuf;
 pub enum Message {
     /// A key was pressed.
     Key(Key),
+    /// The mouse did something.
+    Mouse(MouseEvent),
     /// Text was pasted.
     Paste(String),
     /// The terminal has this many columns and rows now.
@@ -20,8 +27,14 @@ pub enum Message {
     Update(Update),
     /// A request was answered; `None` when the session ended first.
     Answer(Purpose, Option<Result<Answer, Failure>>),
+    /// What was looked up in the symbols.
+    LookedUp(LookedUp),
     /// The commands of a file, or why it can't be read.
     Script(Result<Vec<Step>, String>),
+    /// A file of settings was changed.
+    Settings(Loaded),
+    /// Something outside of the screen was done; what is to be said about it.
+    Done(Level, String),
     /// Time passed (durations on the screen grow).
     Tick,
     /// The system wants the program to end (SIGTERM, SIGHUP).
@@ -39,6 +52,8 @@ pub enum Purpose {
     Run,
     /// Instructions of a stop's frame, for the source pane.
     Code(Selection),
+    /// A part of what a name of the source is.
+    Peek(String, Part),
     /// A typed line; the answer is shown under it.
     Line(String),
     /// A command of a script; the next one waits for the answer.
@@ -52,8 +67,27 @@ pub enum Purpose {
 pub enum Effect {
     /// Ask the session.
     Ask(Request, Purpose),
+    /// Look something up in the symbols, on another thread.
+    LookUp(LookUp),
     /// Read commands from a file.
     Source(PathBuf),
+    /// Write down what the screen remembers.
+    Remember(Box<Remembered>),
+    /// Hand a text to the terminal's clipboard.
+    Copy(String),
+    /// Write text to a file; over one that is there, or not.
+    Save {
+        /// Which file.
+        file: PathBuf,
+        /// Whether one that is there may be replaced.
+        over: bool,
+        /// What is written.
+        text: String,
+    },
+    /// Open the user's editor on a file, at a line.
+    Edit(PathBuf, u32),
+    /// Use the mouse, or leave it to the terminal.
+    Mouse(bool),
     /// Forget what the terminal shows and draw all of it.
     Redraw,
     /// Give the terminal back to the shell until `fg`.

@@ -11,24 +11,42 @@
 
 mod act;
 pub mod app;
+mod arranging;
+mod breaking_in;
+mod copying;
 pub mod edit;
+pub mod editor;
+mod filter;
 pub mod layout;
+pub mod layout_presets;
+pub mod layout_tree;
 pub mod list;
+pub mod lookup;
 pub mod message;
+mod mouse;
+pub mod palette;
 pub mod panes;
 pub mod pen;
 pub mod popups;
+pub mod remember;
 pub mod run;
 mod script;
+mod settings;
 mod status;
 pub mod term;
+mod title;
 pub mod tour;
+mod typing;
 pub mod update;
 pub mod view;
 mod waiting;
+pub mod welcome;
+mod words;
 
 use crate::command::script::Step;
-use crate::config::theme::Theme;
+use crate::config::files::Loaded;
+use crate::config::theme::{Terminal, Theme};
+use crate::session::kept::Kept;
 use crate::session::request::{Handle, Update};
 use crate::session::view::CodeBook;
 use std::{io, sync::Arc, time::Instant};
@@ -49,10 +67,19 @@ pub enum UiError {
 /// What a run of the screen is given beside the session.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The colours.
-    pub theme: Theme,
+    /// What the terminal tells of itself.
+    pub terminal: Terminal,
+    /// What the files of settings say.
+    pub loaded: Loaded,
     /// What tells a newcomer what to press; none when empty.
     pub tour: Vec<tour::TourStep>,
+    /// Whether it is the user's first start: then the screen says where things
+    /// are, unless there is a tour.
+    pub first: bool,
+    /// Whether the mouse may be used.
+    pub mouse: bool,
+    /// Where it is written down what the screen remembers; nowhere when `None`.
+    pub kept: Option<Kept>,
     /// What is done first.
     pub commands: Vec<Step>,
 }
@@ -62,14 +89,24 @@ pub struct Options {
 pub async fn run(
     handle: Handle,
     updates: UnboundedReceiver<Update>,
+    settings: UnboundedReceiver<Loaded>,
     book: Arc<dyn CodeBook>,
     options: Options,
 ) -> Result<message::Exit, UiError> {
-    let mut app = app::App::new(book, options.theme, Instant::now());
+    let theme = Theme::of(&options.terminal);
+    let mut app = app::App::new(book, theme, Instant::now());
+    app.terminal = options.terminal;
+    let mouse = options.loaded.settings.mouse != Some(false);
+    settings::start(&mut app, options.loaded);
     app.tour = tour::Tour::new(options.tour);
+    if options.first && app.tour.is_none() {
+        app.tour = tour::Tour::new(welcome::steps(&app));
+    }
     app.script = options.commands.into();
-    let mut screen = term::Term::enter().map_err(UiError::Terminal)?;
-    run::run(app, handle, updates, &mut screen, run::terminal_events).await
+    app.kept = options.kept;
+    remember::restore(&mut app);
+    let mut screen = term::Term::enter(options.mouse, mouse).map_err(UiError::Terminal)?;
+    run::run(app, handle, updates, settings, &mut screen, run::terminal_events).await
 }
 
 #[cfg(test)]

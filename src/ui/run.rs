@@ -2,21 +2,31 @@
 //! something changed, at most thirty times a second.
 
 use super::app::App;
+use super::lookup::LookedUp;
 use super::message::{Effect, Exit, Message, Purpose};
+use super::mouse;
+use super::remember::NAME;
 use super::term::Term;
 use super::update::update;
 use super::{UiError, view};
 use crate::command::script;
-use crate::config::keys::Key;
+use crate::config::files::Loaded;
+use crate::config::key::Key;
 use crate::session::answer::{Answer, Failure};
-use crate::session::request::{Handle, Update};
+use crate::session::request::{Handle, Level, Update};
 use crate::session::view::State;
 use crossterm::event::{Event, EventStream, KeyEventKind};
-use futures_util::stream::{FuturesUnordered, Stream, StreamExt};
-use std::{collections::VecDeque, future::Future, io, pin::Pin, time::Duration, time::Instant};
+use futures_util::{
+    FutureExt,
+    stream::{FuturesUnordered, Stream, StreamExt},
+};
+use std::{
+    collections::VecDeque, fs, future::Future, io, io::Write, path::Path, pin::Pin,
+    process::ExitStatus, time::Duration, time::Instant,
+};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time;
+use tokio::{task::JoinHandle, time};
 
 /// Two drawings are at least this far apart.
 const FRAME: Duration = Duration::from_millis(33);
@@ -26,6 +36,7 @@ const LEAVING: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_secs(1);
 
 type Answered = (Purpose, Option<Result<Answer, Failure>>);
+type LookUps = FuturesUnordered<JoinHandle<LookedUp>>;
 type Waiting = FuturesUnordered<Pin<Box<dyn Future<Output = Answered> + Send>>>;
 
 /// What the loop draws on. The real terminal, or a test's.
@@ -34,8 +45,14 @@ pub trait Screen {
     fn draw(&mut self, app: &App) -> io::Result<()>;
     /// Forgets what is on the terminal, so that all of it is drawn next time.
     fn forget(&mut self) -> io::Result<()>;
+    /// Uses the mouse, or leaves it to the terminal.
+    fn mouse(&mut self, on: bool) -> io::Result<()>;
     /// Hands the terminal to the shell; returns when it is back.
     fn suspend(&mut self) -> io::Result<()>;
+    /// Hands a text to the clipboard.
+    fn copy(&mut self, text: &str) -> io::Result<()>;
+    /// Gives the terminal to the user's editor; its name and how it ended.
+    fn edit(&mut self, path: &Path, line: u32) -> io::Result<(String, ExitStatus)>;
     /// The terminal may have been changed by somebody else: set it up again.
     fn retake(&mut self) -> io::Result<()>;
     /// Columns and rows.
@@ -44,15 +61,27 @@ pub trait Screen {
 
 impl Screen for Term {
     fn draw(&mut self, app: &App) -> io::Result<()> {
-        self.screen().draw(|frame| view::draw(app, frame)).map(|_| ())
+        Term::draw(self, |frame| view::draw(app, frame))
     }
 
     fn forget(&mut self) -> io::Result<()> {
         Term::forget(self)
     }
 
+    fn mouse(&mut self, on: bool) -> io::Result<()> {
+        Term::mouse(self, on)
+    }
+
     fn suspend(&mut self) -> io::Result<()> {
         Term::suspend(self)
+    }
+
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        Term::copy(self, text)
+    }
+
+    fn edit(&mut self, path: &Path, line: u32) -> io::Result<(String, ExitStatus)> {
+        Term::edit(self, path, line)
     }
 
     fn retake(&mut self) -> io::Result<()> {
@@ -69,6 +98,8 @@ struct Signals {
     terminate: Signal,
     hang_up: Signal,
     resumed: Signal,
+    interrupt: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -77,7 +108,18 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
             resumed: signal(SignalKind::from_raw(libc::SIGCONT))?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
+    }
+
+    /// Ctrl-C typed at the editor, or while we had no terminal, reached us too:
+    /// it was not meant for us. While the editor ran nothing took signals in, so
+    /// the runtime needs a moment to.
+    async fn forget_interrupts(&mut self) {
+        time::sleep(Duration::from_millis(20)).await;
+        while self.interrupt.recv().now_or_never().is_some() {}
+        while self.quit.recv().now_or_never().is_some() {}
     }
 }
 
@@ -96,6 +138,7 @@ pub async fn run<S, I>(
     mut app: App,
     handle: Handle,
     mut updates: UnboundedReceiver<Update>,
+    mut settings: UnboundedReceiver<Loaded>,
     screen: &mut S,
     input: impl Fn() -> I,
 ) -> Result<Exit, UiError>
@@ -106,6 +149,7 @@ where
     let mut signals = Signals::new().map_err(UiError::Signals)?;
     let mut events = Some(input());
     let mut waiting = Waiting::new();
+    let mut lookups = LookUps::new();
     let (mut dirty, mut drawn) = (true, None::<Instant>);
     // Set when the terminal is gone; the guest is still to be left.
     let mut blind = false;
@@ -121,14 +165,45 @@ where
                     let answer = handle.send(request);
                     waiting.push(Box::pin(async move { (purpose, answer.await.ok()) }));
                 }
+                Effect::LookUp(asked) => {
+                    let book = app.book.clone();
+                    lookups.push(tokio::task::spawn_blocking(move || asked.answer(&*book)));
+                }
                 Effect::Source(file) => {
                     let steps = script::read(&file).map_err(|error| error.to_string());
                     effects.extend(update(&mut app, Message::Script(steps), Instant::now()));
                 }
+                Effect::Remember(remembered) => {
+                    let saved = app.kept.as_ref().map(|kept| kept.save(NAME, &*remembered));
+                    if let Some(Err(why)) = saved {
+                        app.kept = None;
+                        let words = format!("what the screen remembers can't be kept: {why}");
+                        effects.extend(done(&mut app, Level::Warning, words));
+                    }
+                }
+                Effect::Copy(text) => screen.copy(&text).map_err(UiError::Terminal)?,
+                Effect::Save { file, over, text } => {
+                    let (level, words) = save(&file, over, &text);
+                    effects.extend(done(&mut app, level, words));
+                }
+                Effect::Edit(path, line) => {
+                    drop(events.take());
+                    let ended = screen.edit(&path, line);
+                    events = Some(input());
+                    signals.forget_interrupts().await;
+                    let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
+                    let resized = Message::Resize(columns, rows);
+                    effects.extend(update(&mut app, resized, Instant::now()));
+                    if let Some(words) = editor_failed(ended) {
+                        effects.extend(done(&mut app, Level::Error, words));
+                    }
+                }
+                Effect::Mouse(on) => screen.mouse(on).map_err(UiError::Terminal)?,
                 Effect::Redraw => screen.forget().map_err(UiError::Terminal)?,
                 Effect::Suspend => {
                     drop(events.take());
                     screen.suspend().map_err(UiError::Terminal)?;
+                    signals.forget_interrupts().await;
                     events = Some(input());
                     let (columns, rows) = screen.size().map_err(UiError::Terminal)?;
                     let resized = Message::Resize(columns, rows);
@@ -142,6 +217,9 @@ where
         let wake = tokio::select! {
             biased;
             _ = signals.terminate.recv() => Wake::Message(Box::new(Message::Terminate)),
+            // The terminal's Ctrl-C is a key while it is ours: somebody sent these.
+            _ = signals.interrupt.recv() => Wake::Message(Box::new(Message::Terminate)),
+            _ = signals.quit.recv() => Wake::Message(Box::new(Message::Terminate)),
             _ = signals.hang_up.recv() => Wake::Message(Box::new(Message::Terminate)),
             _ = signals.resumed.recv() => Wake::Resumed,
             event = next(&mut events) => Wake::Input(event),
@@ -151,9 +229,16 @@ where
             Some((purpose, answer)) = waiting.next() => {
                 Wake::Message(Box::new(Message::Answer(purpose, answer)))
             }
+            Some(answer) = lookups.next() => match answer {
+                Ok(answer) => Wake::Message(Box::new(Message::LookedUp(answer))),
+                // It panicked; the log has it.
+                Err(_) => Wake::Message(Box::new(Message::LookedUp(LookedUp::Failed))),
+            },
             news = updates.recv() => Wake::Message(Box::new(Message::Update(
                 news.unwrap_or(Update::Ended(Some("the session ended without a word".into()))),
             ))),
+            // None once nobody watches the files.
+            Some(loaded) = settings.recv() => Wake::Message(Box::new(Message::Settings(loaded))),
             _ = time::sleep(TICK), if tick && !dirty => Wake::Message(Box::new(Message::Tick)),
         };
         let message = match wake {
@@ -198,6 +283,47 @@ where
     }
 }
 
+/// Says what was done outside.
+fn done(app: &mut App, level: Level, words: String) -> Vec<Effect> {
+    update(app, Message::Done(level, words), Instant::now())
+}
+
+/// Writes text to a file; what is to be said about it.
+fn save(file: &Path, over: bool, text: &str) -> (Level, String) {
+    let home = std::env::var_os("HOME");
+    let file = match (file.strip_prefix("~"), home) {
+        (Ok(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => file.to_path_buf(),
+    };
+    let name = file.display();
+    let write = || {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create(true).create_new(!over).truncate(over);
+        options.open(&file)?.write_all(text.as_bytes())
+    };
+    match write() {
+        Ok(()) => (Level::Info, format!("{} lines are in {name}", text.lines().count())),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            (Level::Error, format!("{name} is there already; :save pane -f {name} replaces it"))
+        }
+        Err(error) => (Level::Error, format!("write {name}: {error}")),
+    }
+}
+
+/// What is to be said when the editor did not do its work.
+fn editor_failed(ended: io::Result<(String, ExitStatus)>) -> Option<String> {
+    const OTHER: &str = "VISUAL or EDITOR in the environment names another editor";
+    match ended {
+        Ok((_, status)) if status.success() => None,
+        // What the shell says when there is no such program (POSIX, 2.8.2).
+        Ok((name, status)) if status.code() == Some(127) => {
+            Some(format!("there is no editor '{name}'; {OTHER}"))
+        }
+        Ok((name, status)) => Some(format!("the editor '{name}' ended with {status}")),
+        Err(error) => Some(format!("run the editor: {error}; {OTHER}")),
+    }
+}
+
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => time::sleep_until(time.into()).await,
@@ -218,6 +344,7 @@ where
 fn from_event(event: Event) -> Option<Message> {
     match event {
         Event::Key(key) if key.kind != KeyEventKind::Release => Some(Message::Key(Key::of(key))),
+        Event::Mouse(event) if mouse::means_something(&event) => Some(Message::Mouse(event)),
         Event::Paste(text) => Some(Message::Paste(text)),
         Event::Resize(columns, rows) => Some(Message::Resize(columns, rows)),
         _ => None,

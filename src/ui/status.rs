@@ -6,8 +6,8 @@ use super::layout::PaneId;
 use super::pen::{Pen, clip};
 use super::popups::Popup;
 use crate::base::text::{bytes, duration, printable};
-use crate::config::keys::Action;
 use crate::config::theme::Role;
+use crate::config::{actions::Action, keymap};
 use crate::session::request::Level;
 use crate::session::view::{Match, State, SymbolsView, View};
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
@@ -35,7 +35,11 @@ fn state_word(state: &State) -> (&'static str, Role) {
 
 /// Draws the status row. What matters less is left out where there is no room.
 pub fn draw_status(app: &App, buffer: &mut Buffer, area: Rect) {
-    let (word, role) = state_word(app.state());
+    let (word, role) = match app.view.as_ref().and_then(|view| view.link.replay.as_ref()) {
+        Some(_) if app.state().is_stopped() => ("REPLAY", Role::Stopped),
+        Some(_) if matches!(app.state(), State::Running { .. }) => ("REPLAY ENDS", Role::Running),
+        _ => state_word(app.state()),
+    };
     let mut pen = Pen::new(buffer, area, 0);
     pen.put(&format!(" {word} "), app.theme.style(role));
     let Some(view) = app.view.as_deref() else { return };
@@ -67,6 +71,7 @@ fn facts(app: &App, view: &View, short: bool) -> Vec<Fact> {
             const SHORT: usize = 24;
             (0, (if short { clip(&text, SHORT) } else { text }, role))
         }),
+        view.link.replay.as_ref().map(|replay| (0, (replay.text(), Role::Text))),
         place(app).filter(|_| tiny).map(|piece| (0, piece)),
         who(view).map(|piece| (2, piece)),
         Some((1, identity(view))),
@@ -90,8 +95,8 @@ fn why(app: &App, view: &View) -> Option<Piece> {
         State::Stopped => {
             let stop = view.stop.as_ref()?;
             let mut text = printable(&stop.reason.text());
-            if let Some(value) = &stop.returned {
-                text.push_str(&format!(" = {}", printable(value)));
+            if let Some(returned) = &stop.returned {
+                text.push_str(&format!(" = {}", printable(&returned.value)));
             }
             Some((text, Role::Strong))
         }
@@ -103,6 +108,7 @@ fn why(app: &App, view: &View) -> Option<Piece> {
             };
             Some((text, Role::Text))
         }
+        State::BreakingIn { what, .. } => Some((printable(what), Role::Text)),
         _ => None,
     }
 }
@@ -202,7 +208,7 @@ pub fn draw_line(app: &App, buffer: &mut Buffer, area: Rect) -> (Option<(u16, u1
     let (level, text) = match (&app.message, standing(app)) {
         _ if working.is_some() => {
             let words = working.map_or(String::new(), |words| printable(words));
-            (Level::Info, format!("{words}; {} ends it", app.keymap.keys(Action::Escape, 1)))
+            (Level::Info, format!("{words}; {} ends it", app.keys(Action::Escape, 1)))
         }
         (Some((level, text)), _) => (*level, text.clone()),
         (None, Some((level, text))) => (level, text),
@@ -246,34 +252,66 @@ fn standing(app: &App) -> Option<(Level, String)> {
 /// Draws the keys that matter now.
 pub fn draw_hints(app: &App, buffer: &mut Buffer, area: Rect) {
     let mut pen = Pen::new(buffer, area, 0);
-    let scopes = app.scopes();
-    for action in wanted_hints(app) {
-        // Terminals take function keys for themselves: their twin is shown too.
-        let first = app.keymap.keys(action, 1);
-        let twin = first.len() > 1 && first.starts_with('F');
-        let keys = if twin { app.keymap.keys(action, 2) } else { first };
-        let hint = app.keymap.hint(action, &scopes);
-        if pen.room() < keys.width() + hint.width() + 3 {
-            break;
-        }
+    for (_, keys, hint) in hints(app, pen.room()) {
         pen.put(" ", Style::new()).put(&keys, app.theme.style(Role::Key));
         pen.put(" ", Style::new()).put(hint, app.theme.style(Role::Dim)).put(" ", Style::new());
     }
 }
 
+/// What the hint at a column of the screen is about.
+pub fn hint_at(app: &App, area: Rect, column: u16) -> Option<Action> {
+    // Where it shares a row with a message or typing, that is there instead.
+    let shared = app.arrangement().line == area;
+    if shared && (app.message.is_some() || standing(app).is_some()) {
+        return None;
+    }
+    let mut x = usize::from(area.x);
+    for (action, keys, hint) in hints(app, area.width.into()) {
+        let end = x + keys.width() + hint.width() + 3;
+        if (x + 1..end - 1).contains(&column.into()) {
+            return Some(action);
+        }
+        x = end;
+    }
+    None
+}
+
+/// The hints that fit: an action, its keys, a word.
+fn hints(app: &App, mut room: usize) -> Vec<(Action, String, &'static str)> {
+    let scopes = app.scopes();
+    let mut shown = Vec::new();
+    for action in wanted_hints(app) {
+        let keys = app.keymap.hint_keys(action, &scopes);
+        let hint = keymap::hint(action, &scopes);
+        let Some(left) = room.checked_sub(keys.width() + hint.width() + 3) else { break };
+        room = left;
+        shown.push((action, keys, hint));
+    }
+    shown
+}
+
 fn wanted_hints(app: &App) -> Vec<Action> {
     use Action::{
-        Back, BreakAtInit, Command, CommandLine, CycleCode, CycleUnit, DeleteBreakpoint, Edit,
-        EnableBreakpoint, Escape, Filter, Help, Leave, MemoryAt, NextMatch, Open, PreviousMatch,
-        Search, ShowWhole, Sort, ToggleBreakpoint, Unwatch, Watch, Zoom,
+        Back, BreakAtInit, Command, CommandLine, CycleCode, CycleLevel, CycleUnit,
+        DeleteBreakpoint, Edit, EnableBreakpoint, Escape, Filter, GoTo, Help, Leave, MemoryAt,
+        NextMatch, Open, PreviousMatch, Search, ShowWhole, Sort, ToggleBreakpoint, Unwatch, Watch,
+        Zoom,
     };
     match &app.popup {
-        Popup::Command(_) | Popup::Prompt(_) | Popup::Leave(_) | Popup::Confirm(_) => {
+        Popup::Command(_)
+        | Popup::Prompt(_)
+        | Popup::Leave(_)
+        | Popup::Crash
+        | Popup::Palette(_)
+        | Popup::Confirm(_) => {
             return Vec::new();
         }
-        Popup::Output(_) | Popup::Help(_) => {
+        Popup::Output(_) | Popup::Help(_) | Popup::Peek(_) => {
             return vec![Escape, Action::PageDown, Action::PageUp, CommandLine];
         }
+        Popup::None if !app.pending.is_empty() => return vec![Escape],
+        // Every other key is the guest's.
+        Popup::None if app.console.typing => return vec![Action::EndTyping],
         Popup::None => {}
     }
     let mut hints = Vec::new();
@@ -285,20 +323,32 @@ fn wanted_hints(app: &App) -> Vec<Action> {
     }
     match app.focus() {
         PaneId::Stack => hints.push(Open),
+        PaneId::Registers => hints.extend([Open, Edit, CycleUnit, MemoryAt]),
         PaneId::Variables => hints.extend([Open, ShowWhole, Watch, MemoryAt, Edit]),
         PaneId::Watches => hints.extend([Watch, Open, Unwatch, MemoryAt]),
         PaneId::Tasks => hints.extend([Open, Filter, Sort]),
         PaneId::Cpus => hints.push(Open),
         PaneId::Modules => hints.extend([Open, BreakAtInit, Filter, Sort]),
         PaneId::Memory => hints.extend([MemoryAt, Open, Back, CycleUnit]),
-        PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, DeleteBreakpoint]),
-        _ => {}
+        PaneId::Packets => hints.extend([Open, Filter]),
+        PaneId::Log => hints.extend([Open, Filter, CycleLevel]),
+        PaneId::Dmesg => hints.extend([Open, Filter, CycleLevel]),
+        PaneId::Console if !app.state().is_stopped() => {
+            hints.extend([Action::TypeConsole, Filter]);
+        }
+        PaneId::Console => hints.push(Filter),
+        PaneId::Disassembly => hints.extend([Open, Back, GoTo]),
+        PaneId::Breakpoints => hints.extend([Open, EnableBreakpoint, Edit, DeleteBreakpoint]),
+        PaneId::Source => {}
     }
     match app.state() {
         State::Stopped => {
             let run = ["continue", "next", "step", "finish"];
             hints.extend(run.map(Command));
             hints.extend([ToggleBreakpoint, Help, Leave, CommandLine]);
+            if app.focus() == PaneId::Source {
+                hints.extend([Open, ShowWhole]);
+            }
             hints.extend([Command("up"), Command("down"), CycleCode]);
         }
         State::Running { .. } | State::BreakingIn { .. } => {

@@ -25,6 +25,10 @@ pub enum TourEvent {
     ValueOpened,
     /// The stack of another task or CPU is shown.
     OtherStack,
+    /// The key sheet is open.
+    HelpOpened,
+    /// The palette is open.
+    PaletteOpened,
     /// Any key was pressed.
     Key,
 }

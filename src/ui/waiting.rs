@@ -4,7 +4,7 @@
 use super::app::App;
 use super::pen::{Pen, wrap};
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::view::{State, SymbolsView, View};
 use ratatui::{
@@ -22,7 +22,7 @@ struct Words {
 }
 
 fn words(app: &App) -> Option<Words> {
-    let keys = |action| app.keymap.keys(action, 3);
+    let keys = |action| app.keys(action, 3);
     let view = app.view.as_deref();
     let at = view.map_or("", |view| &view.target.connect);
     let (heading, text) = match app.state() {
@@ -32,13 +32,15 @@ fn words(app: &App) -> Option<Words> {
             "Offline: symbols and source only".to_string(),
             vec![format!("{} goes to a function or line.", keys(Action::GoTo))],
         ),
-        State::Connecting { why } => (format!("Waiting for {at}"), connecting(why, at)),
+        State::Connecting { why } => {
+            (format!("Waiting for {at}"), connecting(why, at, &app.keys(Action::Leave, 1)))
+        }
         State::Knocking => (
             format!("Connected to {at}"),
             vec!["Finding out what listens: a stopped guest, a running one, kdb.".into()],
         ),
         State::Running { what, .. } => ("The guest is running".to_string(), vec![what.clone()]),
-        State::BreakingIn { what } => ("Stopping the guest".to_string(), vec![what.clone()]),
+        State::BreakingIn { what, .. } => ("Stopping the guest".to_string(), vec![what.clone()]),
         State::Lost { why } => (
             "The link is lost".to_string(),
             vec![why.clone(), "It is tried again until it is back.".to_string()],
@@ -52,7 +54,7 @@ fn words(app: &App) -> Option<Words> {
 /// What is to be typed stands on a line of its own, whole, so that it can be
 /// copied: `… as root: echo g > …` becomes two lines.
 fn commands_apart(words: &str) -> String {
-    let typed = ["socat ", "echo g "];
+    let typed = ["kgdb-tui relay ", "echo g "];
     let begins = typed.iter().filter_map(|word| words.find(&format!(": {word}"))).min();
     match begins {
         Some(at) => format!("{}:\n$ {}", &words[..at], &words[at + 2..]),
@@ -61,17 +63,17 @@ fn commands_apart(words: &str) -> String {
 }
 
 /// What to do where nothing listens: the relay's own command line.
-fn connecting(why: &str, at: &str) -> Vec<String> {
+fn connecting(why: &str, at: &str, leave: &str) -> Vec<String> {
     let mut text = vec![why.to_string()];
     let port = at.rsplit_once(':').map(|(_, port)| port);
     let is_tcp = !at.contains("unix:") && !at.contains("serial:") && !at.contains("exec:");
-    if why.contains("socat ") {
+    if why.contains("kgdb-tui relay ") {
         // It says itself what to start.
     } else if let Some(port) = port.filter(|port| is_tcp && port.parse::<u16>().is_ok()) {
         text.push("A relay makes the guest's serial port reachable, for example:".into());
-        text.push(format!("$ socat -d -d /tmp/com_guest tcp-listen:{port}"));
+        text.push(format!("$ kgdb-tui relay unix:/tmp/com_guest tcp-listen:{port}"));
     }
-    text.push("It is tried again until it is there; q leaves.".into());
+    text.push(format!("It is tried again until it is there; {leave} leaves."));
     text
 }
 

@@ -124,7 +124,7 @@ pub enum End {
     Limit,
     /// Memory that is not read yet.
     Missing(Gap),
-    /// Memory that the guest can't read.
+    /// Memory that the guest can't read, or that a record does not have.
     Fault(Gap),
     /// No unwind rule for the code at this address.
     NoCfi(Addr),
@@ -146,7 +146,7 @@ impl End {
     pub(super) fn of(gap: Gap) -> End {
         match gap {
             Gap::Missing(_) => End::Missing(gap),
-            Gap::Fault(_) => End::Fault(gap),
+            Gap::Fault(_) | Gap::Unrecorded(_) => End::Fault(gap),
         }
     }
 }

@@ -159,7 +159,7 @@ fn scan(symbols: &Symbols, memory: &dyn Memory, sp: Addr) -> Result<Option<Addr>
         let bytes = match memory.bytes(at, len as usize) {
             Ok(bytes) => bytes,
             Err(gap @ Gap::Missing(_)) => return Err(End::Missing(gap)),
-            Err(Gap::Fault(_)) => return Ok(None),
+            Err(Gap::Fault(_) | Gap::Unrecorded(_)) => return Ok(None),
         };
         let words = bytes.chunks_exact(8).map(|w| w.try_into().map(u64::from_le_bytes));
         let found = words.enumerate().find(|(_, word)| {

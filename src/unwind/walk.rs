@@ -75,7 +75,7 @@ pub fn unwind(
         };
         let lookup = if exact { pc } else { pc.back(1) };
         let level = frames.len();
-        let user = exact && is_user(&registers);
+        let user = exact && registers.is_user();
         let kind = if user { FrameKind::User } else { FrameKind::Normal };
         let mut frame = Frame { level, pc, lookup, registers, cfa: None, kind, by, saved: None };
         let step =
@@ -289,16 +289,11 @@ fn stands(symbols: &Symbols, registers: &Registers) -> bool {
 fn interrupted(frame: &mut Frame, from: Saved) -> Result<Step, End> {
     let registers = from.registers.clone().ok_or(End::LostRegister)?;
     frame.saved = Some(from);
-    match is_user(&registers) {
+    match registers.is_user() {
         true if frame.kind == FrameKind::Syscall => Err(End::Complete(Bottom::Syscall)),
         true => Err(End::Complete(Bottom::User)),
         false => Ok(Step { registers, exact: true, by: By::PtRegs }),
     }
-}
-
-/// By the privilege level in the code segment's selector.
-fn is_user(registers: &Registers) -> bool {
-    registers.by_name("cs").is_some_and(|cs| cs & 3 != 0)
 }
 
 /// A stack as it is read: a miss asks for more of it, in the same page.

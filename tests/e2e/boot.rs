@@ -133,3 +133,47 @@ fn a_guest_that_restarts() {
     assert_eq!(ended.status, Some(1), "a command failed, the link did not: {}", ended.said);
     alive(&mut guest);
 }
+
+/// A breakpoint in the kernel's init code stops there while it boots, and goes
+/// with that memory: afterwards it is somebody else's.
+#[test]
+fn a_breakpoint_in_init_code_goes_when_the_kernel_has_booted() {
+    let mut guest = boot(&Boot { mode: Mode::Wait, hgfs: Hgfs::Loaded, ..Boot::default() });
+    let commands = [
+        "wait 60",
+        "break console_on_rootfs",
+        "break start_kernel",
+        "continue",
+        "next",
+        "continue",
+        "info breakpoints",
+        "break console_on_rootfs",
+        "break HgfsSendRequest",
+        "continue",
+        "detach",
+    ];
+    let mut batch = setup(&guest).exs(&commands).start();
+    batch.stop(commands[0]);
+    assert_eq!(batch.ok(commands[1])["breakpoints"][0]["state"], "armed");
+    assert_eq!(batch.ok(commands[2])["breakpoints"][0]["state"], "armed");
+    let stop = batch.stop(commands[3]);
+    assert_eq!((&stop["function"], &stop["pid"]), (&"console_on_rootfs".into(), &1.into()));
+    assert_eq!(batch.stop(commands[4])["function"], "console_on_rootfs");
+    let shell = guest.shell().unwrap();
+    shell.expect("guest ready", BOOT_PATIENCE).unwrap();
+    shell.break_in().unwrap();
+    assert_eq!(batch.stop(commands[5])["function"], "kgdb_breakpoint");
+    let all = batch.ok(commands[6]);
+    for wish in all["breakpoints"].as_array().unwrap() {
+        assert_ne!(wish["state"], "armed", "{wish}");
+        assert!(wish["why"].as_str().unwrap().contains("init memory"), "{wish}");
+    }
+    let wish = &batch.ok(commands[7])["breakpoints"][0];
+    assert_eq!(wish["state"], "refused", "{wish}");
+    assert_eq!(batch.ok(commands[8])["breakpoints"][0]["state"], "armed");
+    type_line(&mut guest, "cat /proc/hgfs > /dev/null");
+    assert_eq!(batch.stop(commands[9])["function"], "HgfsSendRequest");
+    batch.ok(commands[10]);
+    batch.end().all_good();
+    alive(&mut guest);
+}

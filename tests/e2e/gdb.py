@@ -179,3 +179,10 @@ def values(expressions):
             say(text.split(" = ", 1)[1].rstrip("\n"))
         except gdb.error as error:
             say("error: %s" % error)
+
+
+# How often the breakpoint that was set last was hit, by gdb's count, and an
+# expression.
+def hit(expression):
+    value = gdb.parse_and_eval(expression).format_string(symbols=False)
+    say({"hits": gdb.breakpoints()[-1].hit_count, "value": value})

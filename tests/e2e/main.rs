@@ -5,27 +5,42 @@
 #[path = "../support"]
 mod support {
     pub mod batch;
+    pub mod faulty;
     pub mod guest;
     pub mod tools;
+    pub mod typist;
 }
 
 mod agreement;
 mod boot;
+mod break_in;
+mod conditions;
+mod console;
+mod crashes;
 mod dangers;
 mod expressions;
 mod facts;
 mod files;
 mod found;
 mod gdb;
+mod leaving;
+mod loss;
 mod module_agreement;
 mod module_facts;
 mod module_files;
 mod module_hand;
 mod module_loading;
 mod modules;
+mod noise;
 mod oracle;
+mod patching;
+mod replay;
+mod setup;
+mod soak;
 mod spine;
 mod stacks;
+mod stepping;
 mod tasks;
 mod trouble;
 mod values;
+mod watch;

@@ -8,7 +8,7 @@ use crate::support::{
 };
 use kgdb_tui::{
     demo::guest::{Boot, Link},
-    link::record::{Happening, read},
+    link::record_reader::{Happening, read},
 };
 use serde_json::Value;
 use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path};

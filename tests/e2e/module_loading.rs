@@ -12,7 +12,7 @@ use kgdb_tui::demo::{
 use kgdb_tui::session::{
     answer::Answer,
     options::Options,
-    request::{BreakKind, Leave, Request, Update},
+    request::{BreakKind, Breaking, Leave, Request, Update},
     run::{self, Started},
     view::{FramesEnd, ModuleView, State, SymbolsView, View},
 };
@@ -97,7 +97,7 @@ impl Watched {
             Update::Message(_, text) => self.said.push(text),
             Update::Ended(Some(why)) => panic!("it ended: {why}; {:?}", self.said),
             // It was asked to, or it sends no further update.
-            Update::Ended(None) | Update::Console(_) => {}
+            Update::Ended(None) | Update::Console(_) | Update::Log(_) => {}
         }
     }
 
@@ -206,12 +206,12 @@ fn nothing_waits_for_a_huge_module() {
         // All the others are there, and this one is on its way.
         let hgfs = watched.hgfs().unwrap();
         assert_eq!(hgfs.symbols, "loading", "{hgfs:?}");
-        let wish = Request::Break(BreakKind::Kept, "hgfs/request.c:82".into());
+        let wish = Request::Break(Breaking::at(BreakKind::Kept, "hgfs/request.c:82"));
         let (answer, mut wished) = watched.ask(wish).await;
-        let Answer::Breakpoints { breakpoints } = answer else { panic!("{answer:?}") };
+        let Answer::Breakpoints { breakpoints, .. } = answer else { panic!("{answer:?}") };
         assert_eq!(breakpoints[0].state, "pending", "{breakpoints:?}");
         // By the symbol table, until more is known.
-        let wish = Request::Break(BreakKind::Kept, "hgfs!HgfsProcShow".into());
+        let wish = Request::Break(Breaking::at(BreakKind::Kept, "hgfs!HgfsProcShow"));
         wished += watched.ask(wish).await.1;
         // The stack takes packets.
         let end = |view: &View| view.stop.as_ref().map(|stop| stop.frames_end.clone());
@@ -249,9 +249,9 @@ fn nothing_waits_for_a_huge_module() {
         let mut watched = Watched::start(&guest, dir.path()).await;
         let ready = |view: &View| matches!(view.symbols, SymbolsView::Ready);
         watched.until("symbols of vmlinux", ready).await;
-        let wish = Request::Break(BreakKind::Kept, "hgfs/request.c:82".into());
+        let wish = Request::Break(Breaking::at(BreakKind::Kept, "hgfs/request.c:82"));
         watched.ask(wish).await;
-        watched.ask(Request::Break(BreakKind::Kept, "vfs_read".into())).await;
+        watched.ask(Request::Break(Breaking::at(BreakKind::Kept, "vfs_read"))).await;
         guest.shell().unwrap().break_in().unwrap();
         watched.until("modules", |view| is_stopped(view) && view.modules.len() == 3).await;
         let mut stops = 0;
@@ -278,7 +278,7 @@ fn nothing_waits_for_a_huge_module() {
             guest.shell().unwrap().break_in().unwrap();
             watched.until("a stop", |view| is_stopped(view) && view.modules.len() == 2).await;
             let line = crate::facts::line_of("hgfs/main.c", "i < ARRAY_SIZE(names)");
-            let wish = Request::Break(BreakKind::Kept, format!("hgfs/main.c:{line}"));
+            let wish = Request::Break(Breaking::at(BreakKind::Kept, format!("hgfs/main.c:{line}")));
             watched.ask(wish).await;
             let stopped = watched.started.handle.send(Request::Continue);
             type_line(&mut guest, "insmod /lib/modules/hgfs.ko");
@@ -316,7 +316,7 @@ fn nothing_waits_for_a_huge_module() {
         watched.until("modules", |view| is_stopped(view) && view.modules.len() == 3).await;
         let (_, took) = watched.ask(Request::Leave(Leave::Detach)).await;
         let began = Instant::now();
-        watched.started.thread.join().unwrap();
+        std::sync::Arc::into_inner(watched.started.thread).unwrap().join().unwrap();
         eprintln!("left in {took:.1?}, ended {:.1?} later", began.elapsed());
         assert!(took < Duration::from_secs(2) && began.elapsed() < Duration::from_secs(2));
     });

@@ -64,7 +64,7 @@ fn landings(steps: &[Value]) -> Vec<String> {
 }
 
 /// Steps of gdb and of ours from the same place, in two reads of the same file.
-fn compare_steps(
+pub fn compare_steps(
     guest: &mut LockedGuest,
     gdb: &mut Gdb,
     (from, command, count): (&str, &str, usize),

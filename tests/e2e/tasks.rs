@@ -203,7 +203,7 @@ fn every_task_is_listed_as_proc_has_it_and_has_its_stack() {
     let known = proc_of(&mut guest);
 
     let dir = tempfile::tempdir().unwrap();
-    let record = dir.path().join("record");
+    let record = dir.path().join("record.txt");
     let commands = [
         "info tasks 99999999",
         "info tasks",
@@ -565,14 +565,14 @@ fn a_pane_reads_the_rows_it_shows() {
     // Further down, then a filter, then an order: what is known is not read again.
     screen.want(TaskWant { first: 10, rows: 6, ..TaskWant::default() });
     let (_, _) = screen.tasks(|tasks| waits(tasks, 10..16));
-    let filter = TaskWant { filter: "worker_thread".into(), ..rows.clone() };
+    let filter = TaskWant { filter: "worker_thread".into(), sure: true, ..rows.clone() };
     screen.want(filter);
     let (found, _) = screen.tasks(|tasks| tasks.complete);
     assert!(found.rows.len() >= 4, "{found:?}");
     for row in &found.rows {
         assert!(row.comm.starts_with("kworker") && row.wait.as_deref() == Some("worker_thread"));
     }
-    screen.want(TaskWant { sort: TaskSort::Name, ..rows.clone() });
+    screen.want(TaskWant { sort: TaskSort::Name, sure: true, ..rows.clone() });
     let (all, after) = screen.tasks(|tasks| {
         tasks.complete && tasks.rows.len() == tasks.total.unwrap() as usize && waits(tasks, 0..6)
     });

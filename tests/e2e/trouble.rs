@@ -278,7 +278,7 @@ fn addresses_that_lead_nowhere() {
     for (address, words) in [
         (missing.as_str(), "nothing"),
         (plain.as_str(), "socket"),
-        (refused.as_str(), "socat"),
+        (refused.as_str(), "kgdb-tui relay"),
         ("exec:false", "closed"),
     ] {
         let setup = Setup::bare().arg("--connect").arg(address).arg("--timeout").arg("2");

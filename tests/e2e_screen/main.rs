@@ -5,13 +5,24 @@
 
 #[path = "../support"]
 mod support {
+    pub mod faulty;
     pub mod guest;
     pub mod screen;
+    pub mod svg;
     pub mod tools;
+    pub mod typist;
 }
 
+mod arranging;
+mod break_in;
+mod breakpoints;
+mod console;
+mod find;
+mod logs;
+mod loss;
 mod modules;
 mod panes;
+mod picture;
 
 use kgdb_tui::demo::guest::{Boot, GuestLock, Hgfs};
 use std::{

@@ -214,6 +214,7 @@ impl Memory for Guest {
             match wire.known.read(at, piece) {
                 Ok(()) => {}
                 Err(Gap::Fault(_)) => return Err(Gap::Fault(Span::new(addr, buf.len() as u64))),
+                Err(unrecorded @ Gap::Unrecorded(_)) => return Err(unrecorded),
                 Err(Gap::Missing(_)) => {
                     wire.packets += 1;
                     wire.bytes += len as u64;

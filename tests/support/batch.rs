@@ -85,6 +85,8 @@ impl Setup {
     pub fn start(&self) -> Batch {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kgdb-tui"))
             .args(&self.args)
+            .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
+            .env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.as_deref().unwrap_or(Path::new(".")))
             .stdin(Stdio::null())
@@ -113,7 +115,7 @@ impl Setup {
                 }
             }
         });
-        Batch { child, lines, said, saying: Some(saying) }
+        Batch { child, lines, logs: Vec::new(), said, saying: Some(saying) }
     }
 
     /// Starts it, and waits for its end.
@@ -171,6 +173,12 @@ impl Line {
     }
 }
 
+/// What a log point printed, when a line of output is that.
+fn log_of(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    value.get("log").cloned()
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -215,16 +223,24 @@ impl Ended {
 pub struct Batch {
     child: Child,
     lines: Receiver<String>,
+    /// What log points printed.
+    pub logs: Vec<Value>,
     said: Arc<Mutex<String>>,
     saying: Option<JoinHandle<()>>,
 }
 
 impl Batch {
-    /// The next answer.
+    /// The next answer. What log points print before it is kept.
     #[track_caller]
     pub fn next(&mut self) -> Line {
         match self.lines.recv_timeout(PATIENCE) {
-            Ok(line) => Line::parse(&line),
+            Ok(line) => match log_of(&line) {
+                Some(log) => {
+                    self.logs.push(log);
+                    self.next()
+                }
+                None => Line::parse(&line),
+            },
             Err(why) => panic!("no further answer ({why}); it said: {}", self.said()),
         }
     }
@@ -271,12 +287,32 @@ impl Batch {
         assert!(status.success());
     }
 
+    /// Looks at the memory it uses until it ends: gives the most, in kB.
+    #[allow(dead_code, reason = "one test program uses it")]
+    pub fn watch_memory(&self) -> JoinHandle<u64> {
+        let status = format!("/proc/{}/status", self.child.id());
+        std::thread::spawn(move || {
+            let mut most = 0;
+            // A zombie has no such line.
+            while let Some(line) = std::fs::read_to_string(&status)
+                .ok()
+                .and_then(|text| Some(text.lines().find(|l| l.starts_with("VmHWM"))?.to_owned()))
+            {
+                let number = line.split_whitespace().nth(1).and_then(|word| word.parse().ok());
+                most = most.max(number.unwrap_or(0));
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            most
+        })
+    }
+
     /// Waits for its end.
     #[track_caller]
     pub fn end(mut self) -> Ended {
         let mut lines = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if log_of(&line).is_some() => {}
                 Ok(line) => lines.push(Line::parse(&line)),
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {

@@ -10,10 +10,12 @@ use std::{
     ffi::OsStr,
     io::{Read, Write},
     num::NonZeroU16,
+    path::Path,
     sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
+use tempfile::TempDir;
 
 /// A running program and its screen.
 pub struct Screen {
@@ -21,6 +23,7 @@ pub struct Screen {
     writer: Box<dyn Write + Send>,
     master: Box<dyn MasterPty + Send>,
     child: Box<dyn Child + Send + Sync>,
+    state: Option<TempDir>,
 }
 
 /// How often the screen is looked at while waiting for something.
@@ -29,11 +32,48 @@ const LOOK: Duration = Duration::from_millis(20);
 impl Screen {
     /// Starts a program on a terminal of `columns` by `rows`.
     pub fn spawn<S: AsRef<OsStr>>(program: S, args: &[S], columns: u16, rows: u16) -> Screen {
+        // What one test keeps on disk is nothing to another one, which may get
+        // the same address.
+        let state = tempfile::tempdir().unwrap();
+        let mut screen = Screen::spawn_with(program, args, (columns, rows), state.path());
+        screen.state = Some(state);
+        screen
+    }
+
+    /// The same, with a directory for what is kept between starts.
+    pub fn spawn_with<S: AsRef<OsStr>>(
+        program: S,
+        args: &[S],
+        (columns, rows): (u16, u16),
+        state: &Path,
+    ) -> Screen {
+        Screen::spawn_in(program, args, (columns, rows), state, &[])
+    }
+
+    /// The same, with more of the environment: names and values.
+    pub fn spawn_in<S: AsRef<OsStr>>(
+        program: S,
+        args: &[S],
+        (columns, rows): (u16, u16),
+        state: &Path,
+        environment: &[(&str, &str)],
+    ) -> Screen {
+        // What a first start says is in the way of what is looked at.
+        let own = state.join("kgdb-tui");
+        std::fs::create_dir_all(&own).unwrap();
+        std::fs::write(own.join("welcomed"), "").unwrap();
         let pair = native_pty_system().openpty(size(columns, rows)).unwrap();
         let mut command = CommandBuilder::new(program);
         command.args(args);
         command.env("TERM", "xterm-256color");
-        command.env_remove("NO_COLOR");
+        command.env("XDG_STATE_HOME", state);
+        command.env("XDG_CONFIG_HOME", state);
+        for name in ["NO_COLOR", "COLORTERM", "COLORFGBG"] {
+            command.env_remove(name);
+        }
+        for (name, value) in environment {
+            command.env(name, value);
+        }
         command.cwd(std::env::current_dir().unwrap());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
@@ -49,7 +89,7 @@ impl Screen {
             }
         });
         let writer = pair.master.take_writer().unwrap();
-        Screen { parser, writer, master: pair.master, child }
+        Screen { parser, writer, master: pair.master, child, state: None }
     }
 
     /// Waits until the screen has `text` in one row.
@@ -131,6 +171,16 @@ impl Screen {
         (cell.contents().to_string(), cell.bold())
     }
 
+    /// All cells, row by row.
+    pub fn cells(&self) -> Vec<Vec<vt100::Cell>> {
+        let parser = self.shown();
+        let (rows, columns) = parser.screen().size();
+        let cell = |row, column| parser.screen().cell(row, column).cloned();
+        (0..rows.get())
+            .map(|row| (0..columns.get()).map_while(|at| cell(row, at)).collect())
+            .collect()
+    }
+
     /// Whether the alternate screen is on.
     pub fn is_full_screen(&self) -> bool {
         self.shown().screen().alternate_screen()
@@ -139,6 +189,32 @@ impl Screen {
     /// Whether the cursor is hidden.
     pub fn hides_cursor(&self) -> bool {
         self.shown().screen().hide_cursor()
+    }
+
+    /// Whether the terminal reports clicks to the program.
+    pub fn reports_mouse(&self) -> bool {
+        self.shown().screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
+    }
+
+    /// Presses and releases the left button on a cell, both counted from 0.
+    pub fn click(&mut self, row: u16, column: u16) {
+        self.drag((row, column), &[]);
+    }
+
+    /// Presses the left button on a cell, moves over others, and lets go on the
+    /// last one.
+    pub fn drag(&mut self, from: (u16, u16), over: &[(u16, u16)]) {
+        // xterm's control sequences, "Extended coordinates": SGR.
+        let place = |(row, column): (u16, u16)| format!("{};{}", column + 1, row + 1);
+        let mut bytes = format!("\x1b[<0;{}M", place(from));
+        over.iter().for_each(|at| bytes.push_str(&format!("\x1b[<32;{}M", place(*at))));
+        bytes.push_str(&format!("\x1b[<0;{}m", place(*over.last().unwrap_or(&from))));
+        self.types(&bytes);
+    }
+
+    /// Turns the wheel down on a cell.
+    pub fn wheel_down(&mut self, row: u16, column: u16) {
+        self.types(&format!("\x1b[<65;{};{}M", column + 1, row + 1));
     }
 
     /// Gives the terminal another size, as a window manager does.
@@ -220,11 +296,14 @@ fn bytes_of(key: &str) -> String {
         "Space" => " ",
         "Up" => "\x1b[A",
         "Down" => "\x1b[B",
+        "Right" => "\x1b[C",
+        "Left" => "\x1b[D",
         "PgUp" => "\x1b[5~",
         "PgDn" => "\x1b[6~",
         "Home" => "\x1b[H",
         "End" => "\x1b[F",
         "F1" => "\x1bOP",
+        "F4" => "\x1bOS",
         "F5" => "\x1b[15~",
         "F6" => "\x1b[17~",
         "F7" => "\x1b[18~",

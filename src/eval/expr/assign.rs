@@ -157,6 +157,38 @@ impl Evaluator<'_> {
         arch.reg(name).is_none().then_some(name)
     }
 
+    /// Where an expression would write to the guest.
+    pub fn written(&self, expr: &Expr) -> Option<At> {
+        match &expr.kind {
+            Kind::Assign(_, target, value) => match self.convenience(target) {
+                Some(_) => self.written(value),
+                None => Some(expr.at.clone()),
+            },
+            Kind::Step { target, .. } => {
+                self.convenience(target).is_none().then(|| expr.at.clone())
+            }
+            Kind::Binary(_, left, right) | Kind::Index(left, right) => {
+                self.written(left).or_else(|| self.written(right))
+            }
+            Kind::Conditional(test, yes, no) => {
+                [test, yes, no].into_iter().find_map(|part| self.written(part))
+            }
+            Kind::Unary(_, of)
+            | Kind::Cast(_, of)
+            | Kind::TypedAt(_, of)
+            | Kind::Member { of, .. }
+            | Kind::ContainerOf(of, ..) => self.written(of),
+            Kind::PerCpu { of, cpu, .. } => {
+                self.written(of).or_else(|| cpu.as_ref().and_then(|cpu| self.written(cpu)))
+            }
+            // Nothing is done in a sizeof.
+            Kind::SizeOf(_) | Kind::SizeOfType(_) | Kind::AlignOfType(_) => None,
+            Kind::Integer(_) | Kind::Float(..) | Kind::Char(_) | Kind::Text(_) => None,
+            Kind::Name(_) | Kind::Dollar(_) | Kind::History(_) => None,
+            Kind::OffsetOf(..) | Kind::Type(_) => None,
+        }
+    }
+
     /// Sets a convenience variable to the value as it is now.
     fn set(&self, name: &str, value: Typed, at: &At) -> Result<Typed> {
         if self.dry {

@@ -71,6 +71,49 @@ pub fn perform(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Result<O
     Ok(Outcome { value, effects: effects.take() })
 }
 
+/// Whether an expression is true, and what it asks to be set beside.
+///
+/// # Errors
+/// When the text is no expression, or has no value that is true or false.
+pub fn condition(
+    context: &Context<'_>,
+    scene: &Scene<'_>,
+    text: &str,
+) -> Result<(bool, Vec<Effect>)> {
+    let Outcome { value, effects } = perform(context, scene, text)?;
+    let overlay = Overlay::new(context.memory);
+    let none = RefCell::new(Vec::new());
+    let evaluator =
+        Evaluator { context: *context, scene, text, dry: false, overlay: &overlay, effects: &none };
+    let number = evaluator.number(&value, &(0..text.len()))?;
+    Ok((!number.is_zero(), effects))
+}
+
+/// That a text is an expression whose value is a number or a pointer, and that
+/// changes nothing in the guest. Nothing is read: whether it has a value is
+/// seen when it is wanted.
+///
+/// # Errors
+/// When it is none.
+pub fn check(context: &Context<'_>, scene: &Scene<'_>, text: &str) -> Result<()> {
+    let overlay = Overlay::new(context.memory);
+    let effects = RefCell::new(Vec::new());
+    let evaluator = Evaluator {
+        context: *context,
+        scene,
+        text,
+        dry: true,
+        overlay: &overlay,
+        effects: &effects,
+    };
+    let expr = parse::expression(text, &|name| evaluator.is_type(name))?;
+    evaluator.operand(&evaluator.value(&expr)?, &(0..text.len()))?;
+    if let Some(at) = evaluator.written(&expr) {
+        return Err(ExprError::new(at, "this would write to the guest at every hit"));
+    }
+    Ok(())
+}
+
 /// The type of an expression, or the type that is written; and whether it was
 /// a type. Nothing is read.
 ///

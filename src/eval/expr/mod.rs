@@ -12,6 +12,7 @@ pub mod assign;
 pub mod error;
 pub mod evaluate;
 pub mod kept;
+pub mod printf;
 
 mod arith;
 mod ast;

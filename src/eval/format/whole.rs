@@ -4,7 +4,7 @@ use super::{Format, Limits, chars::quoted, scalar};
 use crate::{
     base::{
         addr::Addr,
-        memory::{Gap, PAGE},
+        memory::{Gap, PAGE, Span},
     },
     eval::{
         ctype::{CType, Field, Shape},
@@ -84,12 +84,9 @@ impl Context<'_> {
             let want = if bytes.is_empty() { want.min(FIRST_OF_STRING) } else { want };
             match self.memory.bytes(next, want as usize) {
                 Ok(more) => bytes.extend(more),
-                Err(gap @ Gap::Fault(_)) if !bytes.is_empty() => {
+                Err(gap) if !gap.is_missing() && !bytes.is_empty() => {
                     let text = quoted(&bytes, false, limits);
-                    return Ok(format!(
-                        "{text}<error: Cannot access memory at address {}>",
-                        gap_at(gap)
-                    ));
+                    return Ok(format!("{text}{}", no_bytes(gap)));
                 }
                 Err(gap) => return Err(gap),
             }
@@ -101,9 +98,13 @@ impl Context<'_> {
     }
 }
 
-fn gap_at(gap: Gap) -> Addr {
+/// Why there are no bytes, in gdb's words where it has some.
+fn no_bytes(gap: Gap) -> String {
     match gap {
-        Gap::Missing(span) | Gap::Fault(span) => span.start,
+        Gap::Missing(Span { start, .. }) | Gap::Fault(Span { start, .. }) => {
+            format!("<error: Cannot access memory at address {start}>")
+        }
+        Gap::Unrecorded(_) => format!("<{gap}>"),
     }
 }
 
@@ -122,10 +123,7 @@ impl Printer<'_, '_> {
             Err(Absent::OptimizedOut) => self.out.push_str("<optimized out>"),
             Err(Absent::Synthetic) => self.out.push_str("<synthetic pointer>"),
             Err(Absent::Gap(Gap::Missing(_))) => self.out.push('…'),
-            Err(Absent::Gap(gap)) => {
-                let at = gap_at(gap);
-                self.out.push_str(&format!("<error: Cannot access memory at address {at}>"));
-            }
+            Err(Absent::Gap(gap)) => self.out.push_str(&no_bytes(gap)),
             Err(Absent::Unavailable(why)) => self.out.push_str(&format!("<{why}>")),
         }
     }
@@ -184,10 +182,7 @@ impl Printer<'_, '_> {
         match self.context.string(addr, self.limits) {
             Ok(text) => self.out.push_str(&format!(" {text}")),
             Err(Gap::Missing(_)) => self.out.push_str(" …"),
-            Err(Gap::Fault(_)) => {
-                let why = format!(" <error: Cannot access memory at address {addr}>");
-                self.out.push_str(&why);
-            }
+            Err(gap) => self.out.push_str(&format!(" {}", no_bytes(gap))),
         }
     }
 

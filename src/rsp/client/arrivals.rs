@@ -2,12 +2,15 @@
 
 use std::time::Instant;
 
-use super::{Client, Event, MAX_DAMAGES, Mode, Phase, repairs::wait_for};
+use super::{Client, Event, MAX_DAMAGES, Mode, Phase, Traffic, repairs::wait_for};
 use crate::rsp::{
     command::Command,
     frame::{Expect, Item, Packets, encode, expand},
     reply::{self, Reply, ReplyError, StopReply},
 };
+
+/// How often a question is repeated for a `-` of somebody who may be no stub.
+const MAX_UNKNOWN_NAKS: u8 = 1;
 
 impl Client {
     pub(super) fn expect(&self) -> Expect {
@@ -31,42 +34,45 @@ impl Client {
 
     pub(super) fn take_items(&mut self, now: Instant) {
         while let Some(item) = self.decoder.next(self.expect()) {
+            let Some(item) = self.doubted(item, now) else { continue };
             match item {
                 Item::Ack => self.ack(now),
-                Item::Nak => self.nak(now),
-                Item::Packet(payload) => {
-                    self.meter.packets_received += 1;
-                    self.packet(&payload, now);
-                    if self.mode != Mode::Running {
-                        self.just_resumed = None;
-                    }
+                Item::Nak => {
+                    self.log(Traffic::Refused);
+                    self.nak(now);
                 }
-                Item::BadPacket(raw) => self.bad_packet(raw, now),
+                Item::Packet(payload) => self.take_packet(payload, now),
+                Item::BadPacket(raw) => {
+                    self.log(Traffic::Damaged(raw.clone()));
+                    self.bad_packet(raw, now);
+                }
                 Item::Text(text) => {
+                    self.log(Traffic::Text(text.clone()));
                     self.just_resumed = None;
-                    if self.mode != Mode::Stopped && looks_like_stop(&text) {
-                        self.events.push_back(Event::DamagedStop(text));
-                    } else {
-                        self.console(text);
-                    }
+                    self.text(text, now);
                 }
             }
+        }
+    }
+
+    pub(super) fn take_packet(&mut self, payload: Vec<u8>, now: Instant) {
+        self.meter.packets_received += 1;
+        self.log(Traffic::Packet(payload.clone()));
+        self.packet(&payload, now);
+        if self.mode != Mode::Running {
+            self.just_resumed = None;
         }
     }
 
     fn ack(&mut self, now: Instant) {
         let timing = self.timing;
         let Some(flight) = &mut self.flight else { return };
-        match flight.phase {
-            Phase::Ack if flight.command.ends_with_ack() => {
-                let command = flight.command.clone();
-                self.finish(Ok(Reply::Resumed), now);
-                self.mode =
-                    if command == Command::LeaveToKdb { Mode::Unknown } else { Mode::Running };
-                self.last = None;
-                if matches!(command, Command::Continue | Command::Step) {
-                    self.just_resumed = Some(command);
-                }
+        let resumes = flight.command.ends_with_ack();
+        match &flight.phase {
+            Phase::Ack if resumes => self.resumed(now),
+            // The stop before came once more, and then the ack.
+            Phase::Doubtful(payload) if resumes && self.last.as_ref() == Some(payload) => {
+                self.resumed(now);
             }
             Phase::Ack => {
                 flight.phase = Phase::Reply;
@@ -77,14 +83,35 @@ impl Client {
         }
     }
 
+    /// The stub took a request that ends with its ack.
+    fn resumed(&mut self, now: Instant) {
+        let Some(flight) = &self.flight else { return };
+        let command = flight.command.clone();
+        self.finish(Ok(Reply::Resumed), now);
+        self.mode = if command == Command::LeaveToKdb { Mode::Unknown } else { Mode::Running };
+        self.last = None;
+        self.doubt.resumed(now);
+        if matches!(command, Command::Continue | Command::Step) {
+            self.just_resumed = Some(command);
+        }
+    }
+
     fn nak(&mut self, now: Instant) {
         let Some(flight) = &mut self.flight else { return };
         if flight.phase == Phase::Settling {
             return;
         }
-        flight.damages += 1;
+        flight.damages = flight.damages.saturating_add(1);
+        if self.mode != Mode::Stopped && flight.damages > MAX_UNKNOWN_NAKS {
+            // A running kernel prints these too, and each question would land on
+            // its console.
+            return self.console(b"-".to_vec());
+        }
         if flight.damages > MAX_DAMAGES {
             return self.fail_noisy(now);
+        }
+        if self.mode == Mode::Stopped {
+            self.note_damage();
         }
         self.resend_request(now);
     }
@@ -115,8 +142,17 @@ impl Client {
         }
         match self.flight.as_ref().map(|flight| (&flight.phase, &flight.command)) {
             Some((Phase::Reply, command)) => match reply::parse(command, &payload) {
-                Err(ReplyError::Malformed { .. }) => self.unasked(payload, now),
+                Err(ReplyError::Malformed { .. }) if self.is_no_answer(&payload) => {
+                    self.unasked(payload, now);
+                }
+                Err(ReplyError::Malformed { .. }) if self.is_garbled(&payload, now) => {}
+                Ok(Reply::Registers(ref raw))
+                    if self.registers_len.is_some_and(|len| len != raw.len())
+                        && self.is_garbled(&payload, now) => {}
                 reply => {
+                    if let Ok(Reply::Registers(raw)) = &reply {
+                        self.registers_len = Some(raw.len());
+                    }
                     self.put(b"+".to_vec());
                     self.last = Some(payload);
                     self.finish(reply, now);
@@ -132,6 +168,28 @@ impl Client {
             }
             _ => self.unasked(payload, now),
         }
+    }
+
+    /// Whether a packet that does not fit the request is something else: an
+    /// announcement, or what was answered before, once more.
+    fn is_no_answer(&self, payload: &[u8]) -> bool {
+        self.mode != Mode::Stopped
+            || reply::stop(payload).is_some()
+            || self.last.as_deref() == Some(payload)
+    }
+
+    /// Whether a packet with a good checksum is to be asked for again because it
+    /// can not be the answer: noise can do that. When the stub means it, it says
+    /// the same again.
+    fn is_garbled(&mut self, payload: &[u8], now: Instant) -> bool {
+        let Some(flight) = &mut self.flight else { return false };
+        if flight.garbled.as_deref() == Some(payload) {
+            return false;
+        }
+        flight.garbled = Some(payload.to_vec());
+        self.note_damage();
+        self.ask_for_answer_again(now);
+        true
     }
 
     /// A packet that is no answer: the kernel announces something, or the stub
@@ -187,18 +245,23 @@ impl Client {
         if self.mode != Mode::Stopped {
             let stop = looks_like_stop(&raw);
             self.just_resumed = None;
-            if stop {
-                self.events.push_back(Event::DamagedStop(raw));
+            if stop || self.mode == Mode::Running {
+                self.text(raw, now);
             } else {
                 self.console(raw);
             }
             return;
         }
         self.unsettle(now);
-        let Some(flight) = &mut self.flight else { return };
-        if flight.phase != Phase::Reply {
-            return;
+        if self.flight.as_ref().is_some_and(|flight| flight.phase == Phase::Reply) {
+            self.note_damage();
+            self.ask_for_answer_again(now);
         }
+    }
+
+    /// The stub waits for the ack of its answer, and sends it again.
+    fn ask_for_answer_again(&mut self, now: Instant) {
+        let Some(flight) = &mut self.flight else { return };
         flight.damages += 1;
         if flight.damages > MAX_DAMAGES {
             return self.fail_noisy(now);
@@ -222,8 +285,8 @@ fn may_answer(command: &Command, payload: &[u8]) -> bool {
     }
 }
 
-/// Whether bytes were meant to be `$T05thread:…`, as far as one can tell.
-fn looks_like_stop(raw: &[u8]) -> bool {
+/// Whether bytes may have been meant to be `$T05thread:…`, as far as one can tell.
+pub(super) fn looks_like_stop(raw: &[u8]) -> bool {
     let Some(body) = raw.strip_prefix(b"$T") else { return false };
     let known = b"XXthread:";
     body.len() >= 6

@@ -17,9 +17,21 @@
 //!   of an earlier one. It is held until it is sure.
 //! - After any repair the line must be silent for a moment before the next
 //!   request, so that late acks are not taken for new ones.
+//! - On a line with noise an answer counts when it came twice.
+//! - A stop packet that came damaged is asked for again with `-`: the stub waits
+//!   for the ack of it. No other text of a running kernel is answered.
 
 mod arrivals;
+mod damaged_stop;
+mod doubt;
+mod noise;
 mod repairs;
+mod traffic;
+
+pub use traffic::Traffic;
+
+use damaged_stop::DamagedStop;
+use noise::Trust;
 
 use std::{
     collections::VecDeque,
@@ -40,6 +52,14 @@ const MAX_SILENCES: u8 = 4;
 /// How often one request is refused with `-`, or its answer with a bad
 /// checksum, before the line is called too noisy.
 const MAX_DAMAGES: u8 = 16;
+
+/// Bytes that may come for one request, repetitions and text among them, before
+/// what is coming in is no reason any more to wait for its end.
+const MOST_UNANSWERED: u64 = 64 << 10;
+
+/// Bytes that may come for one request. A monitor command may print the whole
+/// log of the kernel, some megabytes.
+const MOST_FLOOD: u64 = 16 << 20;
 
 /// Whether the stub listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +113,10 @@ pub enum Event {
     /// Something like a stop packet came with a bad checksum. Perhaps the
     /// kernel stopped and waits: [`Client::nudge`] asks it to say so again.
     DamagedStop(Vec<u8>),
+    /// What was surely a stop packet came damaged, and the stub was asked for it
+    /// again and did not answer: noise made an ack of the question. The kernel
+    /// most likely waits for a request.
+    StopLost,
 }
 
 /// Why a request got no answer.
@@ -128,6 +152,18 @@ pub enum RequestError {
         "{doing}: the other end sends back what it gets, a shell or login is there and the kernel runs"
     )]
     Echoed {
+        /// What was asked.
+        doing: String,
+    },
+    /// More came than any answer is.
+    #[error("{doing}: the other end sends without an end and does not answer, is this kgdb?")]
+    Flooded {
+        /// What was asked.
+        doing: String,
+    },
+    /// Noise made another request of it, and the stub did that.
+    #[error("{doing}: noise on the line made it another address")]
+    Astray {
         /// What was asked.
         doing: String,
     },
@@ -175,6 +211,11 @@ struct Flight {
     damages: u8,
     resent: bool,
     echoed: bool,
+    trust: Trust,
+    /// A packet with a good checksum that can not be the answer.
+    garbled: Option<Vec<u8>>,
+    /// The meter's `rx` when it was sent first.
+    rx_before: u64,
 }
 
 /// The client's end. See the module for how to drive it.
@@ -193,8 +234,15 @@ pub struct Client {
     /// arrival moves it.
     quiet_until: Option<Instant>,
     last_arrival: Option<Instant>,
+    /// The meter's `rx` at the last damage.
+    damaged_at: Option<u64>,
+    /// Bytes of a register packet, as they were the last time.
+    registers_len: Option<usize>,
+    damaged_stop: DamagedStop,
+    doubt: doubt::Doubt,
     events: VecDeque<Event>,
     transmit: VecDeque<Vec<u8>>,
+    traffic: VecDeque<Traffic>,
     meter: Meter,
 }
 
@@ -211,8 +259,13 @@ impl Client {
             just_resumed: None,
             quiet_until: None,
             last_arrival: None,
+            damaged_at: None,
+            registers_len: None,
+            damaged_stop: DamagedStop::default(),
+            doubt: doubt::Doubt::default(),
             events: VecDeque::new(),
             transmit: VecDeque::new(),
+            traffic: VecDeque::new(),
             meter: Meter::default(),
         }
     }
@@ -264,6 +317,9 @@ impl Client {
             damages: 0,
             resent: false,
             echoed: false,
+            trust: Trust::default(),
+            garbled: None,
+            rx_before: self.meter.rx,
         });
         if quiet.is_none() {
             self.transmit_request(now);
@@ -280,11 +336,15 @@ impl Client {
         }
         self.decoder.push(bytes);
         self.take_items(now);
-        // An answer that is coming in is no silence.
+        if self.is_flooded() {
+            return;
+        }
+        // An answer that is coming in is no silence, as long as it can be one.
         let patience = self.timing.silence(self.decoder.held());
         if self.decoder.held() > 1
             && let Some(flight) = &mut self.flight
             && flight.phase == Phase::Reply
+            && self.meter.rx - flight.rx_before < MOST_UNANSWERED
         {
             flight.deadline = flight.deadline.max(now + patience + Duration::from_millis(1));
         }
@@ -292,10 +352,12 @@ impl Client {
 
     /// Says what time it is. Call it when [`Client::poll_timeout`] is due.
     pub fn timeout(&mut self, now: Instant) {
+        self.believe(now);
         if self.silence_deadline().is_some_and(|deadline| deadline <= now) {
             self.decoder.idle();
             self.take_items(now);
         }
+        self.ask_for_damaged_stop(now);
         self.quiet_until = self.quiet_until.filter(|&until| until > now);
         if self.flight.as_ref().is_some_and(|flight| flight.phase == Phase::Settling) {
             match self.quiet_until {
@@ -311,13 +373,32 @@ impl Client {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let flight = self.flight.as_ref().map(|flight| flight.deadline);
-        [flight, self.silence_deadline(), self.quiet_until].into_iter().flatten().min()
+        let stop = self.damaged_stop.due();
+        [flight, self.silence_deadline(), self.quiet_until, self.doubt.due(), stop]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// The next bytes to put on the line.
     #[must_use]
     pub fn poll_transmit(&mut self) -> Option<Vec<u8>> {
         self.transmit.pop_front()
+    }
+
+    /// The next piece of what went over the line, for a log of it. What nobody
+    /// takes is thrown away.
+    #[must_use]
+    pub fn poll_traffic(&mut self) -> Option<Traffic> {
+        self.traffic.pop_front()
+    }
+
+    fn log(&mut self, traffic: Traffic) {
+        const MOST: usize = 256;
+        if self.traffic.len() >= MOST {
+            self.traffic.pop_front();
+        }
+        self.traffic.push_back(traffic);
     }
 
     /// The next thing that happened.
@@ -340,13 +421,23 @@ impl Client {
         self.mode = Mode::Unknown;
     }
 
+    /// The payload that was taken for a stop or an answer last, as text of the
+    /// line: when it was none after all.
+    pub fn last_as_text(&self) -> Option<Vec<u8>> {
+        self.last.as_ref().map(|payload| super::frame::encode(payload))
+    }
+
     /// Says that the link was opened anew: nothing of the past counts.
     pub fn reconnected(&mut self) {
         self.give_up();
         self.mode = Mode::Unknown;
         self.decoder = Decoder::default();
+        self.doubt = doubt::Doubt::default();
         self.last = None;
         self.quiet_until = None;
+        self.damaged_at = None;
+        self.registers_len = None;
+        self.damaged_stop = DamagedStop::default();
         self.transmit.clear();
     }
 
@@ -356,6 +447,17 @@ impl Client {
     /// gets the character on its console.
     pub fn nudge(&mut self) {
         self.put(b"-".to_vec());
+    }
+
+    /// Whether more came for a request than any answer is; then it has failed.
+    fn is_flooded(&mut self) -> bool {
+        let Some(flight) = &self.flight else { return false };
+        if self.meter.rx - flight.rx_before < MOST_FLOOD {
+            return false;
+        }
+        let doing = flight.command.to_string();
+        self.fail(RequestError::Flooded { doing }, Mode::Unknown);
+        true
     }
 
     fn silence_deadline(&self) -> Option<Instant> {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Client, Event, MAX_SILENCES, Mode, Phase, RequestError};
+use super::{Client, Event, MAX_DAMAGES, MAX_SILENCES, Mode, Phase, RequestError, Traffic};
 use crate::rsp::{
     command::Command,
     reply::{self, Reply, ReplyError},
@@ -15,10 +15,13 @@ impl Client {
         let unknown = self.mode == Mode::Unknown;
         let Some(flight) = &mut self.flight else { return };
         let doing = flight.command.to_string();
-        flight.silences += 1;
+        flight.silences = flight.silences.saturating_add(1);
         let attempts = flight.silences;
         let idempotent = flight.command.is_idempotent();
         if let Phase::Doubtful(payload) = &flight.phase {
+            if idempotent && attempts > MAX_DAMAGES {
+                return self.fail_noisy(now);
+            }
             if idempotent {
                 return self.resend_request(now);
             }
@@ -69,6 +72,7 @@ impl Client {
     }
 
     pub(super) fn finish(&mut self, reply: Result<Reply, ReplyError>, now: Instant) {
+        let Some(reply) = self.trust(reply, now) else { return };
         let Some(flight) = self.flight.take() else { return };
         self.meter.round_trips += 1;
         // After the first answer too: an earlier question, of ours or of another
@@ -113,6 +117,11 @@ impl Client {
         flight.phase = Phase::Ack;
         flight.deadline = now + wait_for(&self.timing, self.mode, &flight.command);
         let frame = flight.command.encode();
+        let traffic = Traffic::Request {
+            command: flight.command.clone(),
+            again: flight.resent || flight.trust.asks_again(),
+        };
+        self.log(traffic);
         self.meter.packets_sent += 1;
         self.put(frame);
     }
@@ -136,6 +145,9 @@ impl Client {
     }
 
     pub(super) fn put(&mut self, bytes: Vec<u8>) {
+        if bytes == b"-" {
+            self.log(Traffic::AskedAgain);
+        }
         self.meter.tx += bytes.len() as u64;
         self.transmit.push_back(bytes);
     }

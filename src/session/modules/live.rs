@@ -12,15 +12,16 @@ use super::{
     watch::{self, Event},
 };
 use crate::base::addr::Addr;
-use crate::kernel::module_sections;
+use crate::kernel::{boot, module_sections};
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
 use crate::session::{
     answer::Failure,
-    breakpoints::Site,
     request::{Level, ModuleEvent},
     run::Session,
+    settings::ModuleEvents,
     step::{Journey, Leg, Plan, thread_of},
     view::{State, StopReason},
+    wish::Site,
 };
 
 /// What is to be done after the guest was caught at a hidden site.
@@ -50,6 +51,10 @@ impl Session {
                     let name = module.found.name.clone();
                     self.init_is_over(&name);
                 }
+                Ok(Caught::Nothing)
+            }
+            Event::Booted => {
+                self.boot_is_over();
                 Ok(Caught::Nothing)
             }
             Event::Unload => self.module_goes(addr).await,
@@ -109,11 +114,14 @@ impl Session {
         Ok(self.module_came(&name))
     }
 
-    /// Whether symbols of a module are on the way that a breakpoint may need.
+    /// Whether symbols of a module are on the way that a breakpoint may need, or
+    /// that are to be shown right at any moment: once the guest runs, its memory
+    /// can't be compared with the file until the next stop.
     fn is_awaited(&self, name: &str) -> bool {
         let loading = |module: &super::Module| module.found.name == name && module.is_loading();
+        let always = self.settings.module_events == ModuleEvents::Always;
         self.modules.iter().any(loading)
-            && self.points.wishes.iter().any(|wish| wish.enabled && wish.is_by_name())
+            && (always || self.points.wishes.iter().any(|wish| wish.enabled && wish.is_by_name()))
     }
 
     /// All is known of a module that was loaded.
@@ -197,14 +205,14 @@ impl Session {
     /// Lets the guest go on from a hidden site. What the user asked for goes on
     /// as it was: a task that is stepped takes its step, whichever task this is.
     pub(in crate::session) async fn pass_by(&mut self) -> Result<(), Failure> {
-        let run = Journey { plan: Plan::Continue, leg: Leg::Free, task: None };
-        let what = self.journey.get_or_insert(run).plan.word();
+        let run = Journey::free();
+        let what = self.journey.get_or_insert(run).told();
         self.reconcile().await?;
         let pc = self.pc()?;
         if !self.leave_site(pc, false).await? {
             return Ok(());
         }
-        self.resume_with(Command::Continue, what).await
+        self.resume_with(Command::Continue, &what).await
     }
 
     /// Init memory of a module is about to be freed.
@@ -228,6 +236,16 @@ impl Session {
         self.touch();
     }
 
+    /// The kernel's init memory is about to be freed.
+    fn boot_is_over(&mut self) {
+        self.repairs.booted = true;
+        let symbols = self.guest_symbols();
+        let goes = |addr: Addr| boot::is_init(&symbols, addr);
+        self.park(goes, boot::FREED);
+        self.drop_places(goes);
+        self.touch();
+    }
+
     /// A module is gone, or about to go.
     pub(in crate::session) fn forget_module(&mut self, name: &str) {
         let symbols = self.code.symbols();
@@ -243,7 +261,8 @@ impl Session {
     fn park(&mut self, goes: impl Fn(Addr) -> bool, why: &str) {
         let inside = |site: &Site| goes(site.addr);
         for wish in &mut self.points.wishes {
-            wish.gone |= is_bare_address(&wish.location) && wish.sites.iter().any(inside);
+            let lasts = wish.watch.is_none() && !is_bare_address(&wish.location);
+            wish.gone |= !lasts && wish.sites.iter().any(inside);
         }
         self.points.forget(inside, why);
         for wish in self.points.wishes.iter_mut().filter(|wish| wish.gone) {
@@ -256,7 +275,7 @@ impl Session {
     fn drop_places(&mut self, goes: impl Fn(Addr) -> bool) {
         self.points.temporary.retain(|addr| !goes(*addr));
         let Some(journey) = &mut self.journey else { return };
-        if let Plan::To { places } = &mut journey.plan {
+        if let Plan::To { places, .. } = &mut journey.plan {
             places.retain(|addr| !goes(*addr));
         }
         let places = match &mut journey.leg {
@@ -287,7 +306,7 @@ impl Session {
 
 /// Whether a location is an address without a name in it: what was there is
 /// gone, and something else will be.
-fn is_bare_address(location: &str) -> bool {
+pub fn is_bare_address(location: &str) -> bool {
     let named = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     let mut words = location.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     location.starts_with('*') && !words.any(named)

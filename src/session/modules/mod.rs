@@ -34,7 +34,7 @@ use crate::kernel::{
     module_usage::Usage,
     modules::{self as guest, Layouts},
 };
-pub use live::Caught;
+pub use live::{Caught, is_bare_address};
 pub use watch::{Event, Watch};
 
 use find::Search;
@@ -150,7 +150,9 @@ impl Session {
     /// Reads the list when it may have changed.
     async fn look_at_list(&mut self) -> Result<(), Failure> {
         let mark = self.compute(|symbols, memory| guest::mark(symbols, memory).ok()).await?;
-        if mark.is_some() && mark == self.module_mark {
+        // A record has no mark of a stop that was a step: the list was not looked at.
+        let is_unrecorded = mark.is_none() && self.replay.is_some() && self.module_mark.is_some();
+        if is_unrecorded || mark.is_some() && mark == self.module_mark {
             return self.look_at_unsettled().await;
         }
         if self.module_mark.is_some() {

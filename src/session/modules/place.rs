@@ -119,7 +119,7 @@ impl Session {
         }
     }
 
-    /// What the guest says of a known module now. Once it is live, its init
+    /// What the guest says of a known module now. Once its init is over, the init
     /// sections are gone; the file stays as it is.
     pub(super) async fn renew_module(
         &mut self,
@@ -134,12 +134,22 @@ impl Session {
         // It may have had no sections yet.
         if matches!(module.symbols, Symbols::Failed(_)) && module.path.is_none() {
             self.modules[at] = self.place_module(found).await?;
-        } else if found.state == guest::State::Live {
+        } else if !has_init(&found) {
             let name = found.name.clone();
             self.init_is_over(&name);
         }
         self.touch();
         Ok(())
+    }
+}
+
+/// Whether a module has its init memory still. One that goes has it only when it
+/// goes because its init failed.
+fn has_init(found: &guest::Module) -> bool {
+    match found.state {
+        guest::State::Live => false,
+        guest::State::Going => found.memory.iter().any(|piece| piece.kind.is_init()),
+        _ => true,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::{Module, Symbols, guest};
 use crate::base::addr::Addr;
-use crate::session::{answer::Failure, breakpoints::Wish, request::Level, run::Session};
+use crate::session::{answer::Failure, request::Level, run::Session, wish::Wish};
 
 impl Module {
     /// Whether it waits for its turn.
@@ -13,7 +13,7 @@ impl Module {
     }
 
     /// Whether its code may be at an address.
-    fn has(&self, addr: Addr) -> bool {
+    pub(in crate::session) fn has(&self, addr: Addr) -> bool {
         let Some((base, size)) = self.found.base.zip(self.found.size) else { return false };
         addr.since(base) < size
     }
@@ -110,6 +110,7 @@ impl Session {
             self.go_on_with_modules().await?;
             self.go_on_with_listed().await?;
             self.resolve_pending();
+            self.look_at_crash_again().await?;
             self.reconcile().await
         };
         if let Err(failure) = result.await {

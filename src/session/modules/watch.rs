@@ -5,6 +5,8 @@
 //!   described in `sect_attrs`, and nothing of the module's init has run.
 //! - End of init: `trim_init_extable`, which comes after MODULE_STATE_LIVE and
 //!   before init memory is freed. Caught only while something is planted there.
+//! - The end of the boot: `free_initmem`, for breakpoints in the kernel's own
+//!   init code.
 //! - Unload: `free_module`, by which every unload and every load that failed in
 //!   its init comes before memory is freed. In a kernel where that was compiled
 //!   into its callers, `module_event`: kgdb's own notifier, called for the same
@@ -14,7 +16,7 @@
 //! guest that runs with a site can't be left without being stopped once more.
 
 use crate::base::addr::Addr;
-use crate::kernel::hooks::{self, Hook, Over};
+use crate::kernel::{boot, hooks};
 use crate::session::{
     answer::Failure,
     request::{Level, ModuleEvent},
@@ -22,7 +24,6 @@ use crate::session::{
     settings::ModuleEvents,
 };
 use crate::symbols::{answer::FunctionMatch, placed::Symbols};
-use crate::target::registers;
 use std::collections::BTreeSet;
 
 /// What is caught.
@@ -36,10 +37,13 @@ pub enum Event {
     Unload,
     /// Its state changes, where that is the only way to see an unload.
     Change,
+    /// The kernel itself has booted, and frees its init memory.
+    Booted,
 }
 
 impl Event {
-    const ALL: [Event; 4] = [Event::Load, Event::InitDone, Event::Unload, Event::Change];
+    const ALL: [Event; 5] =
+        [Event::Load, Event::InitDone, Event::Unload, Event::Change, Event::Booted];
 
     /// The function that tells it by being called with the module
     /// (kernel/module/main.c, before 5.19 kernel/module.c; lib/extable.c).
@@ -49,6 +53,8 @@ impl Event {
             Event::InitDone => "trim_init_extable",
             Event::Unload => "free_module",
             Event::Change => "module_event",
+            // init/main.c; the same name in every version.
+            Event::Booted => "free_initmem",
         }
     }
 
@@ -72,7 +78,7 @@ impl Event {
 /// The places in this guest, once they were looked for.
 #[derive(Debug, Default)]
 pub struct Watch {
-    hooks: Option<Vec<(Event, Hook)>>,
+    hooks: Option<Vec<(Event, Addr)>>,
     /// Modules that are about to be freed, or are free already: what the list
     /// still says of them counts no more.
     pub(super) freed: BTreeSet<Addr>,
@@ -89,7 +95,7 @@ pub struct Watch {
 impl Watch {
     /// The guest is resumed; `is_planted` tells which sites it has.
     pub(in crate::session) fn resumed(&mut self, is_planted: impl Fn(Addr) -> bool) {
-        let hooks = self.hooks.iter().flatten().filter(|(_, hook)| is_planted(hook.addr));
+        let hooks = self.hooks.iter().flatten().filter(|(_, hook)| is_planted(*hook));
         let planted: Vec<Event> = hooks.map(|(event, _)| *event).collect();
         let unloads = planted.contains(&Event::Unload) || planted.contains(&Event::Change);
         self.missed |= !(unloads && planted.contains(&Event::Load));
@@ -97,7 +103,7 @@ impl Watch {
 
     /// What is caught at an address.
     pub fn event_at(&self, addr: Addr) -> Option<Event> {
-        self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(event, _)| *event)
+        self.hooks.iter().flatten().find(|(_, hook)| *hook == addr).map(|(event, _)| *event)
     }
 
     /// Why an event can't be caught, when it can't.
@@ -111,11 +117,6 @@ impl Watch {
         };
         let can = hooks.iter().any(|(event, _)| ways.contains(event));
         (!can).then(|| format!("there is no breakpoint at {} in this kernel", ways[0].function()))
-    }
-
-    /// How to go on from there.
-    fn over(&self, addr: Addr) -> Option<Over> {
-        self.hooks.iter().flatten().find(|(_, hook)| hook.addr == addr).map(|(_, hook)| hook.over)
     }
 }
 
@@ -132,18 +133,21 @@ impl Session {
         }
         let of = |event: Event| needed[event as usize];
         let hooks = self.watch.hooks.iter().flatten();
-        Ok(hooks.filter(|(event, _)| of(*event)).map(|(_, hook)| hook.addr).collect())
+        Ok(hooks.filter(|(event, _)| of(*event)).map(|(_, hook)| *hook).collect())
     }
 
     /// The stub takes no breakpoint at a hidden site.
     pub(in crate::session) fn hidden_refused(&mut self, addr: Addr, why: &str) {
         let Some(event) = self.watch.event_at(addr) else { return };
         let hooks = self.watch.hooks.iter_mut();
-        hooks.for_each(|hooks| hooks.retain(|(_, hook)| hook.addr != addr));
+        hooks.for_each(|hooks| hooks.retain(|(_, hook)| *hook != addr));
         let what = match event {
             Event::Load => "loads of modules can't be seen as they happen",
             Event::InitDone | Event::Unload | Event::Change => {
                 "the end of a module can't be seen: take breakpoints out of it before"
+            }
+            Event::Booted => {
+                "the end of the boot can't be seen: take breakpoints out of init code before"
             }
         };
         self.say(Level::Warning, format!("{what} ({}: {why})", event.function()));
@@ -161,6 +165,7 @@ impl Session {
         match event {
             Event::Load => always || self.points.catches(ModuleEvent::Load),
             Event::InitDone => self.points.visible().any(|addr| is_init(&symbols, addr)),
+            Event::Booted => self.points.visible().any(|addr| boot::is_init(&symbols, addr)),
             Event::Unload | Event::Change => {
                 always
                     || self.points.catches(ModuleEvent::Unload)
@@ -189,33 +194,6 @@ impl Session {
         tracing::debug!(?found, "hidden sites");
         self.watch.hooks = Some(found);
         Ok(())
-    }
-
-    /// Gets the stopped task over a hidden site without taking that out: does
-    /// what the instruction there does. Says whether it could.
-    pub(in crate::session) async fn pass_hook(&mut self, pc: Addr) -> Result<bool, Failure> {
-        let next = match self.watch.over(pc) {
-            Some(Over::Copy { to, next }) => {
-                let value = self.register(self.arch().first_argument).await?;
-                let command = registers::write(self.arch(), to, value)
-                    .map_err(|error| Failure::Other(error.to_string()))?;
-                if let Err(error) = self.wire.ask(command).await {
-                    return Err(self.lost(error));
-                }
-                next
-            }
-            // ftrace may have made a call of it meanwhile.
-            Some(Over::Skip { next }) => {
-                let now = self.compute(move |_, memory| hooks::is_nop(memory, pc)).await?;
-                if now != Ok(true) {
-                    return Ok(false);
-                }
-                next
-            }
-            Some(Over::Step) | None => return Ok(false),
-        };
-        self.write_pc(next).await?;
-        Ok(true)
     }
 }
 

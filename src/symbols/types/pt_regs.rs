@@ -51,6 +51,12 @@ impl PtRegs {
         registers
     }
 
+    /// Where a register is, and how many bytes it has there.
+    pub fn place(&self, register: Reg) -> Option<(usize, usize)> {
+        let slot = self.slots.iter().find(|slot| slot.0 == register)?;
+        Some((slot.1, slot.2))
+    }
+
     /// The number of the system call, or what the entry code put there.
     pub fn orig_ax(&self, bytes: &[u8]) -> Option<u64> {
         word(bytes, self.orig_ax?, 8)

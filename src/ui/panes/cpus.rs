@@ -2,7 +2,7 @@
 
 use super::{Look, Outcome};
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::view::{CpuView, View};
 use crate::ui::list::List;

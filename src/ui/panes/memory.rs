@@ -4,7 +4,7 @@
 use super::{Look, Outcome};
 use crate::base::addr::Addr;
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::view::View;
 use crate::session::wants::{MemoryView, MemoryWant};
@@ -93,11 +93,21 @@ impl Memory {
         }
     }
 
-    fn scroll(&mut self, rows: i64) {
+    /// Moves what is shown by some rows.
+    pub fn scroll(&mut self, rows: i64) {
         let by = rows * self.row_bytes() as i64;
         if let Some(place) = &mut self.place {
             place.offset = place.offset.saturating_add(by);
         }
+    }
+
+    /// Puts the cursor on the cell at a column of the pane; `true` when it was
+    /// there already.
+    pub fn point(&mut self, column: u16) -> bool {
+        // A space, the address and another space; then each with a space.
+        let cell = usize::from(column).saturating_sub(18) / (2 * self.unit_bytes() + 1);
+        let cell = cell.min(self.row_bytes() / self.unit_bytes() - 1);
+        std::mem::replace(&mut self.column, cell) == cell
     }
 
     /// Does what a key asks.

@@ -2,9 +2,9 @@
 
 use super::{Look, Outcome};
 use crate::base::text::{bytes, printable};
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
-use crate::session::request::{BreakKind, Request};
+use crate::session::request::{BreakKind, Breaking, Request};
 use crate::session::view::{Match, ModuleView, SymbolsView, View};
 use crate::ui::list::List;
 use crate::ui::pen::Pen;
@@ -128,9 +128,10 @@ impl Modules {
         self.at = Some(module.name.clone());
         match action {
             _ if moved => None,
-            Action::BreakAtInit => {
-                Some(Outcome::Ask(Request::Break(BreakKind::Kept, format!("{}!init", module.name))))
-            }
+            Action::BreakAtInit => Some(Outcome::Ask(Request::Break(Breaking::at(
+                BreakKind::Kept,
+                format!("{}!init", module.name),
+            )))),
             // All of it is in the guest's memory.
             Action::Open if view.state.is_stopped() && module.state != "given" => {
                 Some(Outcome::Typed(format!("info module {}", module.name)))

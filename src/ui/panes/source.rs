@@ -2,14 +2,15 @@
 //! frame, and can be walked to any place. Where a file is missing it shows
 //! the instructions, the reason, and the option that would help.
 
-use crate::arch::{insn::Flavor, jumps};
+use super::instructions::Instructions;
+use crate::arch::insn::Flavor;
 use crate::base::addr::Addr;
-use crate::base::text::hex;
-use crate::config::keys::Action;
+use crate::base::text::printable;
 use crate::session::symbol_answer::InsnAnswer;
 use crate::session::view::{CodeBook, FrameView, State, StopView, View};
 use crate::source::text::Text;
 use crate::ui::list::List;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
@@ -17,7 +18,8 @@ use std::{
 };
 
 /// What the code is shown as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// C.
     #[default]
@@ -50,17 +52,6 @@ pub struct Spot {
     pub path: Option<PathBuf>,
     /// The line.
     pub line: u32,
-}
-
-/// One instruction as shown.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Insn {
-    pub(super) addr: Addr,
-    pub(super) bytes: String,
-    pub(super) symbol: String,
-    pub(super) text: String,
-    /// Where it jumps to.
-    jump: Option<Addr>,
 }
 
 /// A stop and a frame of it.
@@ -97,9 +88,7 @@ pub struct Source {
     followed: Option<Followed>,
     /// Instructions around the pc, or those of an older stop in the same function
     /// until the new ones are there.
-    pub(super) code: Vec<Insn>,
-    /// The jumps inside it, one text for each.
-    pub(super) arrows: Vec<String>,
+    pub(super) code: Instructions,
     /// How the instructions are written.
     flavor: Flavor,
     /// What the instructions belong to.
@@ -107,6 +96,14 @@ pub struct Source {
     /// What instructions were asked for last.
     asked: Option<Selection>,
     back: Vec<Spot>,
+    /// Where it was before it went back, the next one last.
+    forward: Vec<Spot>,
+    /// The word of its line that the cursor is on, counted from the left.
+    pub(super) word: Option<usize>,
+    /// Whether values beside the line are switched off.
+    pub(super) plain: bool,
+    /// Columns of the pane.
+    pub width: u16,
 }
 
 impl Source {
@@ -140,23 +137,16 @@ impl Source {
         let now = selection(stop);
         if stop.code.is_empty() {
             let pc = pc_of(stop);
-            if self.code_of != Some(now) && !self.code.iter().any(|insn| Some(insn.addr) == pc) {
-                self.set_code(Vec::new());
+            let among = pc.is_some_and(|pc| self.code.position(pc).is_some());
+            if self.code_of != Some(now) && !among {
+                self.code = Instructions::default();
                 self.code_of = None;
             }
             return false;
         }
-        let symbols = stop.code_symbols.iter().cloned().chain(std::iter::repeat(None));
-        let shown = stop.code.iter().zip(symbols).map(|(insn, symbol)| Insn {
-            addr: insn.addr,
-            bytes: hex(&insn.bytes),
-            symbol: symbol.unwrap_or_default(),
-            text: insn.text.clone(),
-            jump: insn.jump(),
-        });
-        let code: Vec<Insn> = shown.collect();
-        let new = self.code != code;
-        self.set_code(code);
+        let code = Instructions::of_stop(stop);
+        let new = self.code.rows != code.rows;
+        self.code = code;
         self.code_of = Some(now);
         new
     }
@@ -186,27 +176,12 @@ impl Source {
         if of != selection(stop) {
             return;
         }
-        let shown = code.iter().map(|insn| Insn {
-            addr: insn.address,
-            bytes: insn.bytes.clone(),
-            symbol: insn.symbol.clone().unwrap_or_default(),
-            text: insn.text.clone(),
-            jump: insn.jump,
-        });
-        self.set_code(shown.collect());
+        self.code = Instructions::answered(code);
         self.code_of = Some(of);
         if self.shows_code() {
             self.make_rows(book);
             self.show_pc(stop);
         }
-    }
-
-    fn set_code(&mut self, code: Vec<Insn>) {
-        /// Columns of arrows; longer jumps than fit are told by their text.
-        const MOST: usize = 6;
-        let rows: Vec<jumps::Row> = code.iter().map(|insn| (insn.addr, insn.jump)).collect();
-        self.arrows = jumps::arrows(&rows, MOST);
-        self.code = code;
     }
 
     /// Shows the selected frame's place.
@@ -232,6 +207,7 @@ impl Source {
     /// Shows a place; where the pane was is kept for [`Source::back`].
     pub fn go_to(&mut self, spot: &Spot, book: &dyn CodeBook) {
         const MOST: usize = 100;
+        self.forward.clear();
         if let Some(here) = self.here() {
             self.back.push(here);
             if self.back.len() > MOST {
@@ -241,9 +217,18 @@ impl Source {
         self.visit(spot, book);
     }
 
+    /// Where the pane was before it went back; `false` when it did not.
+    pub fn forward(&mut self, book: &dyn CodeBook) -> bool {
+        let Some(spot) = self.forward.pop() else { return false };
+        self.back.extend(self.here());
+        self.visit(&spot, book);
+        true
+    }
+
     /// Back to where the pane was; `false` when it was nowhere else.
     pub fn back(&mut self, book: &dyn CodeBook) -> bool {
         let Some(spot) = self.back.pop() else { return false };
+        self.forward.extend(self.here());
         self.visit(&spot, book);
         true
     }
@@ -268,7 +253,7 @@ impl Source {
     pub fn location(&self) -> Option<String> {
         match self.rows.get(self.list.cursor)? {
             Row::Line(line) => Some(format!("{}:{line}", self.file.as_ref()?.0)),
-            Row::Code(index) => Some(format!("*{}", self.code.get(*index)?.addr)),
+            Row::Code(index) => Some(format!("*{}", self.code.rows.get(*index)?.addr)),
             Row::Place(_) | Row::Note(_) => None,
         }
     }
@@ -278,6 +263,7 @@ impl Source {
         let row = self.rows.iter().position(|row| *row == Row::Line(line));
         let last = self.rows.iter().rposition(|row| matches!(row, Row::Line(_)));
         if let Some(row) = row.or(last) {
+            self.word = None;
             self.list.show(row);
         }
     }
@@ -296,11 +282,6 @@ impl Source {
             (_, _, Some(stop)) => self.show_pc(stop),
             _ => {}
         }
-    }
-
-    /// Moves the cursor; `false` when the action is no movement.
-    pub fn act(&mut self, action: Action) -> bool {
-        self.list.act(action)
     }
 
     /// Goes to the next (or previous) row that has the searched text, round
@@ -327,6 +308,21 @@ impl Source {
         self.rows.is_empty()
     }
 
+    /// The file's text.
+    pub fn text(&self) -> Option<Arc<Text>> {
+        self.text.clone()
+    }
+
+    /// Columns before the text of a line: marks and number.
+    pub(super) fn gutter(&self) -> usize {
+        self.digits() + 3
+    }
+
+    /// Digits of the file's last line, at least three.
+    pub(super) fn digits(&self) -> usize {
+        self.text.as_ref().map_or(3, |text| text.len().to_string().len()).max(3)
+    }
+
     /// Whether there is a file's text to draw.
     pub fn has_text(&self) -> bool {
         self.text.is_some()
@@ -342,10 +338,28 @@ impl Source {
         self.mode != Mode::Source || self.text.is_none()
     }
 
+    /// The text of the row the cursor is on, without what is drawn before it.
+    pub fn cursor_text(&self) -> Option<String> {
+        let text = self.row_text(self.list.cursor)?;
+        Some(text.split('\t').map(printable).collect::<Vec<_>>().join("\t"))
+    }
+
+    /// The file on this machine, and the line at the cursor; among instructions
+    /// that of the last line above them.
+    pub fn editable(&self) -> Option<(&Path, u32)> {
+        let (_, path) = self.file()?;
+        let above = self.rows.get(..=self.list.cursor)?.iter().rev();
+        let line = above.clone().find_map(|row| match row {
+            Row::Line(line) => Some(*line),
+            _ => None,
+        });
+        Some((path?, line.unwrap_or(1)))
+    }
+
     fn row_text(&self, row: usize) -> Option<&str> {
         match self.rows.get(row)? {
             Row::Line(line) => self.text.as_ref()?.line(*line as usize),
-            Row::Code(index) => Some(&self.code.get(*index)?.text),
+            Row::Code(index) => Some(&self.code.rows.get(*index)?.text),
             Row::Place(text) | Row::Note(text) => Some(text),
         }
     }
@@ -381,7 +395,8 @@ impl Source {
     }
 
     fn make_rows(&mut self, book: &dyn CodeBook) {
-        let code = self.code.len();
+        self.word = None;
+        let code = self.code.rows.len();
         self.rows = match (&self.text, self.mode) {
             (Some(text), Mode::Source) => (1..=text.len() as u32).map(Row::Line).collect(),
             (Some(text), Mode::Mixed) if code > 0 => self.mixed(text, book),
@@ -404,7 +419,7 @@ impl Source {
         let shown = self.file().map_or("", |(file, _)| file);
         let mut rows = Vec::new();
         let mut last = None;
-        for (index, insn) in self.code.iter().enumerate() {
+        for (index, insn) in self.code.rows.iter().enumerate() {
             let place = book.find(&format!("*{}", insn.addr)).ok();
             if place.is_some() && place != last {
                 match &place {
@@ -430,7 +445,7 @@ impl Source {
     fn show_pc(&mut self, stop: &StopView) {
         let frame = stop.frames.get(stop.selected);
         let pc = pc_of(stop);
-        let insn = self.code.iter().position(|insn| Some(insn.addr) == pc);
+        let insn = pc.and_then(|pc| self.code.position(pc));
         let code = self.rows.iter().position(|row| insn.is_some_and(|i| *row == Row::Code(i)));
         match (code, frame.and_then(|frame| frame.line)) {
             (Some(row), _) if self.shows_code() => self.list.show(row),
@@ -440,7 +455,7 @@ impl Source {
     }
 }
 
-fn selection(stop: &StopView) -> Selection {
+pub(super) fn selection(stop: &StopView) -> Selection {
     (stop.generation, stop.selected)
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Look, Outcome, file_name, of_module};
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::request::Request;
 use crate::session::view::{FrameView, FramesEnd, StopView, View};

@@ -3,7 +3,7 @@
 
 use super::{Look, Outcome, of_module};
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::view::{StopView, View};
 use crate::session::wants::{TaskSort, TaskView, TaskWant, TasksView};
@@ -19,6 +19,10 @@ pub struct Tasks {
     /// Only tasks with this text.
     pub filter: String,
     sort: TaskSort,
+    /// The stop that is shown.
+    generation: u64,
+    /// The stop at which the user said that a long list is to be read.
+    sure_at: Option<u64>,
 }
 
 impl Tasks {
@@ -29,11 +33,13 @@ impl Tasks {
             sort: self.sort,
             first: self.list.top,
             rows: self.list.height,
+            sure: self.sure_at == Some(self.generation),
         }
     }
 
     /// Takes in a new view.
     pub fn follow(&mut self, view: &View) {
+        self.generation = view.stop.as_ref().map_or(0, |stop| stop.generation);
         if let Some(tasks) = view.stop.as_ref().and_then(|stop| stop.supplied.tasks.as_ref()) {
             self.list.fit(rows(tasks), self.list.height);
         }
@@ -72,7 +78,12 @@ impl Tasks {
             }
             Action::Open => {
                 let tasks = view?.stop.as_ref()?.supplied.tasks.as_ref()?;
-                let task = tasks.rows.get(self.list.cursor)?;
+                let Some(task) = tasks.rows.get(self.list.cursor) else {
+                    if tasks.asks.is_some() {
+                        self.sure_at = Some(self.generation);
+                    }
+                    return None;
+                };
                 Some(Outcome::Line(format!("task {}", task.pid)))
             }
             action => {
@@ -103,13 +114,14 @@ impl Tasks {
             match tasks.rows.get(index) {
                 Some(task) => draw_task(buffer, area, at, task, shown == Some(task.pid), look),
                 None => {
-                    let words = match &tasks.trouble {
-                        Some(trouble) => printable(trouble),
-                        None => "reading …".into(),
+                    let (words, role) = match (&tasks.asks, &tasks.trouble) {
+                        (Some(asks), _) => (format!("{asks}; Enter here reads it"), Role::Warning),
+                        (None, Some(trouble)) => (printable(trouble), Role::Dim),
+                        (None, None) => (reading(tasks), Role::Dim),
                     };
                     Pen::new(buffer, area, at)
                         .put("   ", Style::new())
-                        .put(&words, look.style(Role::Dim));
+                        .put(&words, look.style(role));
                 }
             }
             look.cursor(buffer, area, at, index == self.list.cursor);
@@ -117,9 +129,18 @@ impl Tasks {
     }
 }
 
+/// How far the list is read.
+fn reading(tasks: &TasksView) -> String {
+    match tasks.total {
+        Some(total) => format!("reading … {} of {total}", tasks.read),
+        None => "reading …".into(),
+    }
+}
+
 /// The rows that are read, and one that says that there are more.
 fn rows(tasks: &TasksView) -> usize {
-    tasks.rows.len() + usize::from(!tasks.complete || tasks.trouble.is_some())
+    tasks.rows.len()
+        + usize::from(!tasks.complete || tasks.trouble.is_some() || tasks.asks.is_some())
 }
 
 fn draw_task(

@@ -3,7 +3,7 @@
 
 use super::{Look, Outcome};
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::view::{StopView, SymbolsView, View};
 use crate::session::wants::RowView;
@@ -32,6 +32,8 @@ pub struct Tree {
     pub open: BTreeSet<String>,
     /// Expressions, of the watch pane.
     pub watches: Vec<String>,
+    /// Whether numbers are shown in hexadecimal.
+    hex: bool,
 }
 
 /// The most columns the names take.
@@ -40,7 +42,7 @@ const NAMES: usize = 26;
 impl Tree {
     /// A tree with nothing open.
     pub fn new(kind: Kind) -> Tree {
-        Tree { kind, list: List::default(), open: BTreeSet::new(), watches: Vec::new() }
+        Tree { kind, list: List::default(), open: BTreeSet::new(), watches: Vec::new(), hex: false }
     }
 
     /// Takes in a new view.
@@ -87,6 +89,7 @@ impl Tree {
                     self.list.fit(self.list.len, self.list.height);
                 }
             }
+            Action::CycleUnit => self.hex = !self.hex,
             Action::ShowWhole => return row.map(whole),
             Action::Watch if self.kind == Kind::Variables => {
                 return row.and_then(|row| row.expression.clone()).map(Outcome::Watch);
@@ -118,11 +121,19 @@ impl Tree {
         None
     }
 
+    /// The value at the cursor, or why there is none.
+    pub fn cursor_value(&self, view: Option<&View>) -> Option<String> {
+        let rows = self.rows(view?.stop.as_ref()?)?;
+        rows.get(self.list.cursor).map(|row| shown_value(row).0)
+    }
+
     /// Draws the rows.
     pub fn draw(&self, buffer: &mut Buffer, area: Rect, look: &Look<'_>) {
-        let add = "w adds an expression, or the value the cursor is on in Variables";
         if self.kind == Kind::Watches && self.watches.is_empty() {
-            return look.placeholder(buffer, area, add);
+            let key = look.key(Action::Watch);
+            let add =
+                format!("{key} adds an expression, or the value the cursor is on in Variables");
+            return look.placeholder(buffer, area, &add);
         }
         let Some((view, stop)) = look.view.and_then(|view| Some((view, view.stop.as_ref()?)))
         else {
@@ -138,7 +149,7 @@ impl Tree {
         let width = rows.iter().map(indented).max().unwrap_or(0).min(NAMES);
         for (at, index) in self.list.seen().enumerate() {
             if let Some(row) = rows.get(index) {
-                draw_row(buffer, area, at as u16, row, width, look);
+                draw_row(buffer, area, at as u16, row, (width, self.hex), look);
             }
             look.cursor(buffer, area, at as u16, index == self.list.cursor);
         }
@@ -150,7 +161,7 @@ fn draw_row(
     area: Rect,
     at: u16,
     row: &RowView,
-    width: usize,
+    (width, hex): (usize, bool),
     look: &Look<'_>,
 ) {
     let sign = match (row.changed, row.argument && row.depth == 0) {
@@ -164,6 +175,7 @@ fn draw_row(
         (true, true) => "▾",
     };
     let (value, role) = shown_value(row);
+    let value = if hex { in_hex(&value).unwrap_or(value) } else { value };
     let role = if row.changed { Role::Changed } else { role };
     let mut pen = Pen::new(buffer, area, at);
     pen.put(sign, look.style(if row.changed { Role::Changed } else { Role::Dim }));
@@ -186,6 +198,18 @@ fn whole(row: &RowView) -> Outcome {
     Outcome::Text("Value", format!("{} {name} = {value}", row.type_name))
 }
 
+/// A number alone in hexadecimal; the sign of one below zero stays, because how
+/// many bytes it has is not known here.
+fn in_hex(value: &str) -> Option<String> {
+    let (sign, digits) = match value.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", value),
+    };
+    let plain = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let number: u128 = digits.parse().ok().filter(|_| plain)?;
+    Some(format!("{sign}{number:#x}"))
+}
+
 /// The value in one line, or why there is none.
 fn shown_value(row: &RowView) -> (String, Role) {
     match (&row.value, &row.unavailable) {
@@ -203,5 +227,17 @@ fn nothing_yet(view: &View, stop: &StopView) -> &'static str {
         (SymbolsView::Looking(_), _) => "when the vmlinux is found",
         (SymbolsView::Loading(_), _) => "when the symbols are loaded",
         (SymbolsView::Ready, _) => "reading …",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_hex;
+
+    #[test]
+    fn only_numbers_are_turned() {
+        let hex = |text| in_hex(text).unwrap_or_default();
+        assert_eq!([hex("42"), hex("-110"), hex("0")], ["0x2a", "-0x6e", "0x0"]);
+        assert_eq!([hex("0x10"), hex("{…}"), hex("97 'a'"), hex("-")], [""; 4]);
     }
 }

@@ -1,13 +1,19 @@
 //! The `:` line: typing, completion with Tab, history with Up and Down.
 
 use crate::command::complete::complete;
-use crate::config::keys::Key;
+use crate::config::key::Key;
 use crate::config::theme::{Role, Theme};
 use crate::session::view::CodeBook;
 use crate::ui::edit::{History, Line};
 use crate::ui::pen::Pen;
 use crossterm::event::{KeyCode, KeyModifiers};
-use ratatui::{buffer::Buffer, layout::Rect, style::Style, widgets::Clear, widgets::Widget};
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    style::Style,
+    widgets::Clear,
+    widgets::Widget,
+};
 use unicode_width::UnicodeWidthStr;
 
 /// A command being typed.
@@ -110,19 +116,42 @@ impl CommandLine {
         }
     }
 
-    /// Draws the candidates above `below`.
-    pub fn draw_choices(&self, buffer: &mut Buffer, below: Rect, theme: Theme) {
+    /// Where the candidates are: the area, columns of each, the first row seen.
+    fn grid(&self, below: Rect) -> Option<(Rect, usize, usize)> {
         const ROWS: usize = 8;
-        let Some(choices) = &self.choices else { return };
+        let choices = self.choices.as_ref()?;
         let widest = choices.candidates.iter().map(|c| c.width()).max().unwrap_or(0) + 2;
         let columns = (usize::from(below.width) / widest.max(1)).max(1);
         let count = choices.candidates.len();
         let rows = count.div_ceil(columns).min(ROWS).min(usize::from(below.y));
         let area = Rect { y: below.y - rows as u16, height: rows as u16, ..below };
-        Clear.render(area, buffer);
         // The chosen one is kept in sight.
         let first_row =
             choices.chosen.map_or(0, |at| (at / columns).saturating_sub(rows.max(1) - 1));
+        Some((area, widest, first_row))
+    }
+
+    /// Writes the candidate that is drawn at a place.
+    pub fn choose_at(&mut self, below: Rect, at: Position) {
+        let Some((area, widest, first_row)) = self.grid(below) else { return };
+        let columns = (usize::from(area.width) / widest.max(1)).max(1);
+        let (row, column) = (at.y.saturating_sub(area.y), usize::from(at.x) / widest.max(1));
+        let index = (first_row + usize::from(row)) * columns + column;
+        if let Some(choices) = self.choices.as_mut().filter(|_| area.contains(at))
+            && let Some(candidate) = choices.candidates.get(index).filter(|_| column < columns)
+        {
+            choices.chosen = Some(index);
+            self.line.replace(choices.start, candidate);
+        }
+    }
+
+    /// Draws the candidates above `below`.
+    pub fn draw_choices(&self, buffer: &mut Buffer, below: Rect, theme: Theme) {
+        let Some((area, widest, first_row)) = self.grid(below) else { return };
+        let Some(choices) = &self.choices else { return };
+        let columns = (usize::from(below.width) / widest.max(1)).max(1);
+        let (count, rows) = (choices.candidates.len(), usize::from(area.height));
+        Clear.render(area, buffer);
         for row in 0..rows {
             let mut pen = Pen::new(buffer, area, row as u16);
             let from = (first_row + row) * columns;

@@ -1,7 +1,7 @@
 //! The key sheet, made from the key table in force.
 
 use super::output::Output;
-use crate::config::keys::{Keymap, Scope};
+use crate::config::keymap::{Keymap, Scope, help};
 use std::fmt::Write;
 
 /// The sheet for a pane: its own keys first.
@@ -14,8 +14,8 @@ pub fn sheet(keymap: &Keymap, scopes: &[Scope], pane: &str) -> Output {
             _ => format!("In this pane ({pane})"),
         };
         let _ = writeln!(text, "{heading}");
-        for binding in keymap.bindings(*scope) {
-            let _ = writeln!(text, "  {:<18} {}", binding.keys.join("  "), binding.help);
+        for (keys, action) in keymap.sheet(*scope, scopes) {
+            let _ = writeln!(text, "  {:<18} {}", keys.join("  "), help(action, &[*scope]));
         }
         text.push('\n');
     }
@@ -28,6 +28,16 @@ pub fn sheet(keymap: &Keymap, scopes: &[Scope], pane: &str) -> Output {
         ("— …", "not known; being read"),
     ] {
         let _ = writeln!(text, "  {sign:<18} {meaning}");
+    }
+    text.push_str("\nMouse\n");
+    for (where_, meaning) in [
+        ("a row", "choose it; once more: open it"),
+        ("left of source", "set a breakpoint, or take it away"),
+        ("tab, hint, choice", "as its key"),
+        ("a border", "drag it: the column between panes, the title of a lower one"),
+        ("with Shift", "the terminal's own selection (--no-mouse: always)"),
+    ] {
+        let _ = writeln!(text, "  {where_:<18} {meaning}");
     }
     text.push_str("\n:help lists the commands; they are gdb's where gdb has them.\n");
     Output::new("Keys", &text)

@@ -5,7 +5,15 @@ use crate::config::theme::{Role, Theme};
 use crate::session::request::Leave;
 use crate::session::view::State;
 use crate::ui::pen::{Pen, wrap};
-use ratatui::{buffer::Buffer, layout::Rect, style::Style};
+use crossterm::event::KeyCode;
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect},
+    style::Style,
+};
+
+/// Keys, and what each does.
+type Keys = Vec<(&'static str, &'static str)>;
 
 /// Where the leaving is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +50,7 @@ impl Leaving {
         }
     }
 
-    fn lines(&self, state: &State) -> (String, Vec<(&'static str, &'static str)>) {
+    fn lines(&self, state: &State) -> (String, Keys) {
         const STAY: (&str, &str) = ("Esc", "stay");
         const AS_IS: (&str, &str) = ("x", "leave it as it is; breakpoints stay planted");
         match (self, state) {
@@ -75,13 +83,28 @@ impl Leaving {
         }
     }
 
-    /// Draws the question in the middle of `screen`.
-    pub fn draw(&self, buffer: &mut Buffer, screen: Rect, state: &State, theme: Theme) {
+    /// The rows of the question, and the window's size.
+    fn shape(&self, screen: Rect, state: &State) -> (Vec<String>, Keys, (u16, u16)) {
         let width = 64.min(screen.width);
         let (words, keys) = self.lines(state);
         let rows = wrap(&words, usize::from(width.saturating_sub(4)));
         let height = ((rows.len() + keys.len()) as u16 + 3).min(screen.height);
-        let inside = super::window(buffer, screen, (width, height), "Quit", theme);
+        (rows, keys, (width, height))
+    }
+
+    /// The key of the choice that is drawn at a place.
+    pub fn key_at(&self, screen: Rect, state: &State, at: Position) -> Option<KeyCode> {
+        let (rows, keys, size) = self.shape(screen, state);
+        let inside = super::inside(super::middle(screen, size));
+        let row = usize::from(at.y.checked_sub(inside.y).filter(|_| inside.contains(at))?);
+        let (key, _) = keys.get(row.checked_sub(rows.len() + 1)?)?;
+        super::key_of(key)
+    }
+
+    /// Draws the question in the middle of `screen`.
+    pub fn draw(&self, buffer: &mut Buffer, screen: Rect, state: &State, theme: Theme) {
+        let (rows, keys, size) = self.shape(screen, state);
+        let inside = super::window(buffer, screen, size, "Quit", theme);
         for (row, words) in rows.iter().enumerate() {
             let mut pen = Pen::new(buffer, inside, row as u16);
             pen.put(" ", Style::new()).put(words, theme.style(Role::Text));

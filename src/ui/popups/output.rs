@@ -2,7 +2,7 @@
 //! answered, or the key sheet.
 
 use crate::base::text::printable;
-use crate::config::keys::Action;
+use crate::config::actions::Action;
 use crate::config::theme::{Role, Theme};
 use crate::ui::pen::Pen;
 use ratatui::{
@@ -34,7 +34,7 @@ impl Output {
 
     /// Where it goes on a screen of this size (as high as it needs, at most
     /// two thirds), and the rows it then has.
-    fn place(&self, screen: Rect) -> (Rect, Vec<String>) {
+    pub fn place(&self, screen: Rect) -> (Rect, Vec<String>) {
         let width = usize::from(screen.width.saturating_sub(4)).max(8);
         let rows: Vec<String> = self.lines.iter().flat_map(|line| fold(line, width)).collect();
         let most = (screen.height * 2 / 3).max(screen.height.min(12));

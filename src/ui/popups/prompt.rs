@@ -1,22 +1,24 @@
 //! One-line questions: where to go, what to look for.
 
 use crate::ui::edit::Line;
+use crate::ui::filter;
+use crate::ui::layout::PaneId;
 
 /// What the text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Question {
     /// A line, file and line, function or address to go to.
     GoTo,
+    /// A function or address whose instructions are to be shown.
+    Disassemble,
     /// A text to look for in the source pane.
     Search,
     /// An expression to watch.
     Watch,
     /// An address or expression whose memory is to be shown.
     Memory,
-    /// A text that tasks must have.
-    Filter,
-    /// A text that modules must have.
-    FilterModules,
+    /// A text that the rows of a pane must have.
+    Filter(PaneId),
 }
 
 /// A question with what is typed so far.
@@ -38,11 +40,11 @@ impl Prompt {
     pub fn label(&self) -> &'static str {
         match self.question {
             Question::GoTo => "go to: ",
+            Question::Disassemble => "disassemble: ",
             Question::Search => "/",
             Question::Watch => "watch: ",
             Question::Memory => "memory at: ",
-            Question::Filter => "tasks with: ",
-            Question::FilterModules => "modules with: ",
+            Question::Filter(pane) => filter::label(pane).unwrap_or("with: "),
         }
     }
 }

@@ -7,14 +7,17 @@ use crate::arch::{
     x86_64::X86_64,
 };
 use crate::base::addr::Addr;
+use crate::session::conduct::{AtHit, ConductView};
+use crate::session::symbol_answer::MatchAnswer;
 use crate::session::view::{
     BreakpointView, CodeBook, Completes, Cost, CpuView, FrameView, FramesEnd, LinkView, Match,
     ModuleView, State, StopReason, StopView, SymbolsView, TargetView, VariableView, View,
 };
 use crate::session::wants::{MemoryView, MemoryWant, RowView, Supplied, TaskView, TasksView};
+use crate::session::watching::HardwareView;
 use crate::source::text::Text;
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -44,6 +47,46 @@ impl CodeBook for Book {
         let names = ["vfs_read", "vfs_readv", "vfs_rename", "HgfsSendRequest"];
         let fits = names.iter().filter(|name| name.starts_with(prefix));
         if what == Completes::File { Vec::new() } else { fits.map(|n| n.to_string()).collect() }
+    }
+
+    fn search(&self, text: &str, limit: usize) -> Vec<MatchAnswer> {
+        let (kind, text) = match text.split_once(':') {
+            Some((kind, text)) => (Some(kind), text),
+            None => (None, text),
+        };
+        let name = |name: &str, kind, file: &str, line| MatchAnswer {
+            name: name.into(),
+            kind,
+            file: Some(file.into()),
+            line,
+            module: file.starts_with("hgfs").then(|| "hgfs".into()),
+            choose: None,
+            score: 1000 - name.len() as u32,
+        };
+        let names = [
+            name("vfs_read", "function", "fs/read_write.c", Some(450)),
+            name("vfs_readv", "function", "fs/read_write.c", Some(930)),
+            name("HgfsSendRequest", "function", "hgfs/request.c", Some(28)),
+            name("hgfs_stats", "variable", "hgfs/main.c", Some(12)),
+            name("HgfsReq", "struct", "hgfs/hgfs.h", Some(30)),
+            name("hgfs/request.c", "file", "hgfs/request.c", None),
+        ];
+        let letter = |of: &str| match of {
+            "function" => "f",
+            "variable" => "v",
+            "file" => "s",
+            _ => "t",
+        };
+        let fits = |one: &MatchAnswer| {
+            let named = one.name.to_lowercase().contains(&text.to_lowercase());
+            named && kind.is_none_or(|kind| kind == letter(one.kind))
+        };
+        names.into_iter().filter(|one| !text.is_empty() && fits(one)).take(limit).collect()
+    }
+
+    fn describe(&self, name: &str) -> Option<String> {
+        (name == "struct HgfsReq")
+            .then(|| "type = struct HgfsReq {\n    int id;\n    struct list_head list;\n}".into())
     }
 
     fn find(&self, location: &str) -> Result<(String, Option<PathBuf>, u32), String> {
@@ -167,6 +210,10 @@ pub fn stop(generation: u64, line: u32) -> StopView {
         frames_end: FramesEnd::Complete("syscall from user mode".into()),
         selected: 0,
         frame_registers: registers(0x2a, PC),
+        register_names: BTreeMap::from([
+            ("r9", "jiffies".to_string()),
+            ("rip", "HgfsSendRequest+0x35 [hgfs]".to_string()),
+        ]),
         variables: Some(vec![
             variable("req", "struct HgfsReq *", Some("0xffff888004209a00"), true),
             variable("timeout", "unsigned int", None, true),
@@ -176,6 +223,8 @@ pub fn stop(generation: u64, line: u32) -> StopView {
         code,
         code_symbols,
         returned: None,
+        crash: None,
+        at_hit: AtHit::default(),
         cost: Cost { tx: 61, rx: 351, packets: 3, time: Duration::from_millis(41) },
         subject: None,
         supplied: supplied(),
@@ -236,6 +285,8 @@ fn supplied() -> Supplied {
         ]),
         watches: Some(vec![row("w0", 0, "hgfs_stats.sent", "unsigned long", Some("17"), false)]),
         memory: Some(memory),
+        code: None,
+        dmesg: None,
     }
 }
 
@@ -289,6 +340,8 @@ pub fn breakpoints() -> Vec<BreakpointView> {
         line: Some(line),
         places: Vec::new(),
         note: None,
+        watch: None,
+        conduct: ConductView::default(),
     };
     vec![
         BreakpointView { hits: 2, ..wish(1, "HgfsSendRequest", "armed", 35) },
@@ -366,9 +419,11 @@ pub fn view(state: State, stop: Option<StopView>) -> View {
         symbols: SymbolsView::Ready,
         stop: stop.map(Arc::new),
         breakpoints: breakpoints(),
+        hardware: HardwareView { used: 0, slots: 4 },
         modules: Vec::new(),
         link: LinkView { rate: 11_240, ..LinkView::default() },
         flavor: Flavor::Att,
         working: None,
+        packets: None,
     }
 }

@@ -3,27 +3,30 @@
 use super::{Bench, fixture};
 use crate::arch::insn::Flavor;
 use crate::session::answer::{Answer, Failure, StopAnswer};
-use crate::session::request::{BreakKind, Disassembly, Leave, Request, Step, Update};
+use crate::session::conduct::{Adjusting, AtHit};
+use crate::session::request::{
+    BreakKind, Breaking, Disassembly, Leave, Request, Step, Towards, Update,
+};
 use crate::session::symbol_answer::{CodeAnswer, InsnAnswer};
 use crate::session::view::{State, StopReason, StopView};
 use crate::ui::layout::PaneId;
 use crate::ui::message::{Effect, Exit, Message, Purpose};
 use std::time::Duration;
 
-fn stopped() -> Bench {
+pub fn stopped() -> Bench {
     let mut bench = Bench::new(160, 48);
     bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
     bench
 }
 
-fn running(what: &str) -> Bench {
+pub fn running(what: &str) -> Bench {
     let mut bench = stopped();
     let state = State::Running { since: bench.start, what: what.into() };
     bench.view(fixture::view(state, Some(fixture::stop(1, 35))));
     bench
 }
 
-fn asks(effects: Vec<Effect>) -> Vec<Request> {
+pub fn asks(effects: Vec<Effect>) -> Vec<Request> {
     let request = |effect| match effect {
         Effect::Ask(request, _) => request,
         other => panic!("{other:?}"),
@@ -33,7 +36,7 @@ fn asks(effects: Vec<Effect>) -> Vec<Request> {
 
 /// The answer to a key that resumed the guest.
 fn ended_by(reason: StopReason) -> Message {
-    let stop = StopAnswer::of(&StopView { reason, ..fixture::stop(2, 36) });
+    let stop = Box::new(StopAnswer::of(&StopView { reason, ..fixture::stop(2, 36) }));
     Message::Answer(Purpose::Run, Some(Ok(Answer::Stop { stop })))
 }
 
@@ -59,10 +62,12 @@ fn both_twins_run_the_guest() {
 
 #[test]
 fn every_command_of_the_key_table_is_one() {
-    for binding in crate::config::keys::DEFAULT {
-        if let crate::config::keys::Action::Command(line) = binding.action {
+    for binding in crate::config::keymap::DEFAULT {
+        if let crate::config::actions::Action::Command(line) = binding.action {
             let parsed = crate::command::parse::parse(line);
-            assert!(matches!(parsed, Ok(crate::command::Parsed::Request(_))), "{line}");
+            let layout = line.starts_with("layout ") && parsed.is_ok();
+            let request = matches!(parsed, Ok(crate::command::Parsed::Request(_)));
+            assert!(request || layout, "{line}");
         }
     }
 }
@@ -72,8 +77,11 @@ fn breakpoints_go_where_the_cursor_is() {
     let mut bench = stopped();
     let here = "hgfs/request.c:36".to_string();
     assert_eq!(asks(bench.keys("Down b")), [Request::Toggle(here.clone())]);
-    assert_eq!(asks(bench.keys("t")), [Request::Break(BreakKind::Temporary, here.clone())]);
-    assert_eq!(asks(bench.keys("C")), [Request::RunTo(here)]);
+    assert_eq!(
+        asks(bench.keys("t")),
+        [Request::Break(Breaking::at(BreakKind::Temporary, here.clone()))]
+    );
+    assert_eq!(asks(bench.keys("C")), [Request::RunTo(here, Towards::Cursor)]);
     bench.send(ended_by(StopReason::Arrived));
     assert_eq!(bench.keys("a a"), [], "the view has the instructions");
     assert_eq!(asks(bench.keys("Space")), [Request::Toggle("*0xffffffffc0002035".into())]);
@@ -214,7 +222,7 @@ fn answers_show_by_their_length() {
     line(&mut bench, Err(Failure::Other("no symbol 'x'".into())));
     assert!(bench.text().contains("✗ no symbol 'x'"));
     bench.keys("3");
-    assert!(bench.text().contains("0:00   three"), "the log keeps them:\n{}", bench.text());
+    assert!(bench.text().contains("         three"), "the log keeps them:\n{}", bench.text());
 }
 
 #[test]
@@ -277,11 +285,62 @@ fn lists_have_their_own_keys() {
     assert_eq!(asks(bench.keys("7 Space")), [Request::Enable(false, vec![1])]);
     assert_eq!(asks(bench.keys("Down Space")), [Request::Enable(true, vec![2])]);
     assert_eq!(asks(bench.keys("d")), [Request::Delete(vec![2])]);
-    assert!(bench.text().contains(" Enter go there  Space on/off  d delete "));
+    assert!(bench.text().contains(" Enter go there  Space on/off  e condition  d delete "));
     bench.keys("Enter");
     assert_eq!(bench.app.focus(), PaneId::Source);
     assert_eq!(asks(bench.keys("b")), [Request::Toggle("hgfs/request.c:43".into())]);
     assert_eq!(asks(bench.keys("Backspace b")), [Request::Toggle("hgfs/request.c:35".into())]);
+}
+
+#[test]
+fn what_a_breakpoint_does_is_edited_as_a_line() {
+    let mut bench = stopped();
+    let mut view = fixture::view(State::Stopped, Some(fixture::stop(1, 35)));
+    let conduct = &mut view.breakpoints[0].conduct;
+    conduct.condition = Some("req->id == 7".into());
+    conduct.commands = vec!["silent".into(), "bt".into()];
+    bench.view(view);
+    bench.keys("7 e");
+    assert!(bench.text().contains(":condition 1 req->id == 7"), "{}", bench.text());
+    bench.types("1");
+    let condition = Adjusting::Condition(1, Some("req->id == 71".into()));
+    assert_eq!(asks(bench.keys("Enter")), [Request::Adjust(condition)]);
+    bench.keys("x");
+    bench.types("3");
+    assert_eq!(asks(bench.keys("Enter")), [Request::Adjust(Adjusting::Ignore(1, 3))]);
+    let commands = Adjusting::Commands(vec![1], vec!["silent".into(), "bt".into()]);
+    assert_eq!(asks(bench.keys("E Enter")), [Request::Adjust(commands)]);
+}
+
+#[test]
+fn commands_of_a_breakpoint_are_done_once_for_each_stop() {
+    let mut bench = running("continue");
+    let stop_at = |generation, commands: &[&str], asked| {
+        let at_hit = AtHit {
+            commands: commands.iter().map(ToString::to_string).collect(),
+            asked,
+            error: None,
+        };
+        StopView { reason: StopReason::Breakpoint(1), at_hit, ..fixture::stop(generation, 36) }
+    };
+    let of = |stop: &StopView| {
+        let stop = Box::new(StopAnswer::of(stop));
+        Message::Answer(Purpose::Run, Some(Ok(Answer::Stop { stop })))
+    };
+    // The view tells nobody who hears of it with an answer.
+    let stop = stop_at(2, &["silent", "up", "continue"], true);
+    assert_eq!(asks(bench.view(fixture::view(State::Stopped, Some(stop.clone())))), []);
+    assert_eq!(asks(bench.send(of(&stop))), [Request::FrameBy(1)]);
+    assert_eq!(asks(bench.send(of(&stop))), [], "once");
+    // F6 ends them, and those of the stop that it brings.
+    bench.keys("F6");
+    assert!(bench.app.script.is_empty());
+    let next = stop_at(3, &["continue"], true);
+    bench.view(fixture::view(State::Stopped, Some(next.clone())));
+    assert_eq!(asks(bench.send(of(&next))), []);
+    // Nobody waited for this one.
+    let own = stop_at(4, &["down"], false);
+    assert_eq!(asks(bench.view(fixture::view(State::Stopped, Some(own)))), [Request::FrameBy(-1)]);
 }
 
 #[test]
@@ -355,5 +414,5 @@ fn zoom_and_tabs_on_a_small_screen() {
     bench.keys("Tab");
     assert_eq!(bench.app.focus(), PaneId::Console);
     bench.keys("Shift-Tab Shift-Tab");
-    assert_eq!(bench.app.focus(), PaneId::Memory);
+    assert_eq!(bench.app.focus(), PaneId::Disassembly);
 }

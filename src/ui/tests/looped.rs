@@ -6,9 +6,15 @@ use crate::session::request::{Ask, Handle, Leave, Request, Step, Update};
 use crate::session::view::State;
 use crate::ui::message::Exit;
 use crate::ui::run::{Screen, run};
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{
+    Event, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 use futures_util::stream::{self, Stream, StreamExt};
-use std::{cell::RefCell, io, pin::Pin, rc::Rc, sync::Arc, time::Duration, time::Instant};
+use std::os::unix::process::ExitStatusExt;
+use std::{
+    cell::RefCell, io, path::Path, path::PathBuf, pin::Pin, process::ExitStatus, rc::Rc, sync::Arc,
+    time::Duration, time::Instant,
+};
 use tokio::sync::{Mutex, mpsc};
 
 /// Counts what is asked of it.
@@ -17,6 +23,8 @@ struct Paper {
     drawn: usize,
     forgotten: usize,
     suspended: usize,
+    copied: Vec<String>,
+    edited: Vec<(PathBuf, u32)>,
     live_streams: Rc<RefCell<usize>>,
     /// From this drawing on the terminal is gone.
     breaks_at: Option<usize>,
@@ -35,10 +43,22 @@ impl Screen for Paper {
         self.forgotten += 1;
         Ok(())
     }
+    fn mouse(&mut self, _: bool) -> io::Result<()> {
+        Ok(())
+    }
     fn suspend(&mut self) -> io::Result<()> {
         self.suspended += 1;
         assert_eq!(*self.live_streams.borrow(), 0, "the shell would fight for the keys");
         Ok(())
+    }
+    fn copy(&mut self, text: &str) -> io::Result<()> {
+        self.copied.push(text.to_string());
+        Ok(())
+    }
+    fn edit(&mut self, path: &Path, line: u32) -> io::Result<(String, ExitStatus)> {
+        assert_eq!(*self.live_streams.borrow(), 0, "the editor would fight for the keys");
+        self.edited.push((path.to_path_buf(), line));
+        Ok(("vi".into(), ExitStatus::from_raw(0)))
     }
     fn retake(&mut self) -> io::Result<()> {
         Ok(())
@@ -108,9 +128,11 @@ fn play_on<F: Future<Output = ()>>(
     };
     let app = Bench::new(80, 24).app;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (_, files) = mpsc::unbounded_channel();
     let world = World { keys, updates, asks };
     let exit = runtime.block_on(async {
-        let (exit, ()) = tokio::join!(run(app, handle, news, &mut paper, input), script(world));
+        let (exit, ()) =
+            tokio::join!(run(app, handle, news, files, &mut paper, input), script(world));
         exit.unwrap()
     });
     (exit, paper)
@@ -170,6 +192,41 @@ fn suspending_lets_go_of_the_keyboard() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     });
     assert_eq!((paper.suspended, paper.forgotten), (1, 1));
+}
+
+#[test]
+fn the_mouse_the_clipboard_and_the_editor() {
+    let kind = MouseEventKind::Down(MouseButton::Left);
+    let event = |kind, column, row| {
+        Event::Mouse(MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE })
+    };
+    let (_, paper) = play(|mut world| async move {
+        world.updates.send(stopped_view()).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // What means nothing, and a press on the mark of the line below the pc.
+        world.keys.send(event(MouseEventKind::Moved, 3, 3)).unwrap();
+        world.keys.send(event(MouseEventKind::Down(MouseButton::Right), 3, 3)).unwrap();
+        world.keys.send(event(kind, 0, 8)).unwrap();
+        let ask = loop {
+            match world.asked().await.request {
+                Request::Want(_) => {}
+                other => break other,
+            }
+        };
+        assert!(
+            matches!(&ask, Request::Toggle(at) if at.starts_with("hgfs/request.c:")),
+            "{ask:?}"
+        );
+        world.press('.', KeyModifiers::NONE);
+        world.press('y', KeyModifiers::NONE);
+        world.press('e', KeyModifiers::NONE);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.updates.send(Update::Ended(None)).unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    });
+    assert_eq!(paper.copied.len(), 1);
+    let [(path, line)] = &paper.edited[..] else { panic!("{:?}", paper.edited) };
+    assert!(path.ends_with("hgfs/request.c") && *line > 1);
 }
 
 #[test]

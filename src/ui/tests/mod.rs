@@ -1,11 +1,26 @@
 //! Whole screens and key sequences.
 
+mod arranging;
+mod breaking_in;
+mod crash;
+mod every;
 mod fixture;
 mod keys;
+mod logs;
 mod looped;
 mod modules;
+mod mouse;
+mod palette;
 mod panes;
+mod registers;
+mod replay;
 mod screens;
+mod settings;
+mod sizes;
+mod typing;
+mod watching;
+mod welcome;
+mod words;
 
 use super::app::App;
 use super::message::{Effect, Message};
@@ -31,7 +46,7 @@ struct Bench {
 impl Bench {
     fn new(columns: u16, rows: u16) -> Bench {
         let start = Instant::now();
-        let app = App::new(Arc::new(fixture::Book), Theme::Dark, start);
+        let app = App::new(Arc::new(fixture::Book), Theme::Dark16, start);
         let mut bench = Bench { app, start, at: Duration::ZERO };
         bench.send(Message::Resize(columns, rows));
         bench

@@ -3,7 +3,7 @@
 use super::{Bench, fixture};
 use crate::command::script::Step;
 use crate::session::answer::{Answer, Failure};
-use crate::session::request::{BreakKind, Request};
+use crate::session::request::{BreakKind, Breaking, Request};
 use crate::session::view::{Match, ModuleView, State, View};
 use crate::ui::layout::PaneId;
 use crate::ui::message::{Effect, Message, Purpose};
@@ -75,7 +75,7 @@ fn modules_are_sorted_filtered_and_looked_into() {
     }
     bench.keys("S");
     let asked = bench.keys("b");
-    let init = Request::Break(BreakKind::Kept, "hgfs!init".into());
+    let init = Request::Break(Breaking::at(BreakKind::Kept, "hgfs!init"));
     assert_eq!(asked, [Effect::Ask(init, Purpose::Key)]);
 
     bench.keys("/");
@@ -148,7 +148,7 @@ fn commands_of_a_file_come_one_after_another() {
         let answer = Some(Ok(Answer::Text { text: "an answer".into() }));
         asked = bench.send(Message::Answer(purpose.clone(), answer));
     }
-    let wish = Request::Break(BreakKind::Kept, "HgfsSendRequest".into());
+    let wish = Request::Break(Breaking::at(BreakKind::Kept, "HgfsSendRequest"));
     assert_eq!(done, [wish, Request::Continue]);
     // An error ends the file.
     let [Effect::Ask(_, purpose)] = &asked[..] else { panic!("{asked:?}") };

@@ -1,11 +1,14 @@
 //! The panes beside the stack: what they want of the session, and their keys.
 
 use super::{Bench, fixture};
+use crate::config::actions::Action;
 use crate::session::answer::Answer;
 use crate::session::request::Request;
 use crate::session::view::{State, StopView};
 use crate::session::wants::{MemoryWant, SubjectView, TaskSort, Wants};
-use crate::ui::layout::PaneId;
+use crate::ui::act::act;
+use crate::ui::filter;
+use crate::ui::layout::{PaneId, WANTED};
 use crate::ui::message::{Effect, Message};
 use insta::assert_snapshot;
 
@@ -21,6 +24,39 @@ fn wants(effects: Vec<Effect>) -> Wants {
         [Effect::Ask(Request::Want(wants), _)] => wants.clone(),
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn numbers_of_values_turn_hexadecimal() {
+    let mut bench = Bench::new(160, 48);
+    bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
+    bench.keys("5 x");
+    assert!(bench.text().contains("len   0x3 "), "{}", bench.text());
+    bench.keys("x");
+    assert!(bench.text().contains("len   3 "), "{}", bench.text());
+}
+
+#[test]
+fn a_long_list_of_tasks_says_what_it_costs_and_waits_for_a_word() {
+    let mut bench = Bench::new(160, 48);
+    let mut stop = fixture::stop(1, 35);
+    let mut tasks = stop.supplied.tasks.take().unwrap_or_default();
+    tasks.asks =
+        Some("the list of 900 tasks takes about 405.0 kB, 36 s at this link's rate".into());
+    tasks.rows.truncate(1);
+    stop.supplied.tasks = Some(tasks);
+    let view = fixture::view(State::Stopped, Some(stop));
+    bench.keys("8 S");
+    bench.view(view.clone());
+    assert!(bench.text().contains("36 s at this link's rate; Enter here reads it"));
+    let sure = |bench: &Bench| bench.app.wants().tasks.is_some_and(|tasks| tasks.sure);
+    assert!(!sure(&bench));
+    bench.keys("End Enter");
+    assert!(sure(&bench));
+    // At the next stop it costs as much again.
+    let stop = crate::session::view::StopView { generation: 2, ..fixture::stop(1, 35) };
+    bench.view(fixture::view(State::Stopped, Some(stop)));
+    assert!(!sure(&bench));
 }
 
 #[test]
@@ -61,6 +97,29 @@ fn a_value_is_opened_closed_watched_and_edited() {
     bench.keys("w");
     bench.types("jiffies+1");
     assert_eq!(wants(bench.keys("Enter")).watches, ["jiffies+1"]);
+}
+
+#[test]
+fn a_filter_is_asked_for_where_there_is_one_and_escape_takes_it_away() {
+    let mut bench = stopped(160, 48);
+    for pane in WANTED {
+        bench.app.give_focus(pane);
+        bench.send(Message::Tick);
+        // As the press of a key does.
+        bench.app.message = None;
+        act(&mut bench.app, Action::Filter);
+        if let Some(label) = filter::label(pane) {
+            assert!(bench.text().contains(label.trim_end()), "{pane:?}");
+            bench.types("abc");
+            bench.keys("Enter");
+            assert_eq!(filter::of(&bench.app, pane), "abc", "{pane:?}");
+            bench.keys("Esc");
+            assert_eq!(filter::of(&bench.app, pane), "", "{pane:?}");
+        } else {
+            let words = format!("the rows of {} can't be filtered", pane.title());
+            assert!(bench.text().contains(&words), "{pane:?}");
+        }
+    }
 }
 
 #[test]
@@ -158,7 +217,10 @@ fn a_change_of_the_guest_is_asked_first() {
     let [Effect::Ask(Request::Print(printing), purpose)] = &asked[..] else { panic!("{asked:?}") };
     assert!(!printing.write);
     let answer = |answer| Message::Answer(purpose.clone(), Some(Ok(answer)));
-    let effect = || Answer::Confirm { effect: "write 4 bytes at 0x10 (req->id): 1 -> 7".into() };
+    let effect = || Answer::Confirm {
+        effect: "write 4 bytes at 0x10 (req->id): 1 -> 7".into(),
+        allow: None,
+    };
     bench.send(answer(effect()));
     assert!(bench.text().contains("write 4 bytes at 0x10 (req->id): 1 -> 7"), "{}", bench.text());
     assert_eq!(bench.keys("x"), [], "neither yes nor no");
