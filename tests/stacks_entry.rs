@@ -19,8 +19,9 @@ use kgdb_tui::{
         memory::{Memory, Sparse},
     },
     symbols::placed::Symbols,
-    unwind::{Bottom, By, End, FrameKind, entry, walk::unwind},
+    unwind::{Bottom, By, End, FrameKind, entry, trapped::is_on_the_way, walk::unwind},
 };
+use std::collections::BTreeSet;
 use support::{guest::built, kernel::loaded};
 
 /// The end of a task's stack, and one of a CPU's own for exceptions.
@@ -256,4 +257,57 @@ fn every_instruction_of_entry_code_leads_out_of_it() {
     }
     all += goes_through(&symbols, "entry_SYSCALL_64", (true, None, None), FrameKind::Syscall);
     eprintln!("{all} instructions");
+}
+
+/// From the entry at `name` to C code: whether each instruction shows a trap, when
+/// `vfs_read` was interrupted `after` bytes, with `flags`.
+fn shows_a_trap(
+    symbols: &Symbols,
+    name: &str,
+    (stack, code): (Option<Addr>, Option<u64>),
+    (after, flags): (u64, u64),
+) -> Vec<(String, bool)> {
+    let site = symbols.symbol_addr("vfs_read").unwrap();
+    let sites = BTreeSet::from([site]);
+    let mut cpu = before(symbols, false);
+    cpu.set("rip", site.0 + after);
+    cpu.set("eflags", flags);
+    cpu.interrupted(stack, code);
+    cpu.set("eflags", 0x46);
+    cpu.set("rip", symbols.symbol_addr(name).unwrap().0);
+    let mut shown = Vec::new();
+    loop {
+        let place = symbols.describe(cpu.registers.pc().unwrap()).unwrap();
+        let shows = is_on_the_way(symbols, &cpu.memory, &cpu.registers, 1, &sites);
+        shown.push((place, shows));
+        if cpu.step().is_none() {
+            return shown;
+        }
+    }
+}
+
+/// A CPU that met a breakpoint, or owes a step, and is held anywhere on its way into
+/// the kernel shows it; one that met an interrupt does not.
+#[test]
+fn a_trap_shows_from_its_first_instruction() {
+    let kernel = loaded(&built().vmlinux);
+    let symbols = &kernel;
+    const STEP: u64 = 0x346;
+    const NONE: u64 = 0x246;
+    for (name, entry, from) in [
+        ("asm_exc_int3", (None, None), (1, NONE)),
+        ("asm_exc_debug", (Some(NMI_STACK), None), (5, STEP)),
+        // Before the step is carried out comes an interrupt.
+        ("asm_common_interrupt", (None, Some(0x21)), (0, STEP)),
+    ] {
+        let shown = shows_a_trap(symbols, name, entry, from);
+        println!("{name}: {} instructions", shown.len());
+        let not: Vec<_> = shown.iter().filter(|(_, shows)| !shows).collect();
+        assert!(not.is_empty(), "{name}: {not:?}");
+        assert!(shown.len() > 15, "{name}");
+        let shared = |(place, _): &(String, bool)| !place.contains(name);
+        assert!(shown.iter().any(shared), "{name} goes through code that others share");
+    }
+    let shown = shows_a_trap(symbols, "asm_common_interrupt", (None, Some(0x21)), (0, NONE));
+    assert!(shown.iter().all(|(_, shows)| !shows), "{shown:?}");
 }

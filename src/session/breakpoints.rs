@@ -234,6 +234,11 @@ impl Points {
         self.stepped_off = None;
     }
 
+    /// Every place a breakpoint was ever planted at.
+    pub fn ever_planted(&self) -> impl Iterator<Item = Addr> + '_ {
+        self.ever.iter().copied()
+    }
+
     /// Whether there ever was a breakpoint.
     pub fn was_ever_planted(&self, addr: Addr) -> bool {
         self.ever.contains(&addr)

@@ -15,10 +15,8 @@ use crate::base::{addr::Addr, memory::Memory};
 use crate::kernel::{KernelError, breaks, cpus};
 use crate::rsp::command::Command;
 use crate::symbols::placed::Symbols;
-use crate::unwind::walk;
-
-/// The way from a trap to where a CPU waits for the debugger is shorter than this.
-const DEEPEST: usize = 24;
+use crate::unwind::trapped;
+use std::collections::BTreeSet;
 
 /// How often a CPU that did not answer is waited for.
 const MOST_SILENT: usize = 5;
@@ -26,10 +24,6 @@ const MOST_SILENT: usize = 5;
 /// How often a task is waited for whose step was overtaken. One that has left the
 /// kernel meanwhile has lost its step, and never comes.
 const MOST_OWED: usize = 10;
-
-/// Where a CPU comes in that has met an int3 or a debug register:
-/// arch/x86/entry/entry_64.S, since 5.8 and before.
-const TRAPS: [&str; 4] = ["asm_exc_int3", "int3", "asm_exc_debug", "debug"];
 
 impl Session {
     /// Before the guest is left: lets CPUs pass that met a breakpoint together
@@ -101,21 +95,12 @@ impl Session {
     /// NMI on their way from a trap (before they came as far, or after their turn)
     /// or in the middle of a step. And how many did not answer the NMI.
     async fn others_on_the_way(&mut self) -> Result<(usize, usize), Failure> {
-        let (flags, step_flag) = (self.arch().flags, self.arch().step_flag);
+        let sites: BTreeSet<Addr> = self.points.ever_planted().collect();
         let is_on_the_way = move |symbols: &Symbols, memory: &dyn Memory, stop: &cpus::CpuStop| {
             let Some(saved) = stop.registers else { return Ok(false) };
             let registers = cpus::registers(symbols, memory, saved)?;
-            // A step of ours that another stop overtook: its trap is still to come.
-            // One of a program is the program's own (ptrace).
-            let is_set = |flags: u64| flags & step_flag != 0;
-            if registers.get(flags).is_some_and(is_set) && !registers.is_user() {
-                return Ok(true);
-            }
-            let stack = walk::unwind(symbols, memory, &registers, Some(stop.cpu), DEEPEST);
-            Ok::<_, KernelError>(stack.frames.iter().any(|frame| {
-                let symbol = symbols.symbol_at(frame.lookup);
-                symbol.is_some_and(|symbol| TRAPS.contains(&symbol.name.as_str()))
-            }))
+            let cpu = stop.cpu;
+            Ok::<_, KernelError>(trapped::is_on_the_way(symbols, memory, &registers, cpu, &sites))
         };
         let found = self
             .compute(move |symbols, memory| {

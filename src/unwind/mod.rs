@@ -19,6 +19,7 @@ mod rules;
 pub mod shown;
 pub mod sleeping;
 mod trampoline;
+pub mod trapped;
 pub mod walk;
 
 use crate::{
