@@ -20,6 +20,8 @@ pub const NOP: [u64; 5] = [0x0f, 0x1f, 0x44, 0x00, 0x00];
 pub struct AtBreakpoint {
     pub batch: Batch,
     pub stop: Value,
+    /// How often it was hit.
+    pub hits: u64,
 }
 
 /// Stops the guest at a breakpoint of ours, hit once; `commands` come then.
@@ -30,7 +32,7 @@ pub fn at_breakpoint(guest: &mut LockedGuest, setup: Setup, commands: &[&str]) -
     type_line(guest, HIT);
     let stop = batch.stop(first[1]);
     assert_eq!(stop["breakpoint"], 1, "{stop}");
-    AtBreakpoint { batch, stop }
+    AtBreakpoint { batch, stop, hits: 1 }
 }
 
 impl AtBreakpoint {
@@ -52,12 +54,12 @@ impl AtBreakpoint {
             let wish = batch.ok("info breakpoints")["breakpoints"][0].clone();
             assert_eq!((&wish["state"], &wish["hits"]), (&"armed".into(), &hits.into()), "{wish}");
         };
-        hits(&mut self.batch, 1);
+        hits(&mut self.batch, self.hits);
         type_line(guest, HIT);
         let stop = self.batch.stop("continue");
         assert_eq!((&stop["pc"], &stop["breakpoint"]), (&self.stop["pc"], &1.into()), "{stop}");
         assert_eq!(values(&self.batch.ok("x/5xb HgfsSendRequest")), NOP);
-        hits(&mut self.batch, 2);
+        hits(&mut self.batch, self.hits + 1);
         self.batch.ok("detach");
         let ended = self.batch.end();
         assert!(!ended.said.contains("panicked"), "{}", ended.said);

@@ -29,6 +29,7 @@ fn a_machine_that_is_suspended() {
     type_line(&mut guest, HIT);
     drop(suspended);
     at.stop = at.batch.stop("continue");
+    at.hits += 1;
     assert_eq!(at.stop["breakpoint"], 1, "{}", at.stop);
 
     // While it is stopped and asked something, for a short time: told, and answered.
