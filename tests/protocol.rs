@@ -166,6 +166,8 @@ fn the_end_of_the_machine_is_not_acknowledged() {
     let now = Instant::now();
     client.assume_running();
     client.receive(b"reboot: Restarting system\r\n$W01#b8", now);
+    // Anybody can print it; then more follows.
+    client.timeout(now + Duration::from_millis(100));
     let events: Vec<_> = std::iter::from_fn(|| client.poll()).collect();
     assert_eq!(events.last(), Some(&Event::Exited { code: 1 }));
     assert_eq!(client.poll_transmit(), None);

@@ -11,11 +11,12 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// `$@` is the child. It has no standard input: a shell gives background jobs
-/// `/dev/null`. The subshell blocks in `read` for as long as we live.
+/// `/dev/null`. The subshell blocks in `read` for as long as we live. A child that
+/// somebody suspended takes SIGTERM only when it goes on.
 const WATCHER: &str = r#"
 exec 3<&0 </dev/null
 "$@" 3<&- & child=$!
-{ read -r _; kill "$child"; } <&3 >/dev/null 2>&1 & watch=$!
+{ read -r _; kill "$child"; kill -CONT "$child"; } <&3 >/dev/null 2>&1 & watch=$!
 exec 3<&-
 trap 'kill "$child"' TERM INT HUP
 wait "$child"; status=$?
@@ -145,6 +146,17 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         assert!(!alive(&pid));
+    }
+
+    #[test]
+    fn a_suspended_program_ends_too() {
+        let (watched, pid) = sleeper();
+        let id = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+        let start = Instant::now();
+        drop(watched);
+        assert!(!alive(&pid));
+        assert!(start.elapsed() < PATIENCE);
     }
 
     #[test]

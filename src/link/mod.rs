@@ -27,6 +27,8 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
+pub use open::keep_alive;
+
 use crate::link::{
     child::Child, endpoint::Endpoint, error::LinkError, record::Recorder, telnet::Telnet,
 };

@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use super::error::RelayError;
-use crate::link::quick_acks;
+use crate::link::{keep_alive, quick_acks};
 
 /// Clients that may wait to be told that the line is taken.
 const BACKLOG: u32 = 8;
@@ -216,6 +216,8 @@ impl Listener {
                 let (tcp, from) = listener.accept().await?;
                 tcp.set_nodelay(true)?;
                 quick_acks(&tcp);
+                // One that is gone without a word would have the line for ever.
+                keep_alive(&tcp);
                 Ok((Client::Tcp(tcp), from.to_string()))
             }
             Listener::Unix(listener, _) => {

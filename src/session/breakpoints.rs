@@ -40,6 +40,9 @@ pub struct Points {
     pub stepped_off: Option<(Addr, Option<ThreadId>)>,
     /// Sites the stub had when the link was lost.
     lost: BTreeSet<Addr>,
+    /// How many sites and debug registers the stub may still have of before the
+    /// link was lost.
+    pub unsure: usize,
     /// Sites the stub ever had.
     ever: BTreeSet<Addr>,
     /// The debug registers.
@@ -228,6 +231,7 @@ impl Points {
 
     /// The link is lost, and nobody knows what becomes of the sites.
     pub fn link_lost(&mut self) {
+        self.unsure += self.planted_count();
         self.lost.append(&mut self.planted);
         self.hardware.forget_guest();
         self.used.clear();
@@ -252,6 +256,7 @@ impl Points {
     /// The stub's table is empty now: after `?`, `D`, a reboot.
     pub fn table_emptied(&mut self) {
         self.planted.clear();
+        self.unsure = 0;
         self.hardware.emptied();
         self.used.clear();
         self.stepped_off = None;

@@ -32,10 +32,16 @@ impl Session {
             Ok(link) => link,
             Err(error) => {
                 let why = error.to_string();
-                if error.is_temporary() {
+                // What worked once may work again, whatever is wrong now: an adapter
+                // that was just plugged in is root's until udev has seen it, and
+                // other programs look at it first.
+                if error.is_temporary() || self.link_was_lost {
                     self.retry_at = Some(Instant::now() + RETRY);
                     let news = State::Connecting { why };
                     if self.state != news {
+                        if !error.is_temporary() {
+                            self.say(Level::Warning, format!("{error}; trying again"));
+                        }
                         self.state = news;
                         self.touch_now();
                     }
@@ -122,6 +128,13 @@ impl Session {
             Err(why) => return self.link_lost(why),
         };
         match &verdict {
+            Verdict::PendingStop { .. } => self.did_not_exit(),
+            Verdict::Stopped { .. } | Verdict::StoppedByKdb { .. } if self.said_exit.is_some() => {
+                self.forget_guest();
+            }
+            _ => {}
+        }
+        match &verdict {
             Verdict::Stopped { signal } | Verdict::StoppedByKdb { signal, .. } => {
                 self.points.table_emptied();
                 self.on_stop(StopReply::Signal { signal: *signal }).await;
@@ -129,10 +142,8 @@ impl Session {
             Verdict::PendingStop { signal, thread, wiped } => {
                 let mut stop = StopReply::Thread { signal: *signal, thread: *thread };
                 if self.journey.is_none() && !*wiped {
-                    // Sites of a debugger that is gone may still be planted:
-                    // `?` takes them out (`gdb_cmd_status`).
-                    if let Err(error) = self.wire.ask(Command::HaltReason).await {
-                        let failure = self.lost(error);
+                    // Sites of a debugger that is gone may still be planted.
+                    if let Err(failure) = self.take_out_old_sites().await {
                         return self.say(Level::Error, failure.to_string());
                     }
                     stop = StopReply::Signal { signal: *signal };
@@ -257,14 +268,30 @@ impl Session {
         }
     }
 
-    /// The guest goes down.
+    /// The guest says that it goes down. So can whoever prints on its console, and
+    /// a question would reach a boot loader or a shell: nothing is forgotten yet.
+    ///
+    /// A kernel that went down has left its debugger (`gdbstub_exit` in
+    /// kernel/debug/gdbstub.c clears `kgdb_connected`), and the one that is booted
+    /// then has none: neither sends a stop packet. So one that comes is of the guest
+    /// as it was, and at any other stop it may be another boot.
     pub(super) fn on_exit(&mut self, code: u8) {
         let what = match code {
-            1 => "the guest restarts",
-            2 => "the guest halts",
-            3 => "the guest powers off",
-            _ => "the guest goes down",
+            1 => "the guest says that it restarts",
+            2 => "the guest says that it halts",
+            3 => "the guest says that it powers off",
+            _ => "the guest says that it goes down",
         };
+        self.say(Level::Warning, format!("{what}; breakpoints are planted again when it stops"));
+        self.said_exit = Some(what);
+        self.fail_waiters(&Failure::Other(what.into()));
+        self.state = State::Running { since: Instant::now(), what: what.into() };
+        self.touch_now();
+    }
+
+    /// The guest was restarted by us.
+    pub(super) fn was_restarted(&mut self) {
+        let what = "the guest restarts";
         self.say(Level::Warning, format!("{what}; breakpoints are planted again when it stops"));
         self.points.table_emptied();
         self.clear_journal();
@@ -272,6 +299,29 @@ impl Session {
         self.fail_waiters(&Failure::Other(what.into()));
         self.state = State::Running { since: Instant::now(), what: what.into() };
         self.touch_now();
+    }
+
+    /// A stop packet after the guest said that it goes down.
+    pub(super) fn did_not_exit(&mut self) {
+        if self.said_exit.take().is_some() {
+            self.say(
+                Level::Warning,
+                "the guest did not go down: a program printed what looks like it; everything is as it was".into(),
+            );
+        }
+    }
+
+    /// Where the link was lost while the guest ran, the stub still has the sites of
+    /// before, those of a step that was under way too. `?` takes them all out
+    /// (`gdb_cmd_status` in kernel/debug/gdbstub.c).
+    pub(super) async fn take_out_old_sites(&mut self) -> Result<(), Failure> {
+        match self.wire.ask(Command::HaltReason).await {
+            Ok(_) => {
+                self.points.table_emptied();
+                Ok(())
+            }
+            Err(error) => Err(self.lost(error)),
+        }
     }
 
     /// What was known of a guest that is another one now.
@@ -283,6 +333,7 @@ impl Session {
         self.breaking_in = false;
         self.identified = false;
         self.repairs = Default::default();
+        self.said_exit = None;
         self.points.hardware.forget_guest();
         self.owed_steps.clear();
         self.target.matches = Match::Unknown;
@@ -306,10 +357,13 @@ impl Session {
         if !self.wire.is_open() {
             return;
         }
+        self.note_where_stopped();
         self.close_link();
         self.link_was_lost = true;
         let stopped = self.state.is_stopped();
-        self.silences.lost_while_stopped |= stopped;
+        // One that fell silent was stopped when it last spoke.
+        let silent = std::mem::take(&mut self.silences.fell_silent) || self.silences.was_silent;
+        self.silences.lost_while_stopped |= stopped || silent;
         let note =
             if stopped { "; the guest stays stopped until a debugger comes back" } else { "" };
         let text = format!("the link is lost: {why}{note}; trying again");

@@ -245,7 +245,7 @@ impl Session {
             Err(error) => return Err(self.lost(error)),
         }
         self.wire.client().assume_running();
-        self.on_exit(1);
+        self.was_restarted();
         Ok(Answer::Done {})
     }
 

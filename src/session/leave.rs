@@ -24,10 +24,11 @@ impl Session {
             return Ok(());
         }
         if self.wire.mode() != Mode::Stopped {
-            if self.points.planted_count() == 0 {
+            let count = self.points.planted_count() + self.points.unsure;
+            if count == 0 {
                 return Ok(());
             }
-            self.stop_for_leaving().await?;
+            self.stop_for_leaving(count).await?;
         }
         self.need_clean_text().await?;
         self.restore_panic_timeout().await;
@@ -106,8 +107,13 @@ impl Session {
     /// A running guest can't be told to lift a breakpoint, and one that stays
     /// planted would stop it with nobody there. So it is stopped once more,
     /// where the link can do that.
-    async fn stop_for_leaving(&mut self) -> Result<(), Failure> {
-        let count = self.points.planted_count();
+    async fn stop_for_leaving(&mut self, count: usize) -> Result<(), Failure> {
+        if let Some(said) = self.said_exit {
+            return Err(Failure::Other(format!(
+                "{said}: if that is true, its {count} breakpoints are gone and it can be left as it is; if a program only printed it, they are planted, and can only be lifted while it is stopped (in the guest, as root: {})",
+                breakin::BY_HAND
+            )));
+        }
         if !self.can_break_in() && self.passes_often().is_none() {
             return Err(Failure::Other(format!(
                 "the guest runs with {count} breakpoints planted, which can only be lifted while it is stopped; stop it first (in the guest, as root: {})",

@@ -89,7 +89,8 @@ impl Session {
     }
 
     /// Names the stop after the user's breakpoint there, once its place is
-    /// known again.
+    /// known again. One that was counted before the guest was lost sight of is not
+    /// counted again.
     pub(super) fn name_found_breakpoint(&mut self) {
         let found = matches!(
             &self.stop,
@@ -97,10 +98,15 @@ impl Session {
                 && stop.signal == Some(SIGTRAP)
         );
         let Ok(pc) = self.pc() else { return };
-        if found
-            && let Some((number, _)) = self.points.hit(pc)
-            && let Some(stop) = &mut self.stop
-        {
+        let counted = self.silences.stopped_at.take() == Some(pc);
+        if !found {
+            return;
+        }
+        let number = match counted {
+            true => self.points.wish_at(pc).map(|wish| wish.number),
+            false => self.points.hit(pc).map(|(number, _)| number),
+        };
+        if let (Some(number), Some(stop)) = (number, &mut self.stop) {
             stop.reason = StopReason::Breakpoint(number);
         }
     }

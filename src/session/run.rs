@@ -182,6 +182,8 @@ pub struct Session {
     pub(super) retry_at: Option<Instant>,
     /// When a break-in goes on.
     pub(super) nudge_at: Option<Instant>,
+    /// What the guest said of going down, until it is known whether it did.
+    pub(super) said_exit: Option<&'static str>,
     /// Reads what the guest prints.
     pub(super) watcher: Watcher,
     /// Which sites are in the guest, on disk.
@@ -275,6 +277,7 @@ impl Session {
             noise_told: false,
             retry_at: None,
             nudge_at: None,
+            said_exit: None,
             watcher: Watcher::default(),
             journals: Journals::default(),
             kept,
@@ -413,6 +416,13 @@ impl Session {
                 // that was sent when nobody listened, and is answered now.
                 if let StopReply::Signal { .. } = stop {
                     self.points.table_emptied();
+                } else {
+                    self.did_not_exit();
+                    if self.points.unsure > 0
+                        && let Err(failure) = self.take_out_old_sites().await
+                    {
+                        return self.say(Level::Error, failure.to_string());
+                    }
                 }
                 self.on_stop(stop).await;
             }

@@ -6,6 +6,7 @@
 //! anew, as after a connect, and what the user has stays.
 
 use super::{answer::Failure, request::Level, run::Session, view::State};
+use crate::base::addr::Addr;
 use crate::rsp::client::{Mode, RequestError};
 use crate::target::knock::Knock;
 use std::time::Instant;
@@ -26,6 +27,8 @@ pub(super) struct Silences {
     pub late_refusals: u8,
     /// The guest was stopped when the link was lost.
     pub lost_while_stopped: bool,
+    /// Where it was stopped when it was lost sight of.
+    pub stopped_at: Option<Addr>,
 }
 
 impl Session {
@@ -50,12 +53,21 @@ impl Session {
     /// Nothing that was known of the guest counts: it may have been started anew
     /// meanwhile. The next stop is looked at like the first on a link.
     fn begin_anew(&mut self) {
+        self.note_where_stopped();
         self.wire.client().assume_unknown();
         self.silences.find_out_at = Some(Instant::now());
         self.points.link_lost();
         self.forget_guest();
         self.state = State::Knocking;
         self.touch_now();
+    }
+
+    /// The guest is lost sight of. When it is found where it was, it has not been
+    /// there twice.
+    pub(super) fn note_where_stopped(&mut self) {
+        if let (Some(stop), true) = (&self.stop, self.state.is_stopped()) {
+            self.silences.stopped_at = stop.registers.pc();
+        }
     }
 
     /// The guest said that it stopped, and noise took it.

@@ -19,6 +19,7 @@ use crate::target::reads::READ_IN_NOISE;
 use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
+    io,
     time::{Duration, Instant},
 };
 use thiserror::Error;
@@ -346,7 +347,7 @@ impl Wire {
                     self.client.receive(&buffer[..count], Instant::now());
                     self.take_traffic();
                 }
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(why_lost(&error)),
             },
             () = sleep => self.client.timeout(Instant::now()),
         }
@@ -357,7 +358,7 @@ impl Wire {
         self.take_traffic();
         while let Some(bytes) = self.client.poll_transmit() {
             let Some(link) = &mut self.link else { return Err("there is no link".into()) };
-            link.write_all(&bytes).await.map_err(|error| error.to_string())?;
+            link.write_all(&bytes).await.map_err(|error| why_lost(&error))?;
         }
         Ok(())
     }
@@ -393,7 +394,7 @@ impl Wire {
         let Some(piece) = self.typed.piece(now) else { return Ok(()) };
         let Some(link) = &mut self.link else { return Ok(()) };
         let sent = match link.write_some(&piece).now_or_never() {
-            Some(sent) => sent.map_err(|error| error.to_string())?,
+            Some(sent) => sent.map_err(|error| why_lost(&error))?,
             None => 0,
         };
         self.typed.sent(sent, now);
@@ -407,7 +408,7 @@ impl Wire {
     pub async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), String> {
         self.log().raw(bytes);
         let Some(link) = &mut self.link else { return Err("there is no link".into()) };
-        link.write_all(bytes).await.map_err(|error| error.to_string())
+        link.write_all(bytes).await.map_err(|error| why_lost(&error))
     }
 
     /// A BREAK on the line, where the link can carry one.
@@ -427,6 +428,18 @@ impl Wire {
     /// The link in words.
     pub fn describe(&self) -> Option<String> {
         self.link.as_ref().map(Link::describe)
+    }
+}
+
+/// Why the line broke.
+fn why_lost(error: &io::Error) -> String {
+    match error.kind() {
+        // See `keep_alive` in link/open.rs.
+        io::ErrorKind::TimedOut => {
+            "nothing is acknowledged any more, the machine at the other end or the network is gone"
+                .into()
+        }
+        _ => error.to_string(),
     }
 }
 

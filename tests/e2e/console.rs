@@ -3,7 +3,7 @@
 
 use crate::facts::setup;
 use crate::support::{
-    batch::Batch,
+    batch::{Batch, Gate},
     guest::{boot, built},
     tools::tool,
     typist::Typist,
@@ -14,7 +14,6 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -90,26 +89,6 @@ impl Attached {
                 Err(_) => {}
             }
         }
-    }
-}
-
-/// A pipe that keeps a batch at a `source` command until commands are written.
-struct Gate(PathBuf);
-
-impl Gate {
-    fn new(dir: &Path, name: &str) -> Gate {
-        let path = dir.join(name);
-        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
-        assert!(made.success());
-        Gate(path)
-    }
-
-    fn command(&self) -> String {
-        format!("source {}", self.0.display())
-    }
-
-    fn open(&self) {
-        fs::write(&self.0, "# go on\n").unwrap();
     }
 }
 

@@ -335,3 +335,28 @@ impl Drop for Batch {
         let _ = self.child.wait();
     }
 }
+
+/// A pipe that keeps a batch at a `source` command until commands are written.
+#[allow(dead_code, reason = "not every test program uses it")]
+pub struct Gate(PathBuf);
+
+#[allow(dead_code, reason = "not every test program uses it")]
+impl Gate {
+    /// Made in `dir`.
+    pub fn new(dir: &Path, name: &str) -> Gate {
+        let path = dir.join(name);
+        let made = Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
+        assert!(made.success());
+        Gate(path)
+    }
+
+    /// The command that waits for it.
+    pub fn command(&self) -> String {
+        format!("source {}", self.0.display())
+    }
+
+    /// Lets the batch go on.
+    pub fn open(&self) {
+        std::fs::write(&self.0, "# go on\n").expect("the batch reads it");
+    }
+}

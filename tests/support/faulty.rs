@@ -1,5 +1,5 @@
 //! A relay that is as bad as it is told to be: slow, late, noisy, cut, or silent
-//! with both connections open.
+//! with both connections open, or gone without closing one.
 //!
 //! It stands between a debugger, which comes by TCP, and the guest's serial
 //! line. What it does to the bytes follows from its seed alone, so a run that
@@ -19,6 +19,8 @@ use std::{
     thread::JoinHandle,
     time::{Duration, Instant, SystemTime},
 };
+
+use socket2::{SockFilter, SockRef};
 
 /// What a line of 115200 baud carries, in bytes a second: ten bits a byte.
 pub const RATE_115200: u32 = 11_520;
@@ -82,6 +84,8 @@ struct Shared {
     /// Nobody is let in.
     closed: AtomicBool,
     ended: AtomicBool,
+    /// Connections to debuggers that nothing comes through any more.
+    vanished: Mutex<Vec<TcpStream>>,
     /// The connection that is open.
     open: Mutex<Option<(TcpStream, Stream)>>,
     bytes: [AtomicU64; 2],
@@ -112,6 +116,7 @@ impl Faulty {
             silent_after: AtomicU64::new(u64::MAX),
             closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            vanished: Mutex::new(Vec::new()),
             open: Mutex::new(None),
             bytes: [AtomicU64::new(0), AtomicU64::new(0)],
             stops: Mutex::new(Vec::new()),
@@ -163,6 +168,19 @@ impl Faulty {
     pub fn cut(&self) {
         if let Some((client, guest)) = lock(&self.shared.open).take() {
             let _ = client.shutdown(Shutdown::Both);
+            guest.shutdown();
+        }
+    }
+
+    /// Is gone without a word: nothing that the debugger sends is acknowledged any
+    /// more, and nothing is closed at its end. The guest's end is free for the next
+    /// one, which is let in.
+    pub fn vanish(&self) {
+        /// `BPF_RET | BPF_K` of linux/filter.h: keep 0 bytes of a packet, whatever it is.
+        const DROP: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+        if let Some((client, guest)) = lock(&self.shared.open).take() {
+            SockRef::from(&client).attach_filter(&[DROP]).expect("a socket takes a filter");
+            lock(&self.shared.vanished).push(client);
             guest.shutdown();
         }
     }

@@ -8,8 +8,13 @@
 //! once after a resume, with no text between, that moment is not spent: thousands
 //! of hits of a breakpoint with a condition would each take longer.
 //!
+//! The packet of a machine that goes down (`$W01#b8`) waits for nothing: the kernel
+//! goes on, and may print on the same line. What it prints next begins with its
+//! time, or with `reboot:` (kernel/reboot.c); a program's line ends.
+//!
 //! What is believed in spite of all that is found out by the first question, which
-//! is not answered.
+//! is not answered. There is none after the packet of a machine that goes down, so
+//! whoever gets that must not forget anything for it.
 
 use super::{Client, Mode, Traffic};
 use crate::rsp::frame::{Item, encode};
@@ -24,6 +29,9 @@ const MOMENT: Duration = Duration::from_millis(30);
 /// waits: then it is silent for long.
 const NOISE: usize = 2;
 const LONG: Duration = Duration::from_millis(250);
+
+/// How a kernel that does not print the time says that it goes down.
+const REBOOT: &[u8] = b"reboot:";
 
 /// What comes this soon after a resume is its own doing.
 const SOON: Duration = Duration::from_millis(100);
@@ -46,6 +54,26 @@ struct Held {
     after: Vec<u8>,
 }
 
+impl Held {
+    /// The machine goes down.
+    fn is_exit(&self) -> bool {
+        self.payload.first() == Some(&b'W')
+    }
+
+    /// Whether what came behind it is the kernel's next message.
+    fn is_followed_by_kernel(&self, text: &[u8]) -> bool {
+        let mut bytes = self.after.iter().chain(text);
+        match bytes.next() {
+            Some(b'[') => true,
+            Some(first) => {
+                let begin: Vec<u8> = [*first].into_iter().chain(bytes.copied()).collect();
+                begin.starts_with(REBOOT)
+            }
+            None => false,
+        }
+    }
+}
+
 impl Doubt {
     /// The kernel was resumed by us.
     pub fn resumed(&mut self, now: Instant) {
@@ -65,6 +93,11 @@ impl Client {
             match &item {
                 // The stub repeats its packet when it gets something else than an ack.
                 Item::Packet(payload) if *payload == held.payload => {
+                    self.console_behind(held.after);
+                    return Some(item);
+                }
+                Item::Text(text) if held.is_exit() && held.is_followed_by_kernel(text) => {
+                    self.take_packet(held.payload, now);
                     self.console_behind(held.after);
                     return Some(item);
                 }
@@ -96,11 +129,14 @@ impl Client {
         }
     }
 
-    /// Stops, and console text by `kgdbcon`, whose stub waits for an ack. After the
-    /// packet of a reboot (`W`) the kernel goes on to print.
+    /// Stops, and console text by `kgdbcon`, whose stub waits for an ack; and the end
+    /// of the machine.
     fn is_doubtful(&self, payload: &[u8], now: Instant) -> bool {
         let soon = self.doubt.resumed.is_some_and(|at| now.duration_since(at) < SOON);
-        matches!(payload.first(), Some(b'T' | b'S' | b'O')) && !soon
+        match payload.first() {
+            Some(b'T' | b'S' | b'O') => !soon,
+            first => first == Some(&b'W'),
+        }
     }
 
     /// A packet was text.
@@ -171,7 +207,7 @@ mod tests {
     #[test]
     fn what_a_program_prints_is_no_stop_and_no_byte_is_lost_or_sent() {
         let ms = Duration::from_millis;
-        for packet in [STOP, b"S05", b"O6869"] {
+        for packet in [STOP, b"S05", b"O6869", b"W01"] {
             let printed = [encode(packet), b"\r\n# ".to_vec()].concat();
             for cut in 0..printed.len() {
                 let now = Instant::now();
@@ -237,6 +273,35 @@ mod tests {
         client.receive(b"+", now + ms(1001));
         client.receive(&encode(STOP), now + ms(1005));
         assert_eq!(events(&mut client).1, 1);
+    }
+
+    #[test]
+    fn the_end_of_the_machine_is_believed_when_nothing_or_the_kernel_follows() {
+        let (now, ms) = (Instant::now(), Duration::from_millis);
+        for behind in ["", "[    9.1] reboot: Restarting system\r\n", "reboot: Power down\r\n"] {
+            for cut in 0..=behind.len() {
+                let mut client = running(now);
+                client.receive(&encode(b"W01"), now + ms(1));
+                client.receive(&behind.as_bytes()[..cut], now + ms(4));
+                client.receive(&behind.as_bytes()[cut..], now + ms(8));
+                client.timeout(now + ms(8) + LONG);
+                let (mut text, mut exits) = (Vec::new(), 0);
+                while let Some(event) = client.poll() {
+                    match event {
+                        Event::Console(more) => text.extend(more),
+                        Event::Exited { code: 1 } => exits += 1,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                let printed = String::from_utf8(text).unwrap();
+                // One letter of the kernel's words may as well be noise.
+                let split = behind.starts_with('r') && cut > NOISE && cut < REBOOT.len();
+                assert_eq!((exits, sent(&mut client)), (usize::from(!split), vec![]), "{cut}");
+                if !split {
+                    assert_eq!(printed, format!("# {behind}"));
+                }
+            }
+        }
     }
 
     #[test]
