@@ -15,7 +15,7 @@ use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -23,19 +23,19 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A terminal on the console port.
-struct Attached {
+pub struct Attached {
     stream: TcpStream,
     heard: String,
 }
 
 impl Attached {
     /// Attaches as soon as the port is there.
-    fn new(port: u16) -> Attached {
+    pub fn new(port: u16) -> Attached {
         let start = Instant::now();
         loop {
             match TcpStream::connect(("127.0.0.1", port)) {
@@ -63,7 +63,7 @@ impl Attached {
     /// Types a line, after taking back what stands there, until a text comes for it:
     /// the guest may not run yet, or its shell ask the terminal something.
     #[track_caller]
-    fn types_until(&mut self, line: &str, text: &str) {
+    pub fn types_until(&mut self, line: &str, text: &str) {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             self.types(&format!("\x15{line}\r"));
@@ -94,27 +94,27 @@ impl Attached {
 }
 
 /// A pipe that keeps a batch at a `source` command until commands are written.
-struct Gate(PathBuf);
+pub struct Gate(PathBuf);
 
 impl Gate {
-    fn new(dir: &Path, name: &str) -> Gate {
+    pub fn new(dir: &Path, name: &str) -> Gate {
         let path = dir.join(name);
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         Gate(path)
     }
 
-    fn command(&self) -> String {
+    pub fn command(&self) -> String {
         format!("source {}", self.0.display())
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         fs::write(&self.0, "# go on\n").unwrap();
     }
 }
 
-/// What a gdb prints that attaches to the port.
-fn gdb(port: u16, commands: &[&str]) -> String {
+/// A gdb that attaches to the port, and what it is to do then.
+pub fn gdb_at(port: u16, commands: &[&str]) -> Command {
     let mut gdb = tool("gdb");
     gdb.args(["-q", "-nx", "-batch"]).env("LC_ALL", "C");
     let target = format!("target remote 127.0.0.1:{port}");
@@ -123,7 +123,13 @@ fn gdb(port: u16, commands: &[&str]) -> String {
     first.iter().chain(commands).for_each(|command| {
         gdb.args(["-ex", command]);
     });
-    let output = gdb.stdin(Stdio::null()).output().unwrap();
+    gdb.stdin(Stdio::null());
+    gdb
+}
+
+/// What a gdb prints that attaches to the port.
+pub fn gdb(port: u16, commands: &[&str]) -> String {
+    let output = gdb_at(port, commands).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }
@@ -268,8 +274,6 @@ fn gdb_sees_the_same(batch: &mut Batch, port: u16, gates: &[Gate]) {
         "print init_task.comm",
         "info threads",
         "x/2i $pc",
-        "continue",
-        "break vfs_read",
         "print jiffies",
     ];
     let said = gdb(port, &commands);
@@ -280,7 +284,6 @@ fn gdb_sees_the_same(batch: &mut Batch, port: u16, gates: &[Gate]) {
     has("kgdb_breakpoint");
     has("CPU 0, pid ");
     has("CPU 1, pid ");
-    has("the guest is resumed and stepped in kgdb-tui, not here");
     assert!(text(&comm["value"]).contains("swapper"), "{comm}");
     has("swapper");
     assert_eq!(cpus["cpus"].as_array().unwrap().len(), 2);
