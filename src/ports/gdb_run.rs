@@ -106,6 +106,11 @@ impl Running {
         });
         let breakpoints = match session.ask(asked).await? {
             Ok(Answer::Breakpoints { breakpoints, .. }) => breakpoints,
+            // gdb can't be asked; the user can be told.
+            Ok(Answer::Confirm { effect, allow }) => {
+                let how = allow.map(|(name, value)| format!(" ('set {name} {value}' allows it)"));
+                return Some(Err(format!("{effect}{}", how.unwrap_or_default())));
+            }
             Ok(_) => Vec::new(),
             Err(failure) => return Some(Err(failure.to_string())),
         };

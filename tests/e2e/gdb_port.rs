@@ -71,6 +71,7 @@ fn gdb_runs_the_guest_through_the_session() {
     let held = Gate::new(dir.path(), "held");
     let commands: Vec<String> = vec![
         "interrupt".into(),
+        "set hardware-cure on".into(),
         gates[0].command(),
         "info registers rip".into(),
         "info breakpoints".into(),
@@ -92,6 +93,7 @@ fn gdb_runs_the_guest_through_the_session() {
         .exs(&commands.iter().map(String::as_str).collect::<Vec<_>>())
         .start();
     batch.stop("interrupt");
+    batch.ok("set hardware-cure on");
     let mut terminal = Attached::new(console_port);
 
     let said = gdb(gdb_port, SCRIPT);

@@ -42,7 +42,7 @@ const COMMANDS: &[&str] = &[
 ];
 
 /// Seconds that a snapshot may take on a busy machine.
-const LONGEST: &str = "120";
+const LONGEST: &str = "300";
 
 /// What is said of what was never read.
 const LACKS: &str = "not in the record";
