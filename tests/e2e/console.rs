@@ -23,19 +23,19 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A port that was free a moment ago.
-pub fn free_port() -> u16 {
+fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A terminal on the console port.
-pub struct Attached {
+struct Attached {
     stream: TcpStream,
     heard: String,
 }
 
 impl Attached {
     /// Attaches as soon as the port is there.
-    pub fn new(port: u16) -> Attached {
+    fn new(port: u16) -> Attached {
         let start = Instant::now();
         loop {
             match TcpStream::connect(("127.0.0.1", port)) {
@@ -63,7 +63,7 @@ impl Attached {
     /// Types a line, after taking back what stands there, until a text comes for it:
     /// the guest may not run yet, or its shell ask the terminal something.
     #[track_caller]
-    pub fn types_until(&mut self, line: &str, text: &str) {
+    fn types_until(&mut self, line: &str, text: &str) {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             self.types(&format!("\x15{line}\r"));
@@ -94,27 +94,27 @@ impl Attached {
 }
 
 /// A pipe that keeps a batch at a `source` command until commands are written.
-pub struct Gate(PathBuf);
+struct Gate(PathBuf);
 
 impl Gate {
-    pub fn new(dir: &Path, name: &str) -> Gate {
+    fn new(dir: &Path, name: &str) -> Gate {
         let path = dir.join(name);
         let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
         assert!(made.success());
         Gate(path)
     }
 
-    pub fn command(&self) -> String {
+    fn command(&self) -> String {
         format!("source {}", self.0.display())
     }
 
-    pub fn open(&self) {
+    fn open(&self) {
         fs::write(&self.0, "# go on\n").unwrap();
     }
 }
 
 /// A gdb that attaches to the port, and what it is to do then.
-pub fn gdb_at(port: u16, commands: &[&str]) -> Command {
+fn gdb_at(port: u16, commands: &[&str]) -> Command {
     let mut gdb = tool("gdb");
     gdb.args(["-q", "-nx", "-batch"]).env("LC_ALL", "C");
     let target = format!("target remote 127.0.0.1:{port}");
@@ -128,7 +128,7 @@ pub fn gdb_at(port: u16, commands: &[&str]) -> Command {
 }
 
 /// What a gdb prints that attaches to the port.
-pub fn gdb(port: u16, commands: &[&str]) -> String {
+fn gdb(port: u16, commands: &[&str]) -> String {
     let output = gdb_at(port, commands).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
