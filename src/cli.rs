@@ -117,7 +117,7 @@ pub struct Cli {
     /// then, where there is one.
     #[arg(long, value_name = "[ADDR:]PORT", global = true)]
     pub console_port: Option<ListenAt>,
-    /// Let gdb look at the stopped guest at a local port, behind our cache (target remote)
+    /// Let gdb debug the guest at a local port, behind our cache (target remote)
     ///
     /// With an address, programs of other machines too: they can read and write all of
     /// the guest's memory then.

@@ -2,19 +2,25 @@
 //! of the stop is answered without a packet on the line, and what gdb reads is
 //! known to us from then on.
 //!
-//! It can look and change values, and nothing else: the guest is resumed, and
-//! breakpoints are set, in one place only. gdb keeps what it has read until it
-//! resumes the guest itself, so when the guest runs for another reason gdb is
-//! disconnected; else it would show the past as the present. One gdb at a time.
+//! It can look, change values, step and continue, and set breakpoints, which the
+//! session does for it ([`gdb_run`](super::gdb_run)): they are seen on the screen, and
+//! go when gdb goes. gdb keeps what it has read until it resumes the guest itself, so
+//! when the guest runs for another reason gdb is disconnected; else it would show the
+//! past as the present. One gdb at a time.
 //!
 //! Its threads are the CPUs, the first thread being CPU 0, each with the registers
 //! it was stopped with.
 
-use super::{Bound, console::accepted, next, tell};
+use super::{
+    Bound,
+    console::accepted,
+    gdb_run::{Came, Point, Running},
+    next, tell,
+};
 use crate::base::addr::Addr;
 use crate::rsp::server::{self, Arrival, Asked, MOST_MEMORY, PACKET_SIZE, Server};
 use crate::session::{
-    answer::{Answer, Failure},
+    answer::{Answer, Failure, StopAnswer},
     console::Heard,
     request::{Level, Request, WeakHandle},
     view::{CpuView, Match, TargetView},
@@ -64,7 +70,7 @@ pub(super) async fn run(
 enum Ended {
     /// It left.
     Left,
-    /// The guest was resumed, or is gone.
+    /// The guest was resumed by others, or is gone.
     Resumed,
     /// The guest ran when it came.
     Running,
@@ -82,11 +88,16 @@ struct Client {
     cpus: Vec<CpuView>,
     /// The CPU whose registers are meant.
     chosen: u32,
+    /// The CPU that a step is for, when it is one alone.
+    stepped: Option<u64>,
+    run: Running,
 }
 
 /// What becomes of a packet.
 enum Reply {
     Packet(Vec<u8>),
+    /// The answer is the next stop.
+    Later,
     /// Answered, if at all, and then gdb is gone.
     Last(Option<Vec<u8>>),
     /// The guest runs now.
@@ -108,20 +119,51 @@ impl Client {
             Ok(client) => client,
             Err(ended) => return ended,
         };
+        let ended = client.talk(&mut stream, heard, listener).await;
+        client.run.leave(session).await;
+        ended
+    }
+
+    async fn talk(
+        &mut self,
+        stream: &mut TcpStream,
+        heard: &mut broadcast::Receiver<Heard>,
+        listener: &tokio::net::TcpListener,
+    ) -> Ended {
+        let session = self.session.clone();
         let (mut bytes, mut first) = ([0; 4096], true);
         loop {
             let read = tokio::select! {
                 biased;
                 news = next(heard) => match news {
-                    Some(Ok(Heard::Text(_) | Heard::Stopped { .. }) | Err(_)) => continue,
-                    Some(Ok(Heard::Runs | Heard::Away)) => return Ended::Resumed,
+                    // What gdb waits for has an end of its own.
+                    Some(Ok(Heard::Runs | Heard::Away)) if !self.run.is_under_way() => {
+                        // It may be about the way to this stop.
+                        match self.run.is_past(&session).await {
+                            Some(false) => continue,
+                            Some(true) => return Ended::Resumed,
+                            None => return Ended::Over,
+                        }
+                    }
+                    Some(_) => continue,
                     None => return Ended::Over,
                 },
+                arrived = self.run.next() => {
+                    let came = self.run.came(arrived, &session).await;
+                    let out = match self.came(came).await {
+                        Ok(out) => out,
+                        Err(ended) => return ended,
+                    };
+                    match stream.write_all(&out).await {
+                        Ok(()) => continue,
+                        Err(_) => return Ended::Left,
+                    }
+                }
                 // One at a time: two would not know of each other's writes.
                 other = accepted(listener) => {
                     drop(other);
                     let words = "a second gdb was sent away: one is attached already";
-                    tell(session, Level::Warning, words.into()).await;
+                    tell(&session, Level::Warning, words.into()).await;
                     continue;
                 }
                 read = stream.read(&mut bytes) => read,
@@ -131,19 +173,25 @@ impl Client {
             if std::mem::take(&mut first) && !matches!(bytes[0], b'+' | b'$') {
                 return Ended::Stranger;
             }
-            let (arrivals, acks) = client.server.receive(&bytes[..count]);
+            let (arrivals, acks) = self.server.receive(&bytes[..count]);
             if stream.write_all(&acks).await.is_err() {
                 return Ended::Left;
             }
             for arrival in arrivals {
                 let (out, last) = match arrival {
                     Arrival::Again(last) => (last, false),
-                    // It is stopped already; gdb hears nothing.
-                    Arrival::Interrupt => continue,
-                    Arrival::Packet(payload) => match client.answer(&payload).await {
-                        Some(Reply::Packet(answer)) => (client.server.answer(&answer), false),
+                    // When it is stopped already gdb hears nothing.
+                    Arrival::Interrupt => match self.run.interrupt(&session) {
+                        Some(()) => continue,
+                        None => return Ended::Over,
+                    },
+                    // gdb waits, and asks nothing but that.
+                    Arrival::Packet(_) if self.run.is_under_way() => continue,
+                    Arrival::Packet(payload) => match self.answer(&payload).await {
+                        Some(Reply::Packet(answer)) => (self.server.answer(&answer), false),
+                        Some(Reply::Later) => continue,
                         Some(Reply::Last(answer)) => {
-                            let answer = answer.map(|answer| client.server.answer(&answer));
+                            let answer = answer.map(|answer| self.server.answer(&answer));
                             (answer.unwrap_or_default(), true)
                         }
                         Some(Reply::Gone) => return Ended::Resumed,
@@ -164,25 +212,69 @@ impl Client {
             target: TargetView::default(),
             cpus: Vec::new(),
             chosen: 0,
+            stepped: None,
+            run: Running::default(),
         };
+        match client.run.look(session).await {
+            None => return Err(Ended::Over),
+            Some(false) => return Err(Ended::Running),
+            Some(true) => {}
+        }
         match session.ask(Request::Target).await {
             None => return Err(Ended::Over),
             Some(Ok(Answer::Target(target))) => client.target = *target,
             Some(_) => return Err(Ended::Running),
         }
-        match session.ask(Request::Cpus).await {
+        client.read_cpus().await?;
+        Ok(client)
+    }
+
+    /// Reads which CPUs there are, and with what registers.
+    async fn read_cpus(&mut self) -> Result<(), Ended> {
+        match self.session.ask(Request::Cpus).await {
             None => return Err(Ended::Over),
-            Some(Ok(Answer::Cpus { cpus })) => client.cpus = cpus,
+            Some(Ok(Answer::Cpus { cpus })) => self.cpus = cpus,
             // Without symbols that are proven there is one CPU: the one that
             // stopped.
-            Some(_) => match client.own_cpu().await {
-                Some(cpu) => client.cpus = vec![cpu],
+            Some(_) => match self.own_cpu().await {
+                Some(cpu) => self.cpus = vec![cpu],
                 None => return Err(Ended::Running),
             },
         }
-        let current = client.cpus.iter().find(|cpu| cpu.current);
-        client.chosen = current.map_or(0, |cpu| cpu.cpu);
-        Ok(client)
+        let current = self.cpus.iter().find(|cpu| cpu.current);
+        self.chosen = current.map_or(0, |cpu| cpu.cpu);
+        Ok(())
+    }
+
+    /// What gdb is told of what came while it waited.
+    async fn came(&mut self, came: Came) -> Result<Vec<u8>, Ended> {
+        let answer = match came {
+            Came::Stop(stop) => {
+                self.read_cpus().await.map_err(|ended| match ended {
+                    // It was resumed by somebody else in the meantime.
+                    Ended::Running => Ended::Resumed,
+                    other => other,
+                })?;
+                self.stopped(&stop)
+            }
+            // gdb takes this for a stop without a reason, and shows the words.
+            Came::Failed(why) => server::error(&why),
+            Came::Words(words) if words.is_empty() => return Ok(Vec::new()),
+            Came::Words(words) => server::output(&format!("{words}\n")),
+            Came::Gone => return Err(Ended::Resumed),
+            Came::Over => return Err(Ended::Over),
+        };
+        Ok(self.server.answer(&answer))
+    }
+
+    /// A stop as gdb is told of it: the pc is at the breakpoint, not behind it.
+    fn stopped(&self, stop: &StopAnswer) -> Vec<u8> {
+        let why = match stop.pc.and_then(|pc| self.run.point_at(pc)) {
+            Some(Point { hardware: true, .. }) => "hwbreak:;",
+            Some(Point { hardware: false, .. }) => "swbreak:;",
+            None => "",
+        };
+        format!("T05{why}thread:{:x};", thread(self.current())).into_bytes()
     }
 
     async fn own_cpu(&self) -> Option<CpuView> {
@@ -208,7 +300,9 @@ impl Client {
     /// The answer to a packet; `None` at the end of the session.
     async fn answer(&mut self, payload: &[u8]) -> Option<Reply> {
         Some(match server::asked(payload) {
-            Asked::Supported => packet(format!("PacketSize={PACKET_SIZE:x};QStartNoAckMode+")),
+            Asked::Supported => {
+                packet(format!("PacketSize={PACKET_SIZE:x};QStartNoAckMode+;swbreak+;hwbreak+"))
+            }
             Asked::NoAcks => {
                 self.server.stop_acks();
                 packet("OK")
@@ -235,7 +329,10 @@ impl Client {
                 }
                 Some(None) => packet("E01"),
             },
-            Asked::ChooseResumed => packet("OK"),
+            Asked::ChooseResumed(id) => {
+                self.stepped = id;
+                packet("OK")
+            }
             Asked::Registers => packet(server::digits(&self.registers())),
             Asked::Register(number) => packet(self.register(number)),
             Asked::WriteRegister(number, bytes) => {
@@ -245,10 +342,35 @@ impl Client {
             Asked::WriteMemory { addr, bytes } => {
                 return self.done(Request::WriteBytes(Addr(addr), bytes)).await;
             }
+            Asked::Resume { single } => return self.resume(single).await,
+            Asked::Breakpoint { there: true, hardware, addr } => {
+                match self.run.insert(&self.session, Point { hardware, addr }).await? {
+                    Ok(()) => packet("OK"),
+                    Err(why) => {
+                        // gdb shows its own words for it.
+                        let words = format!("gdb's breakpoint at {}: {why}", Addr(addr));
+                        tell(&self.session, Level::Warning, words).await;
+                        packet(server::error(&why))
+                    }
+                }
+            }
+            Asked::Breakpoint { there: false, hardware, addr } => {
+                self.run.remove(Point { hardware, addr });
+                packet("OK")
+            }
             Asked::Refused(why) => packet(server::error(why)),
             Asked::Leave { answer } => Reply::Last(answer.then(|| b"OK".to_vec())),
             Asked::Unknown => packet(""),
         })
+    }
+
+    async fn resume(&mut self, single: bool) -> Option<Reply> {
+        // The stub itself can step no other, and a kernel's CPUs all run.
+        if single && self.stepped.is_some_and(|id| id != thread(self.current())) {
+            return Some(packet(server::error("only the CPU that stopped can be stepped")));
+        }
+        self.run.resume(&self.session, single).await?;
+        Some(Reply::Later)
     }
 
     fn current(&self) -> u32 {

@@ -10,6 +10,7 @@
 
 mod console;
 mod gdb;
+mod gdb_run;
 mod log;
 
 use crate::session::{

@@ -1,7 +1,7 @@
 //! The other end of the protocol: what a gdb asks of us, typed, and our answers.
 //!
-//! Only what a debugger needs that looks at a stopped kernel. Whatever is not
-//! known here is [`Asked::Unknown`], whose answer is empty, as the protocol wants
+//! Only what a debugger needs that looks at a kernel, steps it and lets it run.
+//! Whatever is not known here is [`Asked::Unknown`], whose answer is empty, as the protocol wants
 //! it (gdb manual, "Overview" of the remote protocol).
 
 use super::frame::{Decoder, Expect, Item, Packets, checksum, encode, hex, unhex};
@@ -37,8 +37,8 @@ pub enum Asked {
     Thread,
     /// `Hg`: whose registers are meant from now on; 0 and -1 are any.
     Choose(Option<u64>),
-    /// `Hc`: whom a resume is for.
-    ChooseResumed,
+    /// `Hc`: whom a resume is for; 0 and -1 are any.
+    ChooseResumed(Option<u64>),
     /// `g`.
     Registers,
     /// `p`.
@@ -59,8 +59,21 @@ pub enum Asked {
         /// What.
         bytes: Vec<u8>,
     },
-    /// `G`, and anything that is to let the kernel run: `c`, `s`, `C`, `S`, `vCont`,
-    /// breakpoints.
+    /// `c`, and `s` for a `single` instruction.
+    Resume {
+        /// Whether it is a step.
+        single: bool,
+    },
+    /// `Z0`, `Z1`; `z0`, `z1` when it is not to be `there`.
+    Breakpoint {
+        /// Whether it is wanted.
+        there: bool,
+        /// Whether it is one of a debug register.
+        hardware: bool,
+        /// Where.
+        addr: u64,
+    },
+    /// `G`, signals for the kernel, resumes elsewhere, watchpoints.
     Refused(&'static str),
     /// `D`, `k`, `vKill`: gdb goes away.
     Leave {
@@ -72,8 +85,9 @@ pub enum Asked {
 }
 
 /// Why something is refused.
-const RESUME: &str = "the guest is resumed and stepped in kgdb-tui, not here";
-const POINTS: &str = "breakpoints are set in kgdb-tui, not here";
+const SIGNAL: &str = "a kernel takes no signals; kgdb-tui's 'pass' lets it deal with an exception";
+const ELSEWHERE: &str = "write $pc first to go on elsewhere";
+const WATCH: &str = "watchpoints are set in kgdb-tui, not here";
 
 /// What a packet asks.
 pub fn asked(payload: &[u8]) -> Asked {
@@ -108,7 +122,10 @@ pub fn asked(payload: &[u8]) -> Asked {
             (Some("g"), Some(id)) => {
                 number(id).map_or(Asked::Unknown, |id| Asked::Choose(Some(id)))
             }
-            (Some("c"), _) => Asked::ChooseResumed,
+            (Some("c"), Some("0" | "-1")) => Asked::ChooseResumed(None),
+            (Some("c"), Some(id)) => {
+                number(id).map_or(Asked::Unknown, |id| Asked::ChooseResumed(Some(id)))
+            }
             _ => Asked::Unknown,
         },
         b'T' => number(body).map_or(Asked::Unknown, Asked::IsThread),
@@ -119,16 +136,29 @@ pub fn asked(payload: &[u8]) -> Asked {
             _ => Asked::Unknown,
         },
         b'M' => write_memory(body).unwrap_or(Asked::Unknown),
-        b'c' | b'C' | b's' | b'S' => Asked::Refused(RESUME),
+        b'c' | b's' if body.is_empty() => Asked::Resume { single: *first == b's' },
+        b'c' | b's' => Asked::Refused(ELSEWHERE),
+        b'C' | b'S' => Asked::Refused(SIGNAL),
         b'G' => Asked::Refused("single registers are written, not all at once"),
-        // Not left unknown: gdb would write its own breakpoints into the memory.
-        b'Z' | b'z' => Asked::Refused(POINTS),
+        // None is left unknown: gdb would write its own breakpoints into the memory.
+        b'Z' | b'z' => breakpoint(*first == b'Z', body).unwrap_or(Asked::Refused(WATCH)),
         _ => Asked::Unknown,
     }
 }
 
 fn number(digits: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
+}
+
+/// `TYPE,ADDR,KIND`.
+fn breakpoint(there: bool, body: &str) -> Option<Asked> {
+    let mut parts = body.split(',');
+    let hardware = match parts.next()? {
+        "0" => false,
+        "1" => true,
+        _ => return None,
+    };
+    Some(Asked::Breakpoint { there, hardware, addr: number(parts.next()?)? })
 }
 
 fn write_register(body: &str) -> Option<Asked> {
@@ -149,6 +179,12 @@ pub fn error(words: &str) -> Vec<u8> {
     let plain = |c: char| if c.is_ascii_graphic() && !"#$}*".contains(c) { c } else { ' ' };
     let words: String = words.chars().take(300).map(plain).collect();
     format!("E.{words}").into_bytes()
+}
+
+/// `O` and words: text that gdb prints while it waits for a stop.
+pub fn output(words: &str) -> Vec<u8> {
+    let words: String = words.chars().take(300).collect();
+    format!("O{}", hex(words.as_bytes())).into_bytes()
 }
 
 /// Bytes as digits, `xx` where there is none.
@@ -232,7 +268,8 @@ mod tests {
             ("Hg0", Asked::Choose(None)),
             ("Hg-1", Asked::Choose(None)),
             ("Hg2", Asked::Choose(Some(2))),
-            ("Hc-1", Asked::ChooseResumed),
+            ("Hc-1", Asked::ChooseResumed(None)),
+            ("Hc2", Asked::ChooseResumed(Some(2))),
             ("qTStatus", Asked::Unknown),
             ("?", Asked::WhyStopped),
             ("qfThreadInfo", Asked::Threads),
@@ -249,8 +286,14 @@ mod tests {
             ("M10,3:abcd", Asked::Unknown),
             ("vCont?", Asked::Unknown),
             ("vCont;c", Asked::Unknown),
-            ("c", Asked::Refused(RESUME)),
-            ("Z0,ffff,1", Asked::Refused(POINTS)),
+            ("c", Asked::Resume { single: false }),
+            ("s", Asked::Resume { single: true }),
+            ("cffff", Asked::Refused(ELSEWHERE)),
+            ("C0b", Asked::Refused(SIGNAL)),
+            ("Z0,ffff,1", Asked::Breakpoint { there: true, hardware: false, addr: 0xffff }),
+            ("z1,ffff,1", Asked::Breakpoint { there: false, hardware: true, addr: 0xffff }),
+            ("Z2,ffff,8", Asked::Refused(WATCH)),
+            ("Z0,", Asked::Refused(WATCH)),
             ("D", Asked::Leave { answer: true }),
             ("k", Asked::Leave { answer: false }),
             ("", Asked::Unknown),

@@ -8,7 +8,10 @@ use super::{
     subject::said,
     wants::{DmesgLine, DmesgView, DmesgWant},
 };
+use crate::base::memory::Memory;
 use crate::kernel::dmesg::{self, LEVELS, Part, Place, Record};
+use crate::symbols::placed::Symbols;
+use crate::target::replay::kept::Reach;
 use std::{collections::VecDeque, sync::Arc};
 
 /// Records that are read at once, a screenful or less: half a second at 115200
@@ -132,13 +135,15 @@ impl Session {
         let stop = self.generation;
         if self.dmesg.read_at != stop {
             let (since, most) = (self.dmesg.end, AT_ONCE.max(wanted.min(4 * AT_ONCE)));
-            let found = self
-                .compute_once(move |symbols, memory| {
-                    let part = dmesg::newest(symbols, memory, since, most);
-                    (part, dmesg::count(symbols, memory))
-                })
-                .await?;
-            return match found {
+            let newest = move |symbols: &Symbols, memory: &dyn Memory| {
+                let part = dmesg::newest(symbols, memory, since, most);
+                (part, dmesg::count(symbols, memory))
+            };
+            let (mut found, missed) = self.compute_once(newest).await?;
+            if !missed && let Some(kept) = self.with_kept(Reach::Before, newest) {
+                found = kept;
+            }
+            return match (found, missed) {
                 (_, true) => Ok(true),
                 ((Ok(part), count), false) => {
                     self.dmesg.take_newest(part, count.unwrap_or_default(), stop);
@@ -151,10 +156,14 @@ impl Session {
             return Ok(false);
         };
         let most = AT_ONCE.min(wanted - self.dmesg.records.len());
-        let found = self
-            .compute_once(move |symbols, memory| dmesg::older(symbols, memory, before, most))
-            .await?;
-        match found {
+        let older = move |symbols: &Symbols, memory: &dyn Memory| {
+            dmesg::older(symbols, memory, before, most)
+        };
+        let (mut found, missed) = self.compute_once(older).await?;
+        if !missed && let Some(kept) = self.with_kept(Reach::Before, older) {
+            found = kept;
+        }
+        match (found, missed) {
             (_, true) => {}
             (Ok(part), false) => self.dmesg.take_older(part),
             (Err(error), false) => {

@@ -76,6 +76,7 @@ mod raw;
 mod relics;
 mod repair;
 mod replay;
+mod replay_kept;
 mod resolve;
 mod restored;
 mod returned;

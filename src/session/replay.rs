@@ -17,7 +17,10 @@ use super::{
     wire::WireEvent,
 };
 use crate::arch::{Registers, x86_64::X86_64};
-use crate::base::{addr::Addr, memory::Span};
+use crate::base::{
+    addr::Addr,
+    memory::{Span, Sparse},
+};
 use crate::link::{
     Link, Peer,
     endpoint::Endpoint,
@@ -26,6 +29,7 @@ use crate::link::{
 };
 use crate::rsp::{command::Command, frame::unhex, reply::StopReply};
 use crate::target::replay::{
+    kept::Reach,
     stub::Stub,
     tape::{TapedStop, Taping},
 };
@@ -63,6 +67,11 @@ impl Replay {
             file: path.to_owned(),
             trouble: Some(trouble).filter(|trouble| !trouble.is_empty()),
         })
+    }
+
+    /// Memory as the program that made the record knew it here.
+    pub(super) fn kept(&self, reach: Reach) -> Arc<Sparse> {
+        self.stub().kept(reach)
     }
 
     fn stub(&self) -> MutexGuard<'_, Stub> {
@@ -149,6 +158,7 @@ impl Session {
     pub(super) async fn take_recorded_stop(&mut self, stop: StopReply) -> Result<(), Failure> {
         self.journey = None;
         self.new_snapshot(&stop);
+        self.note_passed_modules();
         let signal = self.snapshot.as_ref().map_or(SIGTRAP, |snapshot| snapshot.signal);
         (self.points.hardware.entry, self.points.hardware.unbegun) = (Entry::Unknown, None);
         let mut pc = Addr(self.register(self.arch().pc).await?);
@@ -169,6 +179,18 @@ impl Session {
             }
         };
         self.settle(reason).await
+    }
+
+    /// Notes the unloads on the way to this stop: at each the guest was caught, and
+    /// what earlier stops tell of that module counts no more.
+    fn note_passed_modules(&mut self) {
+        let Some(replay) = &self.replay else { return };
+        let argument = self.arch().def(self.arch().first_argument).number as u8;
+        let passed = replay.stub().passed(argument);
+        let symbols = self.guest_symbols();
+        for (pc, argument) in passed {
+            self.watch.passed(&symbols, pc, Addr(argument));
+        }
     }
 
     /// Goes from a stop that can't be shown to the next one that can.

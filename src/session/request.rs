@@ -569,7 +569,11 @@ pub struct WeakHandle {
 impl WeakHandle {
     /// Asks and waits for the answer; `None` when the session is over.
     pub async fn ask(&self, request: Request) -> Option<Result<Answer, Failure>> {
-        let answer = Handle { asks: self.asks.upgrade()? }.send(request);
-        answer.await.ok()
+        self.send(request)?.await.ok()
+    }
+
+    /// As [`Handle::send`]; `None` when the session is over.
+    pub fn send(&self, request: Request) -> Option<oneshot::Receiver<Result<Answer, Failure>>> {
+        Some(Handle { asks: self.asks.upgrade()? }.send(request))
     }
 }

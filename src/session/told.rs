@@ -34,6 +34,8 @@ impl Request {
         };
         let with = |word: &str, rest: &str| format!("{word} {rest}").trim_end().to_string();
         Some(match self {
+            // A question whether it is stopped.
+            Request::Wait(limit) if limit.is_zero() => return None,
             Request::Want(_)
             | Request::Link
             | Request::Packets(_)

@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::Stdio,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -92,8 +92,8 @@ impl Attached {
     }
 }
 
-/// What a gdb prints that attaches to the port.
-fn gdb(port: u16, commands: &[&str]) -> String {
+/// A gdb that attaches to the port, and what it is to do then.
+fn gdb_at(port: u16, commands: &[&str]) -> Command {
     let mut gdb = tool("gdb");
     gdb.args(["-q", "-nx", "-batch"]).env("LC_ALL", "C");
     let target = format!("target remote 127.0.0.1:{port}");
@@ -102,7 +102,13 @@ fn gdb(port: u16, commands: &[&str]) -> String {
     first.iter().chain(commands).for_each(|command| {
         gdb.args(["-ex", command]);
     });
-    let output = gdb.stdin(Stdio::null()).output().unwrap();
+    gdb.stdin(Stdio::null());
+    gdb
+}
+
+/// What a gdb prints that attaches to the port.
+fn gdb(port: u16, commands: &[&str]) -> String {
+    let output = gdb_at(port, commands).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }
@@ -247,8 +253,6 @@ fn gdb_sees_the_same(batch: &mut Batch, port: u16, gates: &[Gate]) {
         "print init_task.comm",
         "info threads",
         "x/2i $pc",
-        "continue",
-        "break vfs_read",
         "print jiffies",
     ];
     let said = gdb(port, &commands);
@@ -259,7 +263,6 @@ fn gdb_sees_the_same(batch: &mut Batch, port: u16, gates: &[Gate]) {
     has("kgdb_breakpoint");
     has("CPU 0, pid ");
     has("CPU 1, pid ");
-    has("the guest is resumed and stepped in kgdb-tui, not here");
     assert!(text(&comm["value"]).contains("swapper"), "{comm}");
     has("swapper");
     assert_eq!(cpus["cpus"].as_array().unwrap().len(), 2);

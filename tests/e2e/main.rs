@@ -36,6 +36,7 @@ mod oracle;
 mod patching;
 mod relayed;
 mod replay;
+mod replay_stops;
 mod setup;
 mod soak;
 mod spine;

@@ -41,11 +41,14 @@ const COMMANDS: &[&str] = &[
     "x/2gx 8",
 ];
 
+/// Seconds that a snapshot may take on a busy machine.
+const LONGEST: &str = "300";
+
 /// What is said of what was never read.
 const LACKS: &str = "not in the record";
 
 /// The program on a record.
-fn on_record(record: &Path, commands: &[&str]) -> Ended {
+pub fn on_record(record: &Path, commands: &[&str]) -> Ended {
     Setup::bare()
         .arg("--vmlinux")
         .arg(&built().vmlinux)
@@ -76,7 +79,29 @@ fn plain(line: &Line) -> (String, Option<String>, Value) {
 }
 
 /// What the record answers is what the guest answered, or missing: an error that
-/// says so, or no value where there was one. Gives how many answers are whole.
+/// says so, or no value where there was one. Tells whether it is whole.
+#[track_caller]
+pub fn is_whole(live: &Line, replayed: &Line) -> bool {
+    let (live, replayed) = (plain(live), plain(replayed));
+    match &replayed.1 {
+        Some(error) if live.1.is_none() => {
+            assert!(error.contains(LACKS), "{}: {error}", live.0);
+        }
+        Some(_) => {}
+        None => {
+            let (seen, told) = (&live.2, &replayed.2);
+            let says_so = told.to_string().contains(LACKS);
+            assert!(says_so || is_part(told, seen), "{}:\n{told}\n{seen}", live.0);
+        }
+    }
+    let is_whole = live == replayed;
+    if !is_whole {
+        println!("not whole: {replayed:?}\n      was: {live:?}");
+    }
+    is_whole
+}
+
+/// The same of all answers. Gives how many are whole.
 #[track_caller]
 fn equal_or_missing(live: &[Line], replayed: &[Line]) -> usize {
     assert_eq!(live.len(), replayed.len(), "{replayed:#?}");
@@ -84,24 +109,12 @@ fn equal_or_missing(live: &[Line], replayed: &[Line]) -> usize {
     // What follows is of another task, when this one is not in the record.
     let mut is_lost = false;
     for (live, replayed) in live.iter().zip(replayed) {
-        let (live, replayed) = (plain(live), plain(replayed));
-        if live.0.starts_with("task ") || live.0.starts_with("cpu ") {
-            is_lost = replayed.1.is_some();
+        if live.command.starts_with("task ") || live.command.starts_with("cpu ") {
+            is_lost = replayed.error.is_some();
         } else if is_lost {
             continue;
         }
-        match &replayed.1 {
-            Some(error) if live.1.is_none() => {
-                assert!(error.contains(LACKS), "{}: {error}", live.0);
-            }
-            Some(_) => {}
-            None => {
-                let (seen, told) = (&live.2, &replayed.2);
-                let says_so = told.to_string().contains(LACKS);
-                assert!(says_so || is_part(told, seen), "{}:\n{told}\n{seen}", live.0);
-            }
-        }
-        whole += usize::from(live == replayed);
+        whole += usize::from(is_whole(live, replayed));
     }
     whole
 }
@@ -213,23 +226,84 @@ fn a_record_answers_as_the_guest_did() {
 fn in_one_go(guest: &mut LockedGuest, file: &Path) {
     let relayed = setup(guest);
     guest.shell().unwrap().break_in().unwrap();
-    let made = Command::new(env!("CARGO_BIN_EXE_kgdb-tui"))
-        .arg("--vmlinux")
-        .arg(&built().vmlinux)
-        .args(["--connect", guest.address(), "-ex", "p jiffies_64", "snapshot", "--quick"])
-        .arg(file)
-        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
-        .env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
-        .output()
-        .unwrap();
-    let (said, told) =
-        (String::from_utf8_lossy(&made.stderr), String::from_utf8_lossy(&made.stdout));
-    assert!(made.status.success(), "{said}\n{told}");
+    let (told, said) = save(guest, &["-ex", "p jiffies_64", "snapshot", "--quick"], file);
     assert!(told.starts_with("$1 = ") && told.contains("look at it with --replay"), "{told}");
     assert!(said.contains("snapshot (quick)"), "what it costs is said: {said}");
     println!("kgdb-tui snapshot --quick: {told}");
     drop(relayed);
     setup(guest).ex("info target").run().all_good();
+}
+
+/// `kgdb-tui snapshot`, as a user calls it: what it prints and says.
+fn save(guest: &LockedGuest, args: &[&str], file: &Path) -> (String, String) {
+    let made = Command::new("timeout")
+        .args([LONGEST, env!("CARGO_BIN_EXE_kgdb-tui"), "--vmlinux"])
+        .arg(&built().vmlinux)
+        .arg("--module-path")
+        .arg(&built().modules)
+        .args(["--connect", guest.address()])
+        .args(args)
+        .arg(file)
+        .env("XDG_STATE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
+        .env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"))
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (told, said) = (text(&made.stdout), text(&made.stderr));
+    assert!(made.status.success(), "{said}\n{told}");
+    (told, said)
+}
+
+/// Everything of a stop that was saved, and then of the same stop of the guest.
+#[test]
+fn a_full_snapshot_answers_as_the_guest_does() {
+    let mut guest = boot(&Boot { hgfs: Hgfs::Loaded, ..Boot::default() });
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("full.rec");
+    type_line(&mut guest, "(while :; do cat /proc/hgfs; done) > /dev/null 2>&1 &");
+    let relayed = setup(&guest);
+    guest.shell().unwrap().break_in().unwrap();
+    let (told, said) = save(&guest, &["snapshot", "--full"], &file);
+    println!("kgdb-tui snapshot --full: {said}{told}");
+    assert!(said.contains("snapshot (full)"), "{said}");
+    assert!(!told.contains("not in it"), "{told}");
+    drop(relayed);
+    let looks = [
+        "info target",
+        "info cpus",
+        "info modules",
+        "info module hgfs",
+        "dmesg -n 1000",
+        "info tasks",
+        "info stacks",
+        "bt",
+        "info locals",
+        "info args",
+        "list",
+        "disassemble",
+        "frame 1",
+        "info locals",
+        "frame 0",
+        "x/16gx $rsp",
+        "cpu 0",
+        "bt",
+        "info registers",
+        "cpu 1",
+        "bt",
+        "info registers",
+        "task 1",
+        "bt",
+        "info registers",
+        "task 2",
+        "bt",
+    ];
+    // It was left as it was.
+    let live = setup(&guest).ex("wait 60").exs(&looks).run();
+    let replayed = on_record(&file, &[&["wait 60"], &looks[..]].concat());
+    alive(&mut guest);
+    let whole = equal_or_missing(&live.lines[1..], &replayed.lines[1..]);
+    println!("{whole} of {} answers of a full snapshot are whole", looks.len());
+    assert!(whole * 10 >= looks.len() * 9, "{whole}");
 }
 
 /// What is left of a record that was cut off, and what is none.

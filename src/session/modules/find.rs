@@ -12,6 +12,7 @@ use crate::kernel::{
 };
 use crate::session::{answer::Failure, request::Level, run::Session};
 use crate::symbols::image::DebugImage;
+use crate::target::replay::kept::Reach;
 use std::{path::PathBuf, sync::Arc};
 
 /// Files of other builds that are told of.
@@ -125,8 +126,8 @@ impl Session {
             };
             let names = module_sections::expected_names(image.image());
             let (places, guests) = (Arc::clone(&places), module.found.clone());
-            let sections = self
-                .compute(move |_, memory| {
+            let (sections, _) = self
+                .compute_kept(Reach::Around, move |_, memory| {
                     module_sections::sections(memory, &places, &guests, Some(&names))
                 })
                 .await?;
@@ -139,8 +140,8 @@ impl Session {
             };
             module.sections.clone_from(&sections);
             let (verdict, guests, elf) = (image.clone(), module.found.clone(), sections.clone());
-            let verdict = self
-                .compute(move |symbols, memory| {
+            let (verdict, _) = self
+                .compute_kept(Reach::Around, move |symbols, memory| {
                     module_identity::judge(symbols, memory, &guests, &elf, verdict.image())
                 })
                 .await?;

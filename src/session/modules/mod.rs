@@ -37,6 +37,9 @@ use crate::kernel::{
 pub use live::{Caught, is_bare_address};
 pub use watch::{Event, Watch};
 
+use crate::base::memory::Memory;
+use crate::symbols::placed::Symbols as AllSymbols;
+use crate::target::replay::kept::Reach;
 use find::Search;
 use std::{path::PathBuf, sync::Arc};
 
@@ -185,7 +188,8 @@ impl Session {
         else {
             return Ok(false);
         };
-        if self.watch.missed {
+        // A record tells by what was read at this stop.
+        if self.watch.missed && self.replay.is_none() {
             return Ok(false);
         }
         let of_guest = self.modules.iter().filter(|module| module.found.addr.0 != 0);
@@ -236,8 +240,8 @@ impl Session {
         };
         let placed: Vec<_> = self.modules.iter().filter_map(known).collect();
         let sections: Vec<Vec<Section>> = placed.iter().map(|(.., s)| s.clone()).collect();
-        let ids = self
-            .compute(move |_, memory| {
+        let (ids, _) = self
+            .compute_kept(Reach::Before, move |_, memory| {
                 let ids = sections.iter().map(|s| module_sections::build_id(memory, s));
                 ids.collect::<Vec<_>>()
             })
@@ -257,9 +261,12 @@ impl Session {
         let symbols = self.guest_symbols();
         let Ok(layouts) = Layouts::new(&symbols) else { return Ok(false) };
         let layouts = Arc::new(layouts);
-        let list = {
+        let (list, is_kept) = {
             let layouts = Arc::clone(&layouts);
-            self.compute(move |symbols, memory| guest::list(symbols, memory, &layouts)).await?
+            let list = move |symbols: &AllSymbols, memory: &dyn Memory| {
+                guest::list(symbols, memory, &layouts)
+            };
+            self.compute_kept(Reach::Before, list).await?
         };
         self.tell_troubles(list.problems.iter().map(ToString::to_string).collect());
         let settled = !list.unformed;
@@ -267,7 +274,9 @@ impl Session {
         // One that is about to be freed stays on the list for a moment.
         let goes = |module: &guest::Module| module.state == guest::State::Going;
         let going = |addr: &Addr| list.iter().any(|module| module.addr == *addr && goes(module));
-        self.watch.freed.retain(going);
+        if !is_kept {
+            self.watch.freed.retain(going);
+        }
         list.retain(|module| !self.watch.freed.contains(&module.addr));
         let gone: Vec<String> = self
             .modules

@@ -24,6 +24,7 @@ use crate::session::{
     settings::ModuleEvents,
 };
 use crate::symbols::{answer::FunctionMatch, placed::Symbols};
+use crate::target::replay::kept::Reach;
 use std::collections::BTreeSet;
 
 /// What is caught.
@@ -99,6 +100,21 @@ impl Watch {
         let planted: Vec<Event> = hooks.map(|(event, _)| *event).collect();
         let unloads = planted.contains(&Event::Unload) || planted.contains(&Event::Change);
         self.missed |= !(unloads && planted.contains(&Event::Load));
+    }
+
+    /// In a record the guest was caught at an address, and this program goes past it:
+    /// what that meant for the module that the function there was called with.
+    pub(in crate::session) fn passed(&mut self, symbols: &Symbols, pc: Addr, module: Addr) {
+        /// A hook is at the function's entry, or behind what tracing may change there
+        /// (`hooks::hook`); the pc may be behind the breakpoint.
+        const NEAR: u64 = 16;
+        let is_at =
+            |event: Event| event.entry(symbols).is_some_and(|entry| pc.since(entry) <= NEAR);
+        if is_at(Event::Unload) {
+            self.freed.insert(module);
+        } else if is_at(Event::Load) {
+            self.freed.remove(&module);
+        }
     }
 
     /// What is caught at an address.
@@ -180,8 +196,8 @@ impl Session {
             return Ok(());
         }
         let arch = self.arch();
-        let found = self
-            .compute(move |symbols, memory| {
+        let (found, _) = self
+            .compute_kept(Reach::Before, move |symbols, memory| {
                 let hook = |event: Event| {
                     let entry = event.entry(symbols)?;
                     Some(hooks::hook(memory, arch, entry).map(|hook| (event, hook)))

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Pages of memory of one stop; a record that has more is no guest's.
-const MOST_PAGES: usize = 32_768;
+pub(super) const MOST_PAGES: usize = 32_768;
 
 /// Longest read that is looked at, twice what any request may ask for.
 const LONGEST: u64 = 1024;
@@ -160,16 +160,19 @@ impl Held {
 
     /// The pc as it was when the guest stopped, before anything was put right.
     pub fn raw_pc(&self) -> Option<Addr> {
-        let def = self.arch.def(self.arch.pc);
-        let bytes = self.single.get(&(OWN.to_vec(), def.number as u8)).cloned();
-        let bytes = bytes.or_else(|| self.of_registers(OWN, def.number as u8))?;
-        Some(Addr(little_endian(&bytes)))
+        self.value(self.arch.def(self.arch.pc).number as u8).map(Addr)
     }
 
     /// The registers are as the program had put them right before it showed
     /// them.
     pub fn put_right(&mut self) {
         self.written = self.put_right.clone();
+    }
+
+    /// A register of the thread that stopped.
+    pub fn value(&self, number: u8) -> Option<u64> {
+        let single = self.single.get(&(OWN.to_vec(), number)).cloned();
+        Some(little_endian(&single.or_else(|| self.of_registers(OWN, number))?))
     }
 
     /// `g` of the chosen thread.

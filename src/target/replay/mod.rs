@@ -6,9 +6,11 @@
 //! known of one stop by that, and [`stub::Stub`] speaks the protocol. So the
 //! program can ask in another order, for other pieces of memory, and for another
 //! stop; what nobody asked while the record was made is answered with the error
-//! [`UNRECORDED`].
+//! [`UNRECORDED`]. What the program kept from earlier stops is in [`kept::Kept`], and
+//! only who asks for that gets it.
 
 pub mod held;
+pub mod kept;
 pub mod stub;
 pub mod tape;
 

@@ -8,11 +8,15 @@ use std::{
 use super::{
     UNRECORDED,
     held::{Held, memory_range, register_number},
+    kept::{Kept, Reach},
     tape::{Tape, TapedStop},
 };
 use crate::{
     arch::Arch,
-    base::{addr::Addr, memory::Span},
+    base::{
+        addr::Addr,
+        memory::{Span, Sparse},
+    },
     rsp::frame::{Decoder, Expect, Item, Packets, encode, hex, unhex},
 };
 
@@ -30,7 +34,10 @@ pub struct Stub {
     shown: Vec<usize>,
     /// The stop it is at; behind the last one the guest runs.
     at: usize,
+    /// The stop before that, as it was gone to: what is between them was passed.
+    from: usize,
     held: Held,
+    kept: Kept,
     /// What is planted now: the arguments of `Z`.
     planted: BTreeSet<Vec<u8>>,
     decoder: Decoder,
@@ -50,7 +57,9 @@ impl Stub {
             tape,
             shown,
             at: 0,
+            from: 0,
             held: Held::of(arch, &TapedStop::default()),
+            kept: Kept::default(),
             planted: BTreeSet::new(),
             decoder: Decoder::default(),
             out: VecDeque::new(),
@@ -71,6 +80,7 @@ impl Stub {
         self.leap = false;
         self.say_text(0..first + 1);
         self.arrive(first, false);
+        self.from = 0;
     }
 
     /// Takes bytes that the program sent.
@@ -149,8 +159,25 @@ impl Stub {
         (!self.held.is_refused(span)).then(|| self.held.known_in(span))
     }
 
+    /// Memory as the program knew it at this stop, from earlier stops too.
+    pub fn kept(&mut self, reach: Reach) -> Arc<Sparse> {
+        self.kept.at(&self.tape, self.at, reach)
+    }
+
+    /// The stops on the way here at which nobody stopped now: where each was, and a
+    /// register of it, as far as they were read.
+    pub fn passed(&self, register: u8) -> Vec<(Addr, u64)> {
+        let between = self.tape.stops.get(self.from + 1..self.at).unwrap_or_default();
+        let seen = between.iter().filter(|stop| !stop.exchanges.is_empty());
+        let of_stop = |stop: &TapedStop| {
+            let held = Held::of(self.arch, stop);
+            Some((held.raw_pc()?, held.value(register)?))
+        };
+        seen.filter_map(of_stop).collect()
+    }
+
     fn arrive(&mut self, at: usize, other_way: bool) {
-        self.at = at;
+        (self.from, self.at) = (self.at, at);
         self.other_way = other_way;
         let Some(stop) = self.tape.stops.get(at) else { return };
         self.held = Held::of(self.arch, stop);
