@@ -22,19 +22,19 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A terminal on the console port.
-struct Attached {
+pub struct Attached {
     stream: TcpStream,
     heard: String,
 }
 
 impl Attached {
     /// Attaches as soon as the port is there.
-    fn new(port: u16) -> Attached {
+    pub fn new(port: u16) -> Attached {
         let start = Instant::now();
         loop {
             match TcpStream::connect(("127.0.0.1", port)) {
@@ -62,7 +62,7 @@ impl Attached {
     /// Types a line, after taking back what stands there, until a text comes for it:
     /// the guest may not run yet, or its shell ask the terminal something.
     #[track_caller]
-    fn types_until(&mut self, line: &str, text: &str) {
+    pub fn types_until(&mut self, line: &str, text: &str) {
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
             self.types(&format!("\x15{line}\r"));
@@ -93,7 +93,7 @@ impl Attached {
 }
 
 /// A gdb that attaches to the port, and what it is to do then.
-fn gdb_at(port: u16, commands: &[&str]) -> Command {
+pub fn gdb_at(port: u16, commands: &[&str]) -> Command {
     let mut gdb = tool("gdb");
     gdb.args(["-q", "-nx", "-batch"]).env("LC_ALL", "C");
     let target = format!("target remote 127.0.0.1:{port}");
@@ -107,7 +107,7 @@ fn gdb_at(port: u16, commands: &[&str]) -> Command {
 }
 
 /// What a gdb prints that attaches to the port.
-fn gdb(port: u16, commands: &[&str]) -> String {
+pub fn gdb(port: u16, commands: &[&str]) -> String {
     let output = gdb_at(port, commands).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)

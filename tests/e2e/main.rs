@@ -23,6 +23,7 @@ mod facts;
 mod files;
 mod found;
 mod gdb;
+mod gdb_port;
 mod leaving;
 mod loss;
 mod module_agreement;
