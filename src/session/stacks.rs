@@ -72,6 +72,7 @@ impl Session {
             })
             .await?;
         }
+        self.know_registers().await?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let (registers, cpu) = match self.chosen_task(task).await {
             Ok(Some(chosen)) => (chosen.registers, chosen.cpu),

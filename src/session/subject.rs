@@ -139,6 +139,7 @@ impl Session {
 
     /// Shows another stack.
     pub(super) async fn choose(&mut self, chosen: Option<Chosen>) -> Result<Answer, Failure> {
+        self.know_registers().await?;
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
         snapshot.chosen = chosen;
         let registers = self.subject_registers()?;
@@ -273,6 +274,7 @@ impl Session {
     /// round for all CPUs after that which tells where to look.
     pub(super) async fn cpu_states(&mut self) -> Result<Vec<CpuState>, Failure> {
         self.need_symbols()?;
+        self.know_registers().await?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let states = self
             .compute(move |symbols, memory| {

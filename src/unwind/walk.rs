@@ -98,6 +98,22 @@ pub fn unwind(
     Stack { frames, end }
 }
 
+/// The frame of a CPU that stands at the pc of these registers, where no more of
+/// them may be known. Its callers are not looked for.
+pub fn standing(start: &Registers) -> Stack {
+    let frame = |pc| Frame {
+        level: 0,
+        pc,
+        lookup: pc,
+        registers: start.clone(),
+        cfa: None,
+        kind: if start.is_user() { FrameKind::User } else { FrameKind::Normal },
+        by: By::Start,
+        saved: None,
+    };
+    Stack { frames: start.pc().map(frame).into_iter().collect(), end: End::Limit }
+}
+
 /// The next frame.
 struct Step {
     registers: Registers,
