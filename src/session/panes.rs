@@ -92,7 +92,13 @@ impl Panes {
 
     /// Whether something is still to be computed.
     pub fn has_work(&self) -> bool {
-        self.frames || self.variables || self.code || self.due.any()
+        self.queue() > 0
+    }
+
+    /// How many pieces are.
+    pub fn queue(&self) -> usize {
+        let own = [self.frames, self.variables, self.code];
+        own.into_iter().filter(|due| *due).count() + self.due.count()
     }
 }
 

@@ -85,7 +85,7 @@ impl Session {
                 return Ok(());
             }
         };
-        let owner = walk::Owner { cpu, task: Some(task.addr) };
+        let owner = walk::Owner { cpu, task: Some(task.addr), ..Default::default() };
         let stack = self
             .compute(move |symbols, memory| {
                 walk::unwind(symbols, memory, &registers, owner, walk::MAX_FRAMES)

@@ -201,7 +201,8 @@ impl Session {
     /// Whose stack is shown.
     pub(super) fn subject_owner(&self) -> Owner {
         let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
-        Owner { cpu: self.subject_cpu(), task: chosen.and_then(|chosen| chosen.task) }
+        let task = chosen.and_then(|chosen| chosen.task);
+        Owner { cpu: self.subject_cpu(), task, sparing: self.wire.spares_bytes() }
     }
 
     /// Whether what is shown is what the stub stopped in.
