@@ -11,7 +11,7 @@ use kgdb_tui::demo::{
     guest::{Boot, Guest, Hgfs},
 };
 use serde_json::Value;
-use std::{path::Path, process::Command};
+use std::{collections::BTreeMap, path::Path, process::Command};
 
 #[path = "../tests/support"]
 mod support {
@@ -51,6 +51,8 @@ struct Cost {
     received: u64,
     nexts: Vec<f64>,
     next_packets: u64,
+    /// By what a packet was for and what it was: packets and bytes, acks too.
+    kinds: BTreeMap<(String, String), (u64, u64)>,
 }
 
 impl Cost {
@@ -65,6 +67,35 @@ impl Cost {
             times.join(", "),
             self.each_next()
         );
+    }
+
+    /// Where the bytes go, most first.
+    fn print_kinds(&self) {
+        let mut kinds: Vec<_> = self.kinds.iter().collect();
+        kinds.sort_by_key(|(_, (_, bytes))| std::cmp::Reverse(*bytes));
+        for ((purpose, kind), (packets, bytes)) in kinds {
+            println!("  {purpose:<14} {kind:<14} {packets:>4} packets {bytes:>6} bytes");
+        }
+    }
+
+    /// Takes in a line of the log of packets.
+    fn count(&mut self, packet: &Value, asked: &mut String) {
+        let text = |key: &str| packet[key].as_str().unwrap().to_owned();
+        // As it is on the line: `$`, `#` and two digits, and its ack.
+        let (raw, bytes) = (text("raw"), text("raw").len() as u64 + 5);
+        let (kind, bytes) = match text("way").as_str() {
+            "sent" => {
+                *asked = raw.chars().take(1).collect();
+                (asked.clone(), bytes)
+            }
+            "received" if raw.starts_with('T') => ("stop".into(), bytes),
+            "received" if text("words") == "text of the guest" => ("text".into(), bytes - 5),
+            "received" => (asked.clone(), bytes),
+            _ => return,
+        };
+        let entry = self.kinds.entry((text("purpose"), kind)).or_default();
+        entry.0 += u64::from(text("way") == "sent");
+        entry.1 += bytes;
     }
 
     /// Packets of one `next`, on average.
@@ -83,7 +114,7 @@ fn ours(built: &Built, address: &str) -> Cost {
         let words = if *words == "THREADS" { "info cpus" } else { words };
         command.args(["-ex", words]);
     }
-    command.args(["-ex", "info link", "-ex", "detach"]);
+    command.args(["-ex", "info link", "-ex", "info packets -n 2000", "-ex", "detach"]);
     let output = command.output().unwrap();
     let mut cost = Cost::default();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -93,6 +124,12 @@ fn ours(built: &Built, address: &str) -> Cost {
         if line["command"] == "next" {
             cost.nexts.push(line["seconds"].as_f64().unwrap());
             cost.next_packets += line["wire"]["packets"].as_u64().unwrap();
+        }
+        if line["command"] == "info packets -n 2000" {
+            let mut asked = String::new();
+            for packet in line["result"]["packets"].as_array().unwrap() {
+                cost.count(packet, &mut asked);
+            }
         }
         if line["command"] == "info link" {
             let number = |key: &str| line["result"][key].as_u64().unwrap();
@@ -164,6 +201,7 @@ fn main() {
     stop(&mut guest);
     let ours = ours(&built, &address);
     ours.print("kgdb-tui");
+    ours.print_kinds();
     stop(&mut guest);
     let log = tempfile::NamedTempFile::new().unwrap();
     match gdbs(&built, &address, &sections, log.path()) {

@@ -23,7 +23,7 @@ use kgdb_tui::{
         image::DebugImage,
         placed::{Placement, Symbols},
     },
-    target::reads::{WORTH_MERGING, plan_reads},
+    target::reads::{plan_reads, worth_merging},
 };
 use proptest::prelude::*;
 use std::{fs, sync::atomic::AtomicBool};
@@ -280,7 +280,7 @@ fn ask<T>(
         if misses.is_empty() {
             return (result, bytes, packets);
         }
-        for read in plan_reads(&misses, WORTH_MERGING, MAX_READ) {
+        for read in plan_reads(&misses, worth_merging(None), MAX_READ) {
             packets += 1;
             match guest.bytes(read.start, read.len as usize) {
                 // `+`, `$`, two digits a byte, `#`, the checksum.

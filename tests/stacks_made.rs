@@ -156,7 +156,7 @@ impl Made {
     }
 
     fn unwind(&self, registers: &Registers) -> Stack {
-        let owner = Owner { cpu: None, task: Some(TASK) };
+        let owner = Owner { task: Some(TASK), ..Owner::default() };
         unwind(&self.symbols, &self.memory, registers, owner, 64)
     }
 

@@ -105,7 +105,7 @@ fn begin(symbols: &Symbols, memory: &dyn Memory, start: &Start) -> (Registers, O
         Start::Cpu(registers) => (registers.clone(), Owner::default()),
         Start::Task(task) => {
             let registers = sleeping::start(symbols, memory, *task, &X86_64).unwrap();
-            (registers, Owner { cpu: None, task: Some(*task) })
+            (registers, Owner { task: Some(*task), ..Owner::default() })
         }
     }
 }

@@ -345,8 +345,9 @@ fn target(t: &TargetView) -> String {
 }
 
 fn link(l: &LinkView) -> String {
+    let latency = l.latency.map_or(String::new(), |ms| format!(", {ms} ms beside the bytes"));
     format!(
-        "{}\nsent {}, received {}, {} requests, {} sent again, {} bad checksums, {}/s",
+        "{}\nsent {}, received {}, {} requests, {} sent again, {} bad checksums, {}/s{latency}",
         l.description,
         text::bytes(l.total.tx),
         text::bytes(l.total.rx),

@@ -19,7 +19,9 @@ use crate::{
         addr::Addr,
         memory::{Gap, Memory},
     },
+    symbols::placed::Symbols,
 };
+use std::ops::Range;
 
 /// More bytes than the first instructions of a function have.
 const BEGINNING: usize = 64;
@@ -28,17 +30,43 @@ const BEGINNING: usize = 64;
 /// was (`x86_nops` in arch/x86/kernel/alternative.c).
 const NOPS: [[u8; 5]; 2] = [[0x0f, 0x1f, 0x44, 0x00, 0x00], [0x66, 0x66, 0x66, 0x66, 0x90]];
 
-/// The place to catch the function that begins at `entry`. One read.
-pub fn hook(memory: &dyn Memory, arch: &Arch, entry: Addr) -> Result<Addr, Gap> {
+/// The place to catch the function that begins at `entry`. One read: where the
+/// file tells how far to read, of no more than that.
+pub fn hook(symbols: &Symbols, memory: &dyn Memory, arch: &Arch, entry: Addr) -> Result<Addr, Gap> {
+    let expected = symbols.file_code(entry, BEGINNING).and_then(|code| copy(&code, arch));
+    in_guest(memory, arch, entry, expected)
+}
+
+/// `expected`: where the copy of the argument is in the file. The guest's code may
+/// be another, so that is taken only from what is read.
+fn in_guest(
+    memory: &dyn Memory,
+    arch: &Arch,
+    entry: Addr,
+    expected: Option<Range<usize>>,
+) -> Result<Addr, Gap> {
+    if let Some(copied) = expected {
+        match memory.bytes(entry, copied.end) {
+            Ok(code) => {
+                if let Some(copied) = copy(&code, arch) {
+                    return Ok(entry.offset(copied.start as u64));
+                }
+            }
+            Err(gap) if gap.is_missing() => return Err(gap),
+            Err(_) => return Ok(entry),
+        }
+    }
     match memory.bytes(entry, BEGINNING) {
-        Ok(code) => Ok(place(&code, arch, entry)),
+        Ok(code) => Ok(copy(&code, arch).map_or(entry, |copied| entry.offset(copied.start as u64))),
         Err(gap) if gap.is_missing() => Err(gap),
         // A function so near to the end of the text that no more follows.
         Err(_) => Ok(entry),
     }
 }
 
-fn place(code: &[u8], arch: &Arch, entry: Addr) -> Addr {
+/// Where the copy of the argument is in the code of a function. What comes after it
+/// does not matter.
+fn copy(code: &[u8], arch: &Arch) -> Option<Range<usize>> {
     let argument = arch.def(arch.first_argument).name;
     let mut at = 0;
     while let Some(insn) = code.get(at..).and_then(|rest| decode_one(Addr(at as u64), rest)) {
@@ -47,7 +75,7 @@ fn place(code: &[u8], arch: &Arch, entry: Addr) -> Addr {
             && arch.reg(&to).is_some_and(|to| to != arch.sp)
             && !never_written(&code[first_len(code)..at], &[argument]).is_empty()
         {
-            return entry.offset(at as u64);
+            return Some(at..at + insn.bytes.len());
         }
         let is_fentry = |insn: &Insn| at == 0 && insn.bytes.len() == 5;
         match insn.flow {
@@ -57,7 +85,7 @@ fn place(code: &[u8], arch: &Arch, entry: Addr) -> Addr {
         }
         at += insn.bytes.len();
     }
-    entry
+    None
 }
 
 /// How many bytes at the beginning are ftrace's.
@@ -70,7 +98,10 @@ fn first_len(code: &[u8]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{arch::x86_64::X86_64, base::memory::Sparse};
+    use crate::{
+        arch::x86_64::X86_64,
+        base::memory::{Recorder, Span, Sparse},
+    };
     use proptest::prelude::*;
 
     const AT: Addr = Addr(0xffff_ffff_8100_0040);
@@ -80,7 +111,12 @@ mod tests {
         code.resize(BEGINNING, 0x90);
         let mut memory = Sparse::new();
         memory.insert(AT, &code);
-        hook(&memory, &X86_64, AT).unwrap()
+        let place = in_guest(&memory, &X86_64, AT, None).unwrap();
+        // The same where the file said how far to read, and where it was wrong.
+        let expected = copy(&code, &X86_64);
+        assert_eq!(in_guest(&memory, &X86_64, AT, expected).unwrap(), place);
+        assert_eq!(in_guest(&memory, &X86_64, AT, Some(3..6)).unwrap(), place);
+        place
     }
 
     #[test]
@@ -109,7 +145,17 @@ mod tests {
         // The stub writes no stack pointer.
         assert_eq!(of(&[0x48, 0x89, 0xfc]), AT);
         let memory = Sparse::new();
-        assert!(hook(&memory, &X86_64, AT).is_err_and(|gap| gap.is_missing()));
+        assert!(in_guest(&memory, &X86_64, AT, None).is_err_and(|gap| gap.is_missing()));
+    }
+
+    #[test]
+    fn no_more_is_read_than_the_file_has_before_the_copy() {
+        let code = [0x0f, 0x1f, 0x44, 0, 0, 0x53, 0x48, 0x89, 0xfb];
+        let memory = Sparse::new();
+        let recorder = Recorder::new(&memory);
+        let expected = copy(&code, &X86_64);
+        assert!(in_guest(&recorder, &X86_64, AT, expected).is_err_and(|gap| gap.is_missing()));
+        assert_eq!(recorder.into_misses(), [Span::new(AT, 9)]);
     }
 
     proptest! {

@@ -52,8 +52,8 @@ impl Proof {
     }
 }
 
-/// Compares vmlinux, placed by its slide, with the guest. Reads the notes (a
-/// few hundred bytes) or the banner. `Err` is a miss; all else is an answer.
+/// Compares vmlinux, placed by its slide, with the guest. Reads one note (36
+/// bytes); where that is none, all of them (a few hundred bytes), or the banner. `Err` is a miss; all else is an answer.
 pub fn prove(symbols: &Symbols, memory: &dyn Memory) -> Result<Proof, Gap> {
     let Some(vmlinux) = symbols.vmlinux() else {
         return Ok(Proof::Unknown { why: "there is no vmlinux".to_string() });
@@ -72,11 +72,16 @@ pub fn prove(symbols: &Symbols, memory: &dyn Memory) -> Result<Proof, Gap> {
 
 fn by_build_id(symbols: &Symbols, memory: &dyn Memory, id: &[u8]) -> Result<Proof, KernelError> {
     let start = symbol(symbols, "__start_notes")?;
+    if let Some((at, len)) = note_of_file(symbols, id) {
+        // If there is one where the file has it, the others don't matter.
+        if let Some(guest) = build_id_of(&memory.bytes(start.offset(at), len)?) {
+            return Ok(compared(id, guest));
+        }
+    }
     let len = symbol(symbols, "__stop_notes")?.since(start).min(MAX_NOTES);
     let notes = memory.bytes(start, len as usize)?;
     Ok(match build_id_of(&notes) {
-        Some(guest) if guest == id => Proof::Matches { id: hex(id) },
-        Some(guest) => Proof::Differs { file: hex(id), guest: hex(guest) },
+        Some(guest) => compared(id, guest),
         None => Proof::Unknown {
             why: format!(
                 "there is no build-id note at {start}, where vmlinux has it; \
@@ -84,6 +89,28 @@ fn by_build_id(symbols: &Symbols, memory: &dyn Memory, id: &[u8]) -> Result<Proo
             ),
         },
     })
+}
+
+fn compared(file: &[u8], guest: &[u8]) -> Proof {
+    match file == guest {
+        true => Proof::Matches { id: hex(file) },
+        false => Proof::Differs { file: hex(file), guest: hex(guest) },
+    }
+}
+
+/// Where the file's notes have the one with its build-id, counted from their
+/// start, and its length.
+fn note_of_file(symbols: &Symbols, id: &[u8]) -> Option<(u64, usize)> {
+    // ELF: three words, `GNU` with its NUL, then the id.
+    const BEFORE_ID: usize = 16;
+    let image = symbols.vmlinux()?.image.image();
+    let start = image.symbols().named("__start_notes").next()?.addr;
+    let stop = image.symbols().named("__stop_notes").next()?.addr;
+    let len = stop.0.checked_sub(start.0)?.min(MAX_NOTES);
+    let notes = image.file_bytes(start, len as usize)?;
+    let before = notes.windows(id.len()).position(|bytes| bytes == id)?.checked_sub(BEFORE_ID)?;
+    let note = notes.get(before..before + BEFORE_ID + id.len())?;
+    (build_id_of(note) == Some(id)).then_some((before as u64, note.len()))
 }
 
 fn by_banner(symbols: &Symbols, memory: &dyn Memory) -> Result<Proof, KernelError> {

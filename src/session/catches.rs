@@ -142,7 +142,8 @@ impl Session {
             return Ok(Err(format!("this kernel has no function {function}")));
         };
         let arch = self.arch();
-        let hook = self.compute(move |_, memory| hooks::hook(memory, arch, entry)).await?;
+        let hook =
+            self.compute(move |symbols, memory| hooks::hook(symbols, memory, arch, entry)).await?;
         let addr = hook.unwrap_or(entry);
         let place = symbols.place_at(addr, Some(function));
         Ok(Ok(Site { function: Some(function.into()), ..Site::from(place) }))

@@ -23,9 +23,7 @@ use crate::eval::{
     location::{Absent, Context, Frame},
 };
 use crate::kernel::cpus;
-use crate::rsp::{command::Command, reply::Reply};
 use crate::symbols::{answer::CfaRule, placed::Symbols};
-use crate::target::registers;
 use crate::unwind::walk;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -207,22 +205,7 @@ impl Session {
     /// Reads these registers, or all.
     async fn read_registers(&mut self, wanted: Option<&[Reg]>) -> Result<(), Failure> {
         let Some(wanted) = wanted else {
-            let known = self.subject_registers()?;
-            if known.iter().all(|(_, value)| value.is_some()) {
-                return Ok(());
-            }
-            return match self.wire.ask(Command::ReadRegisters).await {
-                Ok(Reply::Registers(bytes)) => {
-                    let read = registers::from_reply(self.arch(), &bytes)
-                        .unwrap_or_else(|_| Registers::from_g(self.arch(), &bytes));
-                    if let Some(snapshot) = &mut self.snapshot {
-                        snapshot.registers = read;
-                    }
-                    Ok(())
-                }
-                Ok(_) => Err(Failure::Other("the stub sent no registers".into())),
-                Err(error) => Err(self.lost(error)),
-            };
+            return self.know_registers().await;
         };
         for register in wanted {
             self.register(*register).await?;

@@ -10,7 +10,6 @@ use super::{
     view::{State, StopReason},
     wire::WireEvent,
 };
-use crate::arch::Registers;
 use crate::base::{addr::Addr, memory::Span};
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
 use std::time::{Duration, Instant};
@@ -46,6 +45,8 @@ impl Session {
     /// `until`, `advance`, run to cursor.
     pub(super) async fn run_to(&mut self, location: &str, towards: Towards) -> Result<(), Failure> {
         self.need_stopped()?;
+        // The location may be told by them.
+        self.know_registers().await?;
         self.look_for_modules_once().await?;
         let (plan, leg) = self.begin_run_to(location, towards).await?;
         self.set_out(plan, leg).await
@@ -272,8 +273,7 @@ impl Session {
             Err(error) => return Err(self.lost(error)),
         }
         if let Some(snapshot) = &mut self.snapshot {
-            snapshot.registers = Registers::unknown(snapshot.registers.arch);
-            snapshot.memory.clear();
+            snapshot.forget();
         }
         let deadline = tokio::time::Instant::now() + STEP_PATIENCE;
         let mut kept = Vec::new();

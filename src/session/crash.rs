@@ -12,7 +12,6 @@ use super::{
     run::Session,
     view::StopReason,
 };
-use crate::arch::Registers;
 use crate::base::{addr::Addr, memory::Memory, text::printable};
 use crate::eval::location::{self, Context};
 use crate::kernel::{
@@ -23,12 +22,8 @@ use crate::kernel::{
     percpu,
     tasks::{Layouts, Task},
 };
-use crate::rsp::{
-    command::Command,
-    reply::{Reply, StopReply},
-};
+use crate::rsp::reply::StopReply;
 use crate::symbols::{answer::SourceFile, placed::Symbols};
-use crate::target::registers;
 use crate::unwind::{
     FrameKind, Stack,
     shown::{self, ShownFrame},
@@ -109,22 +104,7 @@ impl Session {
 
     /// The stack here, before the stop is read as a whole.
     pub(super) async fn stack_here(&mut self, frames: usize) -> Result<Stack, Failure> {
-        let arch = self.arch();
-        let known = self.snapshot.as_ref().is_some_and(|s| s.registers.get(arch.fp).is_some());
-        if !known {
-            let bytes = match self.wire.ask(Command::ReadRegisters).await {
-                Ok(Reply::Registers(bytes)) => bytes,
-                Ok(_) => return Err(Failure::Other("the stub sent no registers".into())),
-                Err(error) => return Err(self.lost(error)),
-            };
-            let mut all = registers::from_reply(arch, &bytes)
-                .unwrap_or_else(|_| Registers::from_g(arch, &bytes));
-            if let Some(snapshot) = &mut self.snapshot {
-                // The pc may have been put right already.
-                all.set(arch.pc, snapshot.registers.get(arch.pc));
-                snapshot.registers = all;
-            }
-        }
+        self.know_registers().await?;
         let start = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         self.compute(move |symbols, memory| walk::unwind(symbols, memory, &start, None, frames))
             .await

@@ -252,6 +252,7 @@ impl Session {
     /// Hands the exception that stopped the guest to the kernel.
     pub(super) async fn pass_exception(&mut self) -> Result<(), Failure> {
         self.need_stopped()?;
+        self.know_registers().await?;
         let Some(signal) = self.snapshot.as_ref().map(|stop| stop.signal) else {
             return Err(Failure::Running);
         };

@@ -7,6 +7,7 @@ use super::{
     step::{Journey, Leg},
 };
 use crate::arch::{
+    Reg, Registers,
     emulate::{Effect, Plain},
     insn::MAX_LEN,
 };
@@ -19,8 +20,7 @@ use crate::rsp::command::Command;
 use crate::symbols::{placed::Symbols, types::pt_regs::PtRegs};
 use crate::target::registers;
 
-/// Registers that are asked for one by one; a whole `pt_regs` costs as much as
-/// four of them.
+/// Registers that are asked for one by one; more cost less where they are saved.
 const MOST_ASKED: usize = 3;
 
 impl Session {
@@ -35,8 +35,8 @@ impl Session {
         }
         let mut saved = None;
         if plain.reads().len() > MOST_ASKED {
-            saved = self.saved().await?;
-            let known = saved.as_ref().map(|saved| saved.layout.decode(0, &saved.bytes));
+            saved = self.saved(plain.reads()).await?;
+            let known = saved.as_ref().map(Saved::registers);
             if let (Some(known), Some(snapshot)) = (known, &mut self.snapshot) {
                 for &register in plain.reads() {
                     snapshot.registers.set(register, known.get(register));
@@ -51,8 +51,12 @@ impl Session {
         let effect = self.compute(move |_, memory| plain.effect(&registers, memory)).await?;
         let Ok(Some(effect)) = effect else { return Ok(false) };
         tracing::debug!(%pc, ?effect, "done from outside");
-        if !effect.repeats && saved.is_none() {
-            saved = self.saved().await?;
+        if !effect.repeats {
+            let changed: Vec<Reg> =
+                effect.registers.iter().map(|(register, _)| *register).collect();
+            if !saved.as_ref().is_some_and(|saved| saved.has(&changed)) {
+                saved = self.saved(&changed).await?;
+            }
             if saved.is_none() {
                 return Ok(false);
             }
@@ -132,31 +136,30 @@ impl Session {
         }
     }
 
-    /// The stopped task's registers where they are saved, which is what the
-    /// stub shows and changes (`ks->linux_regs`). Read anew: they may have been
-    /// changed since. `None` when it is not sure that these are the ones.
-    async fn saved(&mut self) -> Result<Option<Saved>, Failure> {
+    /// These of the stopped task's registers and its pc where they are saved, which
+    /// is what the stub shows and changes (`ks->linux_regs`). Read anew: they may
+    /// have been changed since. `None` when it is not sure that these are the ones.
+    async fn saved(&mut self, registers: &[Reg]) -> Result<Option<Saved>, Failure> {
         let found = self
             .compute(|symbols: &Symbols, memory: &dyn Memory| {
-                // Both are asked for, so that one round reads both.
-                let (all, active) = (cpus::online(symbols, memory), cpus::active(symbols, memory));
-                let stops = cpus::stops(symbols, memory, &all?)?;
-                let active = active?;
-                Ok::<_, KernelError>(stops.into_iter().find(|stop| stop.cpu == active))
+                let active = cpus::active(symbols, memory)?;
+                Ok::<_, KernelError>(cpus::stops(symbols, memory, &[active])?.into_iter().next())
             })
             .await?;
         let Some(at) = found.ok().flatten().and_then(|stop| stop.registers) else {
             return Ok(None);
         };
         let Some(layout) = self.guest_symbols().pt_regs(self.arch()) else { return Ok(None) };
-        let Some(bytes) = self.read(Span::new(at, layout.size as u64)).await? else {
-            return Ok(None);
-        };
+        let wanted = registers.iter().copied().chain([self.arch().pc]);
+        let Some(part) = layout.part(wanted) else { return Ok(None) };
+        let span = Span::new(at.offset(part.start as u64), part.len() as u64);
+        let Some(bytes) = self.read(span).await? else { return Ok(None) };
+        let saved = Saved { at, start: part.start, bytes, layout };
         let (pc, skid) = (self.pc()?, self.arch().breakpoint_skid);
         // The pc may not be put right yet.
-        let there = layout.decode(0, &bytes).pc();
+        let there = saved.registers().pc();
         let sure = there.is_some_and(|there| there == pc || there == pc.offset(skid));
-        Ok(sure.then_some(Saved { at, bytes, layout }))
+        Ok(sure.then_some(saved))
     }
 
     /// Changes registers all at once, where they are saved: one write, so that
@@ -168,11 +171,13 @@ impl Session {
         let (mut first, mut last) = (after.len(), 0);
         for (register, value) in changed.clone() {
             let Some((offset, len)) = saved.layout.place(register) else { return Ok(false) };
+            let Some(offset) = offset.checked_sub(saved.start) else { return Ok(false) };
             let Some(slot) = after.get_mut(offset..offset + len) else { return Ok(false) };
             slot.copy_from_slice(&value.to_le_bytes()[..len]);
             (first, last) = (first.min(offset), last.max(offset + len));
         }
-        if !self.store(saved.at.offset(first as u64), &after[first..last]).await? {
+        let at = saved.at.offset((saved.start + first) as u64);
+        if !self.store(at, &after[first..last]).await? {
             return Ok(false);
         }
         if let Some(snapshot) = &mut self.snapshot {
@@ -184,9 +189,24 @@ impl Session {
     }
 }
 
-/// A `pt_regs` of the guest.
+/// A part of a `pt_regs` of the guest.
 struct Saved {
+    /// Where the whole begins.
     at: Addr,
+    /// Where in it the part begins.
+    start: usize,
     bytes: Vec<u8>,
     layout: PtRegs,
+}
+
+impl Saved {
+    fn registers(&self) -> Registers {
+        self.layout.decode(self.start, &self.bytes)
+    }
+
+    /// Whether all of these are in it.
+    fn has(&self, registers: &[Reg]) -> bool {
+        let known = self.registers();
+        registers.iter().all(|register| known.get(*register).is_some())
+    }
 }

@@ -7,11 +7,11 @@ use crate::base::{
 };
 use crate::rsp::{command::Command, reply::Reply};
 use crate::symbols::placed::Symbols;
-use crate::target::reads::{WORTH_MERGING, plan_reads};
+use crate::target::reads::plan_reads;
 
-/// A read of the stack is made at least this long, when the page allows it:
-/// what is next to a wanted word there is often wanted next, and a packet costs
-/// about 40 bytes of framing, address and acks.
+/// A read of the stack is made at least this long, when the page allows it and
+/// bytes are not dearer than requests: what is next to a wanted word there is often
+/// wanted next.
 const LEAST_OF_STACK: u64 = 64;
 
 /// How much above the stack pointer counts as stack (THREAD_SIZE of x86_64 is
@@ -73,12 +73,13 @@ impl Session {
         let is_stack = |span: &Span| {
             stacks.iter().flatten().any(|sp| span.len > 0 && span.start.since(*sp) < STACK)
         };
+        let widens = !self.wire.spares_bytes();
         let wide: Vec<Span> = (misses.iter())
-            .map(|span| if is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
+            .map(|span| if widens && is_stack(span) { widen(span, LEAST_OF_STACK) } else { *span })
             .map(|span| snapshot.memory.lacking(span))
             .collect();
         let most = self.wire.most_at_once();
-        for read in plan_reads(&wide, WORTH_MERGING, most) {
+        for read in plan_reads(&wide, self.wire.worth_merging(), most) {
             if let Some(bytes) = self.read(read).await? {
                 self.remember(read.start, &bytes);
                 continue;

@@ -16,6 +16,9 @@ const MOST_MATCHES: usize = 50;
 impl Session {
     /// Answers a request that is not about running.
     pub(super) async fn answer(&mut self, request: Request) -> Result<Answer, Failure> {
+        if self.need_stopped().is_ok() && !request.is_beside_registers() {
+            self.know_registers().await?;
+        }
         match request {
             Request::Break(asked) => {
                 let location = self.located(&asked.location).await?;

@@ -45,6 +45,8 @@ impl Session {
     async fn jump_target(&mut self, location: &str) -> Result<Addr, Failure> {
         self.need_stopped()?;
         self.need_own_subject()?;
+        // The location may be told by them.
+        self.know_registers().await?;
         let (sites, _) = self.resolve_sites(location).map_err(Failure::Other)?;
         match &sites[..] {
             [site] => Ok(site.addr),

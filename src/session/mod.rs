@@ -73,6 +73,7 @@ mod poke;
 mod print;
 mod publish;
 mod raw;
+mod registers;
 mod relics;
 mod repair;
 mod replay;

@@ -16,7 +16,7 @@ use super::{
 use crate::arch::{Registers, insn};
 use crate::base::{
     addr::Addr,
-    memory::{Gap, Memory, Span},
+    memory::{Gap, Memory, Span, Sparse},
 };
 use crate::eval::{
     location::{self, Context},
@@ -92,7 +92,13 @@ impl Panes {
 
     /// Whether something is still to be computed.
     pub fn has_work(&self) -> bool {
-        self.frames || self.variables || self.code || self.due.any()
+        self.queue() > 0
+    }
+
+    /// How many pieces are.
+    pub fn queue(&self) -> usize {
+        let own = [self.frames, self.variables, self.code];
+        own.into_iter().filter(|due| *due).count() + self.due.count()
     }
 }
 
@@ -127,6 +133,7 @@ impl Session {
     }
 
     async fn frames_round(&mut self) -> Result<(), Failure> {
+        self.know_registers().await?;
         let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let (stack, missed) = self
             .compute_once(move |symbols, memory| {
@@ -140,6 +147,7 @@ impl Session {
 
     /// The stack with at least `physical` frames, or all there are.
     pub(super) async fn whole_stack(&mut self, physical: usize) -> Result<Stack, Failure> {
+        self.know_registers().await?;
         let known = self.panes.stack.as_ref().filter(|stack| {
             stack.frames.len() >= physical || !matches!(stack.end, End::Limit | End::Missing(_))
         });
@@ -179,8 +187,11 @@ impl Session {
     /// The innermost frame, from registers alone.
     pub(super) fn first_frame(&mut self) {
         let Ok(registers) = self.subject_registers() else { return };
-        let nothing = crate::base::memory::Sparse::new();
-        let stack = walk::unwind(&self.guest_symbols(), &nothing, &registers, None, 1);
+        let stack = match self.snapshot.as_ref().is_some_and(|stop| stop.has_registers) {
+            true => walk::unwind(&self.guest_symbols(), &Sparse::new(), &registers, None, 1),
+            // Its pc is known, and that it stands there.
+            false => walk::standing(&registers),
+        };
         self.take_stack(stack, true);
     }
 

@@ -21,7 +21,7 @@ use crate::eval::{
     location::{Absent, Context},
     typed::Typed,
 };
-use crate::rsp::{command::Command, reply::Reply};
+use crate::rsp::command::Command;
 use crate::target::registers;
 use std::sync::Arc;
 
@@ -234,17 +234,11 @@ impl Session {
                 None => Err(self.lost(error)),
             };
         }
-        let registers = match self.wire.ask(Command::ReadRegisters).await {
-            Ok(Reply::Registers(bytes)) => {
-                registers::from_reply(arch, &bytes).map_err(|error| other(error.to_string()))?
-            }
-            Ok(_) => return Err(other("the stub sent no registers".into())),
-            Err(error) => return Err(self.lost(error)),
-        };
-        let now = registers.get(reg);
         if let Some(snapshot) = &mut self.snapshot {
-            snapshot.registers = registers.clone();
+            snapshot.registers.set(arch.pc, None);
         }
+        let registers = self.read_all_registers().await?;
+        let now = registers.get(reg);
         if let Some(stop) = &mut self.stop {
             stop.frame_registers = registers.clone();
             stop.registers = registers;

@@ -107,6 +107,8 @@ impl Session {
             description: self.wire.describe().unwrap_or_else(|| "not connected".into()),
             total: self.wire.cost(),
             rate: self.wire.rate(),
+            latency: self.wire.latency().map(|time| (time.as_secs_f64() * 1e4).round() / 10.0),
+            queue: self.panes.queue(),
             resends,
             bad_checksums,
             replay: self.replay_view(),

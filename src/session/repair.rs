@@ -9,7 +9,6 @@
 //! kernel can take them out.
 
 use super::{answer::Failure, request::Level, run::Session, step::thread_of, wire::WireEvent};
-use crate::arch::Registers;
 use crate::base::addr::Addr;
 use crate::kernel::breaks::{self, Entry, State, TRAP};
 use crate::rsp::{command::Command, reply::StopReply, thread::ThreadId};
@@ -176,8 +175,7 @@ impl Session {
             match tokio::time::timeout_at(deadline, self.wire.event()).await {
                 Ok(WireEvent::Stop(stop)) => {
                     if let Some(snapshot) = &mut self.snapshot {
-                        snapshot.registers = Registers::unknown(snapshot.registers.arch);
-                        snapshot.memory.clear();
+                        snapshot.forget();
                     }
                     if self.put_back(&stop).await?.is_some() {
                         if let Some(snapshot) = &mut self.snapshot {

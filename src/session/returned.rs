@@ -17,6 +17,7 @@ impl Session {
         let Some(kind) = symbols.function_at(function).and_then(|f| f.return_type) else {
             return Ok(());
         };
+        self.know_registers().await?;
         let registers = self.subject_registers()?;
         let found = self
             .compute(move |symbols, memory| {

@@ -10,8 +10,10 @@ use crate::rsp::thread::ThreadId;
 pub struct Snapshot {
     /// Which stop, from 1.
     pub generation: u64,
-    /// Registers of the CPU that stopped.
+    /// Registers of the CPU that stopped, as far as they were read.
     pub registers: Registers,
+    /// Whether all of them were.
+    pub has_registers: bool,
     /// Whose registers these are, as the stop packet said.
     pub thread: Option<ThreadId>,
     /// The stub's signal number.
@@ -24,4 +26,13 @@ pub struct Snapshot {
     pub crash: Option<Crash>,
     /// Tasks as far as they were read.
     pub tasks: Option<Tasks>,
+}
+
+impl Snapshot {
+    /// The guest ran for a moment: what was read of it counts no more.
+    pub fn forget(&mut self) {
+        self.registers = Registers::unknown(self.registers.arch);
+        self.has_registers = false;
+        self.memory.clear();
+    }
 }

@@ -72,6 +72,7 @@ impl Session {
             })
             .await?;
         }
+        self.know_registers().await?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let (registers, cpu) = match self.chosen_task(task).await {
             Ok(Some(chosen)) => (chosen.registers, chosen.cpu),
@@ -84,7 +85,7 @@ impl Session {
                 return Ok(());
             }
         };
-        let owner = walk::Owner { cpu, task: Some(task.addr) };
+        let owner = walk::Owner { cpu, task: Some(task.addr), ..Default::default() };
         let stack = self
             .compute(move |symbols, memory| {
                 walk::unwind(symbols, memory, &registers, owner, walk::MAX_FRAMES)

@@ -18,12 +18,7 @@ use super::{
 };
 use crate::arch::Registers;
 use crate::base::addr::Addr;
-use crate::rsp::{
-    client::Mode,
-    command::Command,
-    reply::{Reply, StopReply},
-    thread::ThreadId,
-};
+use crate::rsp::{client::Mode, command::Command, reply::StopReply, thread::ThreadId};
 use crate::target::{knock::Knock, registers};
 use std::time::Instant;
 
@@ -77,6 +72,7 @@ impl Session {
         self.snapshot = Some(Snapshot {
             generation: self.generation + 1,
             registers: Registers::unknown(self.arch()),
+            has_registers: false,
             thread: thread_of(stop),
             signal,
             memory: std::mem::take(&mut self.code_of_step),
@@ -315,19 +311,11 @@ impl Session {
         self.damaged_stop = false;
         self.rewound = None;
         self.broken_in(reason == StopReason::BreakIn);
-        let registers = match self.wire.ask(Command::ReadRegisters).await {
-            Ok(Reply::Registers(bytes)) => match registers::from_reply(self.arch(), &bytes) {
-                Ok(registers) => registers,
-                Err(error) => {
-                    self.say(Level::Warning, error.to_string());
-                    Registers::from_g(self.arch(), &bytes)
-                }
-            },
-            Ok(_) => return Err(Failure::Other("the stub sent no registers".into())),
-            Err(error) => return Err(self.lost(error)),
-        };
+        if self.reads_registers_at_once() {
+            self.know_registers().await?;
+        }
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
-        snapshot.registers = registers.clone();
+        let registers = snapshot.registers.clone();
         // What is shown is read at this stop.
         snapshot.memory.clear();
         self.generation = snapshot.generation;

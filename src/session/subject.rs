@@ -139,6 +139,7 @@ impl Session {
 
     /// Shows another stack.
     pub(super) async fn choose(&mut self, chosen: Option<Chosen>) -> Result<Answer, Failure> {
+        self.know_registers().await?;
         let Some(snapshot) = &mut self.snapshot else { return Err(Failure::Running) };
         snapshot.chosen = chosen;
         let registers = self.subject_registers()?;
@@ -200,7 +201,8 @@ impl Session {
     /// Whose stack is shown.
     pub(super) fn subject_owner(&self) -> Owner {
         let chosen = self.snapshot.as_ref().and_then(|snapshot| snapshot.chosen.as_ref());
-        Owner { cpu: self.subject_cpu(), task: chosen.and_then(|chosen| chosen.task) }
+        let task = chosen.and_then(|chosen| chosen.task);
+        Owner { cpu: self.subject_cpu(), task, sparing: self.wire.spares_bytes() }
     }
 
     /// Whether what is shown is what the stub stopped in.
@@ -273,6 +275,7 @@ impl Session {
     /// round for all CPUs after that which tells where to look.
     pub(super) async fn cpu_states(&mut self) -> Result<Vec<CpuState>, Failure> {
         self.need_symbols()?;
+        self.know_registers().await?;
         let own = self.snapshot.as_ref().map(|s| s.registers.clone()).ok_or(Failure::Running)?;
         let states = self
             .compute(move |symbols, memory| {

@@ -420,7 +420,7 @@ pub(super) fn wait_of(
     arch: &'static Arch,
 ) -> Option<Wait> {
     let start = read_ahead(symbols, memory, task, TOP_OF_STACK, arch)?;
-    let owner = walk::Owner { cpu: None, task: Some(task) };
+    let owner = walk::Owner { task: Some(task), ..Default::default() };
     let stack = walk::unwind(symbols, memory, &start, owner, MOST_SCHEDULER_FRAMES);
     let is_schedulers = |addr: Addr| {
         let within = |first: &str, end: &str| {

@@ -554,6 +554,11 @@ pub struct LinkView {
     pub total: Cost,
     /// Received bytes a second while something was under way.
     pub rate: u64,
+    /// Milliseconds that a request takes beside its bytes, once that is known.
+    pub latency: Option<f64>,
+    /// Pieces of what is on screen that are still to be read.
+    #[serde(skip)]
+    pub queue: usize,
     /// Requests that had to be sent again.
     pub resends: u64,
     /// Packets with a wrong checksum.

@@ -77,8 +77,8 @@ impl Due {
         self.0.extend(pieces);
     }
 
-    pub(super) fn any(&self) -> bool {
-        !self.0.is_empty()
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
     }
 }
 

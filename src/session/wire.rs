@@ -13,9 +13,9 @@ use crate::rsp::{
     client::{Client, Event, Mode, RequestError, SendError},
     command::{Command, MAX_READ},
     reply::{Reply, ReplyError, StopReply, StubError},
-    timing::Timing,
+    timing::{Pace, Timing},
 };
-use crate::target::reads::READ_IN_NOISE;
+use crate::target::reads::{READ_IN_NOISE, spares_bytes, worth_merging};
 use futures_util::FutureExt;
 use std::{
     collections::VecDeque,
@@ -86,6 +86,8 @@ pub struct Wire {
     waited: Duration,
     /// Bytes received while waiting for answers, for the rate.
     answered: u64,
+    /// What exchanges took on this link.
+    pace: Pace,
     log: Packets,
     asked: AllAsked,
     typed: Typed,
@@ -104,6 +106,7 @@ impl Wire {
             tell: None,
             waited: Duration::ZERO,
             answered: 0,
+            pace: Pace::default(),
             log: Packets::default(),
             asked: AllAsked::default(),
             typed: Typed::default(),
@@ -116,6 +119,7 @@ impl Wire {
         // Only a tty tells its rate; behind a socket it is nearly always this.
         self.client.set_timing(link.baud().map_or_else(Timing::default, Timing::for_baud));
         self.events.clear();
+        self.pace = Pace::default();
         self.typed = Typed::new(link.baud());
         self.link = Some(link);
     }
@@ -174,6 +178,21 @@ impl Wire {
         self.client.is_noisy()
     }
 
+    /// What an exchange takes beside its bytes, as far as that is known.
+    pub fn latency(&self) -> Option<Duration> {
+        self.pace.latency()
+    }
+
+    /// How many bytes are cheaper to read along than to ask once more for.
+    pub fn worth_merging(&self) -> u64 {
+        worth_merging(self.pace.latency_in_bytes())
+    }
+
+    /// Whether bytes are dearer than requests on this line.
+    pub fn spares_bytes(&self) -> bool {
+        spares_bytes(self.pace.latency_in_bytes())
+    }
+
     /// How many bytes one read had better ask for.
     pub fn most_at_once(&self) -> usize {
         if self.is_noisy() { READ_IN_NOISE } else { MAX_READ }
@@ -195,10 +214,17 @@ impl Wire {
     /// line meanwhile is kept for [`Wire::event`].
     pub async fn ask(&mut self, command: Command) -> Result<Reply, WireError> {
         let began = Instant::now();
-        let before = self.client.meter().rx;
+        let before = self.client.meter();
+        // A `c` is over before the guest has done anything.
+        let has_reply = !command.ends_with_ack();
         let result = self.exchange(command).await;
-        self.waited += began.elapsed();
-        self.answered += self.client.meter().rx - before;
+        let took = began.elapsed();
+        let cost = self.client.meter() - before;
+        self.waited += took;
+        self.answered += cost.rx;
+        if result.is_ok() && has_reply && cost.resends == 0 {
+            self.pace.add(cost.tx + cost.rx, took);
+        }
         result
     }
 

@@ -8,10 +8,25 @@ use crate::{
     rsp::command::MAX_READ,
 };
 
-/// Bytes that are cheaper to read along than to make a second request for.
-/// A request costs about 15 bytes there and 6 back, and a round trip of
-/// milliseconds; a byte of memory costs two on the wire.
-pub const WORTH_MERGING: u64 = 32;
+/// What a read costs on the line beside its bytes: `$m`, 16 digits of address, the
+/// length, the sum, acks both ways, and the frame of the answer.
+const REQUEST: u64 = 29;
+
+/// What [`worth_merging`] is on a line of 115,200 baud with 3 ms there and back.
+const USUALLY_WORTH_MERGING: u64 = 32;
+
+/// More is never read for nothing: others want the line too.
+const MOST_WORTH_MERGING: u64 = 64;
+
+/// How many bytes of memory are cheaper to read along than to make a second
+/// request for, where the way there and back takes as long as `latency` bytes on
+/// the line. A byte of memory is two of them.
+pub fn worth_merging(latency: Option<u64>) -> u64 {
+    match latency {
+        Some(latency) => (REQUEST.saturating_add(latency) / 2).min(MOST_WORTH_MERGING),
+        None => USUALLY_WORTH_MERGING,
+    }
+}
 
 /// What one packet asks for where the line has noise: at one fault in 1,000
 /// bytes five of six answers of this size are good, and one of three of 504 bytes.
@@ -52,6 +67,17 @@ fn cut(mut start: u128, end: u128, most: usize) -> impl Iterator<Item = Span> {
     })
 }
 
+/// Whether it is cheaper to read the saved registers of each frame of a stack by
+/// themselves than all of the stack: some 8 reads of 36 bytes against 2 of 310,
+/// where a read costs as much as [`worth_merging`] bytes. At 115,200 baud it is,
+/// if the way there and back takes less than 7 ms.
+pub fn spares_bytes(latency: Option<u64>) -> bool {
+    latency.is_some_and(|latency| {
+        let read = REQUEST.saturating_add(latency) / 2;
+        8 * 36 + read.saturating_mul(8 - 2) < 2 * 310
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +88,14 @@ mod tests {
     fn plan(wanted: &[(u64, u64)], gap: u64) -> Vec<(u64, u64)> {
         let wanted: Vec<_> = wanted.iter().map(|&(at, len)| Span::new(Addr(at), len)).collect();
         plan_reads(&wanted, gap, MAX_READ).iter().map(|span| (span.start.0, span.len)).collect()
+    }
+
+    #[test]
+    fn a_slow_line_is_spared_and_a_late_one_is_asked_seldom() {
+        assert_eq!(worth_merging(None), worth_merging(Some(3 * 11_520 / 1000 + 1)));
+        assert_eq!(worth_merging(Some(0)), 14);
+        assert_eq!(worth_merging(Some(u64::MAX)), 64);
+        assert!(spares_bytes(Some(46)) && !spares_bytes(Some(100)) && !spares_bytes(None));
     }
 
     #[test]

@@ -181,7 +181,11 @@ fn rate(view: &View) -> Option<Piece> {
         0 => String::new(),
         errors => format!(" {errors} resent"),
     };
-    (link.rate > 0).then(|| (format!("{}/s{errors}", bytes(link.rate)), Role::Dim))
+    let queue = match link.queue {
+        0 => String::new(),
+        pieces => format!(" {pieces} to read"),
+    };
+    (link.rate > 0).then(|| (format!("{}/s{queue}{errors}", bytes(link.rate)), Role::Dim))
 }
 
 /// Draws the row for messages, typing and what stays true until it is mended.

@@ -21,9 +21,21 @@ use std::cell::Cell;
 /// No real stack has more frames; kernel stacks are 16 KiB.
 pub const MAX_FRAMES: usize = 512;
 
-/// How much of a stack is read at once, upward: what is next to a saved
-/// register is wanted next, and a packet costs as much as 20 of these bytes.
-const AHEAD: usize = 192;
+/// How much of a stack is read at once, upward, when few frames are wanted: what
+/// is next to a saved register is wanted next, and a packet costs as much as 20 of
+/// these bytes.
+const AHEAD: u64 = 192;
+
+/// The same when as many frames are wanted as there are: then nearly all of the
+/// stack is, and it comes in the largest packets there are.
+const AHEAD_OF_ALL: u64 = 504;
+
+/// More frames than this are taken for all.
+const FEW: usize = 4;
+
+/// A kernel stack ends at a multiple of this (`THREAD_SIZE` of x86_64, and
+/// `IRQ_STACK_SIZE`). Where it does not, more is read than wanted, or less.
+const STACK_END: u64 = 16 * 1024;
 
 /// Whose stack it is, as far as that is known. Only stacks that come from an
 /// interrupt stack or have a tracer in them need it.
@@ -33,11 +45,13 @@ pub struct Owner {
     pub cpu: Option<u32>,
     /// The `struct task_struct`; without it the one that runs on the CPU.
     pub task: Option<Addr>,
+    /// Whether bytes of it are dearer than reads: then nothing is read ahead.
+    pub sparing: bool,
 }
 
 impl From<Option<u32>> for Owner {
     fn from(cpu: Option<u32>) -> Owner {
-        Owner { cpu, task: None }
+        Owner { cpu, ..Owner::default() }
     }
 }
 
@@ -59,8 +73,15 @@ pub fn unwind(
     owner: impl Into<Owner>,
     limit: usize,
 ) -> Stack {
-    let stack = Ahead { memory };
-    let walk = Walk { symbols, memory, stack: &stack, owner: owner.into(), hooks: Cell::new(0) };
+    let owner = owner.into();
+    let most = match limit {
+        _ if owner.sparing => 0,
+        ..=FEW => AHEAD,
+        _ => AHEAD_OF_ALL,
+    };
+    let saved = symbols.pt_regs(start.arch).map_or(0, |layout| layout.size as u64);
+    let stack = Ahead { memory, most, saved };
+    let walk = Walk { symbols, memory, stack: &stack, owner, hooks: Cell::new(0) };
     let mut frames: Vec<Frame> = Vec::new();
     let exact = stands(symbols, start);
     let mut next = Some(Step { registers: start.clone(), exact, by: By::Start });
@@ -96,6 +117,22 @@ pub fn unwind(
         }
     }
     Stack { frames, end }
+}
+
+/// The frame of a CPU that stands at the pc of these registers, where no more of
+/// them may be known. Its callers are not looked for.
+pub fn standing(start: &Registers) -> Stack {
+    let frame = |pc| Frame {
+        level: 0,
+        pc,
+        lookup: pc,
+        registers: start.clone(),
+        cfa: None,
+        kind: if start.is_user() { FrameKind::User } else { FrameKind::Normal },
+        by: By::Start,
+        saved: None,
+    };
+    Stack { frames: start.pc().map(frame).into_iter().collect(), end: End::Limit }
 }
 
 /// The next frame.
@@ -299,14 +336,28 @@ fn interrupted(frame: &mut Frame, from: Saved) -> Result<Step, End> {
 /// A stack as it is read: a miss asks for more of it, in the same page.
 struct Ahead<'a> {
     memory: &'a dyn Memory,
+    /// Bytes that are asked for at once.
+    most: u64,
+    /// Bytes at the end of a task's stack that the registers of user space are in:
+    /// no frame is there.
+    saved: u64,
+}
+
+impl Ahead<'_> {
+    /// How much is worth asking for from `addr` on.
+    fn reach(&self, addr: Addr) -> u64 {
+        let to_end = STACK_END - addr.0 % STACK_END;
+        let to_saved = to_end.checked_sub(self.saved).filter(|len| *len > 0);
+        self.most.min(PAGE - addr.0 % PAGE).min(to_saved.unwrap_or(to_end))
+    }
 }
 
 impl Memory for Ahead<'_> {
     fn read(&self, addr: Addr, buf: &mut [u8]) -> Result<(), Gap> {
         let result = self.memory.read(addr, buf);
         if matches!(result, Err(Gap::Missing(_))) {
-            let mut ahead = [0; AHEAD];
-            let len = AHEAD.min((PAGE - addr.0 % PAGE) as usize);
+            let mut ahead = [0; AHEAD_OF_ALL as usize];
+            let len = self.reach(addr) as usize;
             if len > buf.len() {
                 // Only to be missed as well.
                 let _ = self.memory.read(addr, &mut ahead[..len]);
@@ -319,7 +370,10 @@ impl Memory for Ahead<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{arch::x86_64::X86_64, base::memory::Sparse};
+    use crate::{
+        arch::x86_64::X86_64,
+        base::memory::{Recorder, Span, Sparse},
+    };
 
     #[test]
     fn without_symbols_there_is_one_frame_and_a_reason() {
@@ -336,6 +390,23 @@ mod tests {
         let stack = unwind(&Symbols::new(), &Sparse::new(), &registers, None, 64);
         assert_eq!(stack.frames[0].kind, FrameKind::User);
         assert_eq!(stack.end, End::Complete(Bottom::User));
+    }
+
+    #[test]
+    fn a_stack_is_read_up_to_the_registers_at_its_end() {
+        let memory = Sparse::new();
+        let stack = |most| Ahead { memory: &memory, most, saved: 168 };
+        let at = |offset: u64| Addr(0xffff_c900_0001_0000 + offset);
+        assert_eq!(stack(504).reach(at(0x3c00)), 504);
+        assert_eq!(stack(192).reach(at(0x3c00)), 192);
+        assert_eq!(stack(504).reach(at(0x3e00)), 512 - 168);
+        assert_eq!(stack(504).reach(at(0x3f58)), 168, "in them, they are wanted");
+        assert_eq!(stack(504).reach(at(0x2f00)), 256, "no further than the page");
+        let recorder = Recorder::new(&memory);
+        let ahead = Ahead { memory: &recorder, most: 504, saved: 168 };
+        assert!(ahead.u64(at(0x3e00)).is_err());
+        let spans = [Span::new(at(0x3e00), 8), Span::new(at(0x3e00), 344)];
+        assert_eq!(recorder.into_misses(), spans);
     }
 
     #[test]

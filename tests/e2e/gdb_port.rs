@@ -1,8 +1,8 @@
 //! A real gdb behind our cache that lets the guest run.
 
-use crate::console::{Attached, Gate, free_port, gdb, gdb_at};
+use crate::console::{Attached, free_port, gdb, gdb_at};
 use crate::facts::{address, setup};
-use crate::support::{guest::boot, typist::Typist};
+use crate::support::{batch::Gate, guest::boot, typist::Typist};
 use kgdb_tui::demo::guest::{Boot, Hgfs, Link, Mode};
 use serde_json::Value;
 use std::{

@@ -183,7 +183,9 @@ fn a_whole_stack_costs_few_reads() {
     let ended = stop_at(&guest, "HgfsSendRequest", &[&select, "info registers", "bt"]);
     let first = ended.line("bt");
     eprintln!("a stack of {} frames: {}", functions(first.ok()).len(), first.wire);
-    assert!(first.wire["packets"].as_u64().unwrap() <= 8, "{}", first.wire);
+    // The registers, two for the stack, the others for its frames' arguments.
+    assert!(first.wire["packets"].as_u64().unwrap() <= 6, "{}", first.wire);
+    assert!(first.wire["rx"].as_u64().unwrap() <= 1750, "{}", first.wire);
     assert_eq!(functions(first.ok()), READ_STACK);
 
     // The registers of user space are read when they are wanted, and shown.
@@ -195,6 +197,29 @@ fn a_whole_stack_costs_few_reads() {
     assert!(address(&saved["registers"]["rip"]) < 1 << 47);
     assert!(selected.wire["packets"].as_u64().unwrap() <= 1, "{}", selected.wire);
     assert_eq!(again.wire["packets"], 0, "nothing is read twice");
+}
+
+#[test]
+fn a_scripts_step_reads_the_registers_only_when_they_are_asked_for() {
+    let mut guest = guest();
+    let begin = Setup::new(guest.address()).arg("--leave-stopped");
+    start_stopped(&mut guest, begin, &[]).end().all_good();
+    let more = ["next", "next", "info registers", "next", "bt"];
+    let ended = stop_at(&guest, "HgfsSendRequest", &more);
+    let [.., first, second, registers, third, bt] = ended.lines.as_slice() else { unreachable!() };
+    for next in [first, second, third] {
+        eprintln!("a next: {}", next.wire);
+        // The answer to `g` alone is more: 312 digits, `$`, `#`, two more and `+`.
+        assert!(next.wire["rx"].as_u64().unwrap() < 317, "{}", next.wire);
+    }
+    assert_eq!(registers.wire["packets"], 1);
+    let values = registers.ok()["registers"].as_object().unwrap();
+    assert_eq!(values["rip"], second.ok()["stop"]["pc"]);
+    let known = values.values().filter(|value| !value.is_null()).count();
+    assert!(known >= 20, "{values:?}");
+    let frames = &bt.ok()["frames"];
+    assert_eq!(frames[0]["pc"], third.ok()["stop"]["pc"]);
+    assert_eq!(functions(bt.ok()), READ_STACK);
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::target::replay::kept::Reach;
 use std::collections::BTreeSet;
 
 /// What is caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Event {
     /// A module is loaded.
     Load,
@@ -79,7 +79,9 @@ impl Event {
 /// The places in this guest, once they were looked for.
 #[derive(Debug, Default)]
 pub struct Watch {
-    hooks: Option<Vec<(Event, Addr)>>,
+    hooks: Vec<(Event, Addr)>,
+    /// What was looked for.
+    sought: BTreeSet<Event>,
     /// Modules that are about to be freed, or are free already: what the list
     /// still says of them counts no more.
     pub(super) freed: BTreeSet<Addr>,
@@ -96,7 +98,7 @@ pub struct Watch {
 impl Watch {
     /// The guest is resumed; `is_planted` tells which sites it has.
     pub(in crate::session) fn resumed(&mut self, is_planted: impl Fn(Addr) -> bool) {
-        let hooks = self.hooks.iter().flatten().filter(|(_, hook)| is_planted(*hook));
+        let hooks = self.hooks.iter().filter(|(_, hook)| is_planted(*hook));
         let planted: Vec<Event> = hooks.map(|(event, _)| *event).collect();
         let unloads = planted.contains(&Event::Unload) || planted.contains(&Event::Change);
         self.missed |= !(unloads && planted.contains(&Event::Load));
@@ -119,19 +121,19 @@ impl Watch {
 
     /// What is caught at an address.
     pub fn event_at(&self, addr: Addr) -> Option<Event> {
-        self.hooks.iter().flatten().find(|(_, hook)| *hook == addr).map(|(event, _)| *event)
+        self.hooks.iter().find(|(_, hook)| *hook == addr).map(|(event, _)| *event)
     }
 
     /// Why an event can't be caught, when it can't.
     fn why_not(&self, event: ModuleEvent) -> Option<String> {
-        let Some(hooks) = &self.hooks else {
-            return Some("waits for the guest to stop, and for the vmlinux to be proven".into());
-        };
         let ways: &[Event] = match event {
             ModuleEvent::Load => &[Event::Load],
             ModuleEvent::Unload => &[Event::Unload, Event::Change],
         };
-        let can = hooks.iter().any(|(event, _)| ways.contains(event));
+        if !ways.iter().all(|way| self.sought.contains(way)) {
+            return Some("waits for the guest to stop, and for the vmlinux to be proven".into());
+        }
+        let can = self.hooks.iter().any(|(event, _)| ways.contains(event));
         (!can).then(|| format!("there is no breakpoint at {} in this kernel", ways[0].function()))
     }
 }
@@ -139,24 +141,20 @@ impl Watch {
 impl Session {
     /// The hidden sites that are to be planted now.
     pub(in crate::session) async fn hidden_sites(&mut self) -> Result<BTreeSet<Addr>, Failure> {
-        let needed = Event::ALL.map(|event| self.needs(event));
-        if needed.contains(&true) {
-            self.find_hooks().await?;
-        }
+        let needed: Vec<Event> = Event::ALL.into_iter().filter(|e| self.needs(*e)).collect();
+        self.find_hooks(&needed).await?;
         for wish in &mut self.points.wishes {
             let Some(catch) = &wish.catch else { continue };
             wish.pending = self.watch.why_not(catch.event);
         }
-        let of = |event: Event| needed[event as usize];
-        let hooks = self.watch.hooks.iter().flatten();
-        Ok(hooks.filter(|(event, _)| of(*event)).map(|(_, hook)| *hook).collect())
+        let hooks = self.watch.hooks.iter();
+        Ok(hooks.filter(|(event, _)| needed.contains(event)).map(|(_, hook)| *hook).collect())
     }
 
     /// The stub takes no breakpoint at a hidden site.
     pub(in crate::session) fn hidden_refused(&mut self, addr: Addr, why: &str) {
         let Some(event) = self.watch.event_at(addr) else { return };
-        let hooks = self.watch.hooks.iter_mut();
-        hooks.for_each(|hooks| hooks.retain(|(_, hook)| *hook != addr));
+        self.watch.hooks.retain(|(_, hook)| *hook != addr);
         let what = match event {
             Event::Load => "loads of modules can't be seen as they happen",
             Event::InitDone | Event::Unload | Event::Change => {
@@ -190,25 +188,28 @@ impl Session {
         }
     }
 
-    /// Looks for the places, once for each guest.
-    async fn find_hooks(&mut self) -> Result<(), Failure> {
-        if self.watch.hooks.is_some() || self.guest_symbols().vmlinux().is_none() {
+    /// Looks for the places of these, once for each guest.
+    async fn find_hooks(&mut self, needed: &[Event]) -> Result<(), Failure> {
+        let new = |event: &Event| !self.watch.sought.contains(event);
+        let wanted: Vec<Event> = needed.iter().copied().filter(new).collect();
+        if wanted.is_empty() || self.guest_symbols().vmlinux().is_none() {
             return Ok(());
         }
-        let arch = self.arch();
+        let (arch, events) = (self.arch(), wanted.clone());
         let (found, _) = self
             .compute_kept(Reach::Before, move |symbols, memory| {
-                let hook = |event: Event| {
+                let hook = |event: &Event| {
                     let entry = event.entry(symbols)?;
-                    Some(hooks::hook(memory, arch, entry).map(|hook| (event, hook)))
+                    Some(hooks::hook(symbols, memory, arch, entry).map(|hook| (*event, hook)))
                 };
                 // All are asked for, so that one round reads what all need.
-                let found: Vec<_> = Event::ALL.into_iter().filter_map(hook).collect();
+                let found: Vec<_> = events.iter().filter_map(hook).collect();
                 found.into_iter().filter_map(Result::ok).collect::<Vec<_>>()
             })
             .await?;
         tracing::debug!(?found, "hidden sites");
-        self.watch.hooks = Some(found);
+        self.watch.hooks.extend(found);
+        self.watch.sought.extend(wanted);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use crate::{
     arch::{Arch, Reg, Registers},
     symbols::placed::Symbols,
 };
+use std::ops::Range;
 
 /// More than any architecture's; it bounds what is read.
 const LARGEST: u64 = 504;
@@ -57,6 +58,18 @@ impl PtRegs {
         Some((slot.1, slot.2))
     }
 
+    /// The bytes from the first to the last of these registers; `None` when one is
+    /// in no `pt_regs`.
+    pub fn part(&self, registers: impl IntoIterator<Item = Reg>) -> Option<Range<usize>> {
+        let mut part: Option<Range<usize>> = None;
+        for register in registers {
+            let (offset, len) = self.place(register)?;
+            let (start, end) = part.map_or((offset, 0), |part| (part.start, part.end));
+            part = Some(start.min(offset)..end.max(offset + len));
+        }
+        part
+    }
+
     /// The number of the system call, or what the entry code put there.
     pub fn orig_ax(&self, bytes: &[u8]) -> Option<u64> {
         word(bytes, self.orig_ax?, 8)
@@ -92,5 +105,8 @@ mod tests {
         assert_eq!((part.pc(), part.by_name("rax")), (all.pc(), None));
         assert_eq!(layout.decode(0, &bytes[..20]).pc(), None, "cut off");
         assert_eq!(layout.orig_ax(&[]), None);
+        let reg = |name| X86_64.reg(name).unwrap();
+        assert_eq!(layout.part([reg("cs"), reg("rip")]), Some(16..26));
+        assert_eq!(layout.part([reg("rip"), reg("rbx")]), None, "it has no rbx");
     }
 }

@@ -12,6 +12,7 @@ mod modules;
 mod mouse;
 mod palette;
 mod panes;
+mod queue;
 mod registers;
 mod replay;
 mod screens;
