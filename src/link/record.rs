@@ -24,6 +24,7 @@
 //! | `kernel` | which kernel the guest runs, its build-id |
 //! | `asked` | what the user asked for |
 //! | `stop` | the guest stays stopped: which stop, why |
+//! | `outside` | of how many inlined functions that begin at its pc this stop is shown outside |
 //! | `snapshot` | the record was made of one stop; how deep, and whether it is whole |
 //!
 //! Version 1 had no notes and was never packed; it is still read

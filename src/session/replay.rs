@@ -175,6 +175,9 @@ impl Session {
         let reason = match hit {
             Hit::Stop(reason) => reason,
             Hit::Nothing | Hit::Passed => {
+                if let Some(replay) = &self.replay {
+                    self.hidden = replay.stub().stop().map_or(0, |stop| stop.outside);
+                }
                 self.recorded_reason().unwrap_or_else(|| self.foreign_stop(&stop))
             }
         };

@@ -322,6 +322,9 @@ impl Session {
         let signal = snapshot.signal;
         let words = format!("stop {}: {}", self.generation, reason.text());
         self.note(&words);
+        if self.hidden > 0 {
+            self.note(&format!("outside {}", self.hidden));
+        }
         self.wire.log().mark(words);
         self.stop = Some(StopView {
             generation: self.generation,

@@ -1,7 +1,7 @@
 //! What each action does. Actions that concern the guest go through the
 //! command table, so that a key and the typed word can't differ.
 
-use super::app::App;
+use super::app::{App, Queued};
 use super::layout::PaneId;
 use super::message::{Effect, Exit, Purpose};
 use super::palette::{self, item::Kind};
@@ -42,7 +42,7 @@ pub fn act(app: &mut App, action: Action) -> Vec<Effect> {
             let mut effects = at_cursor(app, |place| Request::RunTo(place, Towards::Cursor));
             if let Some(Effect::Ask(_, purpose)) = effects.first_mut() {
                 *purpose = Purpose::Run;
-                app.resumed = Some(app.now);
+                app.note_resume();
             }
             return effects;
         }
@@ -162,7 +162,7 @@ pub fn command(app: &mut App, line: &'static str) -> Vec<Effect> {
         (false, _) => Vec::new(),
         (true, false) => vec![Effect::Ask(request, Purpose::Key)],
         (true, true) => {
-            app.resumed = Some(app.now);
+            app.note_resume();
             vec![Effect::Ask(request, Purpose::Run)]
         }
     }
@@ -179,14 +179,23 @@ fn resumes(request: &Request) -> bool {
 }
 
 /// Whether the guest can be resumed; says why not. A step that comes while
-/// another is under way is kept for when that one has ended.
+/// another is under way is kept for when that one has ended, and whatever was
+/// pressed at a stop that is on screen, until it is answered.
 fn may_run(app: &mut App, line: Option<&'static str>) -> bool {
     /// Longer steps are waiting for something else than the CPU.
     const SHORT: Duration = Duration::from_millis(500);
     let escape = app.keys(Action::Escape, 1);
     let stop_keys = app.keys(Action::Command("interrupt"), 3);
+    if app.shows_next_stop() {
+        app.queued = line.map(|line| Queued { line, seen: true });
+        if line.is_none() {
+            app.say(Level::Info, "this stop is still read; in a moment");
+        }
+        return false;
+    }
     if app.resumed.is_some_and(|at| app.now.duration_since(at) < SHORT) {
-        app.queued = line.filter(|line| *line != "continue");
+        let line = line.filter(|line| *line != "continue");
+        app.queued = line.map(|line| Queued { line, seen: false });
         return false;
     }
     let words = match app.state() {

@@ -25,6 +25,16 @@ use crate::ui::edit::History;
 use ratatui::layout::Rect;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
+/// A key for the guest that came too early.
+#[derive(Debug, Clone, Copy)]
+pub struct Queued {
+    /// The command of the key.
+    pub line: &'static str,
+    /// Whether it was pressed at a stop that was on screen already: then it is done
+    /// whatever that stop is. Else only when the guest stops as after a step.
+    pub seen: bool,
+}
+
 /// The state of the screen. Only [`super::update::update`] writes it, only
 /// [`super::view::draw`] shows it.
 pub struct App {
@@ -109,9 +119,10 @@ pub struct App {
     /// When a key resumed the guest, until that is answered. The view shows a
     /// step that is this young as still stopped, so that it does not flicker.
     pub resumed: Option<Instant>,
-    /// A step pressed while one was under way: done when that one ends as a
-    /// step does, forgotten when something else stopped the guest.
-    pub queued: Option<&'static str>,
+    /// The stop that key was pressed at.
+    pub resumed_from: u64,
+    /// What was pressed while a key that resumed the guest was not answered.
+    pub queued: Option<Queued>,
     /// Whether the system wants the program to end: no more questions.
     pub must_end: bool,
     /// What tells a newcomer what to press.
@@ -162,6 +173,7 @@ impl App {
             remembered: Remembered::default(),
             message: None,
             resumed: None,
+            resumed_from: 0,
             queued: None,
             must_end: false,
             tour: None,
@@ -230,6 +242,19 @@ impl App {
     /// The last stop.
     pub fn stop(&self) -> Option<&StopView> {
         self.view.as_ref()?.stop.as_deref()
+    }
+
+    /// A key resumes the guest now.
+    pub fn note_resume(&mut self) {
+        self.resumed = Some(self.now);
+        self.resumed_from = self.stop().map_or(0, |stop| stop.generation);
+    }
+
+    /// Whether the stop is on screen that ends what a key began, and the answer to
+    /// that key is on its way: a slow line still reads what belongs to it.
+    pub fn shows_next_stop(&self) -> bool {
+        let is_next = |stop: &StopView| stop.generation > self.resumed_from;
+        self.resumed.is_some() && self.state().is_stopped() && self.stop().is_some_and(is_next)
     }
 
     /// What the panes on screen want of a stop.

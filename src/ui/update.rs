@@ -2,7 +2,7 @@
 //! an open popup come here; keys of the panes go to `act`.
 
 use super::act;
-use super::app::App;
+use super::app::{App, Queued};
 use super::breaking_in;
 use super::lookup::LookedUp;
 use super::message::{Effect, Exit, Message, Purpose};
@@ -171,12 +171,12 @@ fn view_came(app: &mut App, view: Arc<View>) -> Vec<Effect> {
     }
 }
 
-/// The guest stopped again, or did not run: does the step that was pressed
-/// meanwhile, but only after a step; whatever else stopped it is to be seen.
+/// The guest stopped again, or did not run: does what was pressed meanwhile, but
+/// only after a step; whatever else stopped it is to be seen first.
 fn came_to_stop(app: &mut App, stepped: bool) -> Vec<Effect> {
     app.resumed = None;
     match app.queued.take() {
-        Some(line) if stepped => act::command(app, line),
+        Some(Queued { line, seen }) if stepped || seen => act::command(app, line),
         _ => Vec::new(),
     }
 }

@@ -44,6 +44,8 @@ pub struct TapedStop {
     /// Why the guest stayed stopped, as the program said it; `None` where it
     /// let the guest go on by itself, or where nobody wrote it down.
     pub shown: Option<String>,
+    /// How many inlined functions that begin at its pc it was shown outside of.
+    pub outside: usize,
     /// What the user asked for at it.
     pub asked: Vec<String>,
     /// What went over the line.
@@ -162,6 +164,7 @@ impl Taping {
             ("asked", Some(stop)) if stop.asked.len() < 1000 => stop.asked.push(rest.to_owned()),
             ("asked", _) => {}
             ("stop", Some(stop)) => stop.shown = Some(rest.to_owned()),
+            ("outside", Some(stop)) => stop.outside = rest.parse().unwrap_or(0),
             _ => {
                 if word == "link" {
                     // Whatever was on its way is lost.

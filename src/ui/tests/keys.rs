@@ -183,6 +183,27 @@ fn one_step_is_typed_ahead_and_only_after_a_step() {
     assert_eq!(bench.send(ended_by(StopReason::Step)), []);
 }
 
+/// A stop is on screen before all of it is read, which takes its time on a slow
+/// line.
+#[test]
+fn a_key_at_a_stop_that_is_still_read_is_done_when_it_is() {
+    let mut bench = stopped();
+    for (key, reason, request) in [
+        ("s", StopReason::Step, Request::Step(Step::Line, 1)),
+        ("c", StopReason::Breakpoint(1), Request::Continue),
+    ] {
+        bench.view(fixture::view(State::Stopped, Some(fixture::stop(1, 35))));
+        assert_eq!(asks(bench.keys("n")), [Request::Step(Step::LineOver, 1)]);
+        bench.at += Duration::from_secs(2);
+        let stop = StopView { reason: reason.clone(), ..fixture::stop(2, 36) };
+        bench.view(fixture::view(State::Stopped, Some(stop)));
+        assert_eq!(bench.keys(key), []);
+        assert!(!bench.text().contains("the guest is running"), "{}", bench.text());
+        assert_eq!(asks(bench.send(ended_by(reason))), [request]);
+        bench.send(ended_by(StopReason::Step));
+    }
+}
+
 #[test]
 fn ctrl_c_reaches_the_guest_from_any_popup() {
     for keys in [":", "g", "/", "?"] {
