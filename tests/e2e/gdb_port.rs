@@ -6,8 +6,10 @@ use crate::support::{batch::Gate, guest::boot, typist::Typist};
 use kgdb_tui::demo::guest::{Boot, Hgfs, Link, Mode};
 use serde_json::Value;
 use std::{
-    io::Read,
+    io::{Read, Write},
+    net::TcpStream,
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 /// What gdb says after a word that it was told to echo, to the end of that line.
@@ -51,6 +53,14 @@ const SCRIPT: &[&str] = &[
     "stepi",
     "printf \"at-end 0x%lx\\n\", $pc",
 ];
+
+/// Whether a gdb would be served at the port now; one at a time is.
+fn is_free(port: u16) -> bool {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let served = stream.write_all(b"+$qSupported#37").and_then(|()| stream.read(&mut [0; 1]));
+    matches!(served, Ok(1))
+}
 
 #[test]
 fn gdb_runs_the_guest_through_the_session() {
@@ -131,7 +141,12 @@ fn gdb_runs_the_guest_through_the_session() {
     batch.next();
     batch.ok("tbreak vfs_read");
     assert_eq!(batch.stop("continue")["function"], "vfs_read");
-    batch.expect_said("gdb is disconnected");
+    // It prints nothing while it waits at a gate; the port tells it as well.
+    let start = Instant::now();
+    while !is_free(gdb_port) {
+        assert!(start.elapsed() < Duration::from_secs(60), "gdb is still attached");
+        std::thread::sleep(Duration::from_millis(50));
+    }
     held.open();
     let rest = stale.wait_with_output().unwrap();
     let error = String::from_utf8_lossy(&rest.stderr);
@@ -154,6 +169,7 @@ fn gdb_runs_the_guest_through_the_session() {
     let rip = batch.ok("info registers rip");
     assert_eq!(address(&rip["registers"]["rip"]), at_end, "{said}");
     assert_eq!(batch.ok("info breakpoints")["breakpoints"], Value::Array(vec![]));
+    batch.expect_said("gdb is disconnected");
     batch.end().all_good();
     let mut typist = Typist::new(guest.address());
     typist.ready();
