@@ -82,7 +82,9 @@ fn what_is_remembered_comes_back_and_a_damaged_file_is_told_of() {
     screen.types(":");
     screen.types("\x1b[A");
     screen.wait_for(":display jiffies", SOON);
-    screen.keys("Esc Esc");
+    // An Esc that comes together with the next key is another key (Alt).
+    screen.keys("Esc");
+    screen.wait_gone(":display jiffies", SOON);
     end(screen);
     let targets = std::fs::read_dir(state.path().join("kgdb-tui/targets")).unwrap();
     let dir = targets.map(|entry| entry.unwrap().path()).next().unwrap();

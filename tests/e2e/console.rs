@@ -14,7 +14,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    process::{Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -106,9 +106,29 @@ pub fn gdb_at(port: u16, commands: &[&str]) -> Command {
     gdb
 }
 
+/// Longer than a gdb takes on a busy machine.
+const LATER: Duration = Duration::from_secs(180);
+
+/// The end of a gdb, which is not waited for without end.
+#[track_caller]
+pub fn ended(gdb: Child) -> Output {
+    let id = gdb.id();
+    let (sender, output) = std::sync::mpsc::channel();
+    std::thread::spawn(move || sender.send(gdb.wait_with_output()));
+    output.recv_timeout(LATER).map_or_else(
+        |_| {
+            let killed = Command::new("sh").args(["-c", &format!("kill -9 {id}")]).status();
+            let output = output.recv();
+            panic!("gdb did not end ({killed:?}): {output:?}");
+        },
+        Result::unwrap,
+    )
+}
+
 /// What a gdb prints that attaches to the port.
 pub fn gdb(port: u16, commands: &[&str]) -> String {
-    let output = gdb_at(port, commands).output().unwrap();
+    let mut gdb = gdb_at(port, commands);
+    let output = ended(gdb.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     text(&output.stdout) + &text(&output.stderr)
 }

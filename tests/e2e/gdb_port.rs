@@ -1,6 +1,6 @@
 //! A real gdb behind our cache that lets the guest run.
 
-use crate::console::{Attached, free_port, gdb, gdb_at};
+use crate::console::{Attached, ended, free_port, gdb, gdb_at};
 use crate::facts::{address, setup};
 use crate::support::{batch::Gate, guest::boot, typist::Typist};
 use kgdb_tui::demo::guest::{Boot, Hgfs, Link, Mode};
@@ -148,7 +148,7 @@ fn gdb_runs_the_guest_through_the_session() {
         std::thread::sleep(Duration::from_millis(50));
     }
     held.open();
-    let rest = stale.wait_with_output().unwrap();
+    let rest = ended(stale);
     let error = String::from_utf8_lossy(&rest.stderr);
     assert!(error.contains("onnection closed") || error.contains("no registers"), "{error}");
     gates[2].open();
@@ -160,8 +160,8 @@ fn gdb_runs_the_guest_through_the_session() {
     terminal.types_until("echo ru''ns", "runs\r\n");
     let kill = format!("kill -2 {}", running.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    let ended = running.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&ended.stdout);
+    let output = ended(running);
+    let said = String::from_utf8_lossy(&output.stdout);
     println!("{said}");
     let at_end = hex_after(&said, "at-end ");
     gates[3].open();
