@@ -53,7 +53,8 @@ impl Proof {
 }
 
 /// Compares vmlinux, placed by its slide, with the guest. Reads one note (36
-/// bytes); where that is none, all of them (a few hundred bytes), or the banner. `Err` is a miss; all else is an answer.
+/// bytes); where that is none, all of them (a few hundred bytes), or the banner.
+/// `Err` is a miss; all else is an answer.
 pub fn prove(symbols: &Symbols, memory: &dyn Memory) -> Result<Proof, Gap> {
     let Some(vmlinux) = symbols.vmlinux() else {
         return Ok(Proof::Unknown { why: "there is no vmlinux".to_string() });
