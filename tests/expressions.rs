@@ -757,6 +757,19 @@ fn variables_and_values_are_kept() {
     assert_eq!(value(&kept, "$x + 1").unwrap().0, "-9");
     assert_eq!(value(&kept, "$x += 5").unwrap().0, "-5");
     assert_eq!(value(&kept, "$y = 3, $y + $y").unwrap().0, "6");
+    // The value before and after, in the guest too.
+    assert_eq!(value(&kept, "v_int++").unwrap().0, "-5");
+    assert_eq!(value(&kept, "++v_int").unwrap().0, "-4");
+    assert_eq!(value(&kept, "v_int++, v_int + 0").unwrap().0, "-4");
+    assert_eq!(value(&kept, "v_bits.a--").unwrap().0, "5");
+    assert_eq!(value(&kept, "v_bits.a--, v_bits.a + 0").unwrap().0, "4");
+    // A bit field of three bits without a sign is promoted to an int, where it
+    // was assigned to as well.
+    assert_eq!(value(&kept, "v_bits.a - 6").unwrap().0, "-1");
+    assert_eq!(value(&kept, "(v_bits.a = 13) - 6").unwrap().0, "-1");
+    assert_eq!(value(&kept, "v_bits.a++ - 6").unwrap().0, "-1");
+    assert_eq!(value(&kept, "++v_bits.a - 7").unwrap().0, "-1");
+    assert_eq!(value(&kept, "($z = v_bits.a) - 6").unwrap().0, "-1");
     assert!(value(&kept, "$7").is_err());
     assert!(value(&kept, "$x.a").is_err());
 }
@@ -903,9 +916,12 @@ fn any_expression_has_an_answer_and_a_type() {
                         let _ = context.printed(&outcome.value, None, &limits);
                         let _ = changes(context, &outcome.effects);
                         // What has a value has the same type without being read.
-                        // Which side of `?:` is taken is a matter of the value.
+                        // Which side of `?:` is taken is a matter of the value, and
+                        // so is the count of `@`, which may be assigned to before.
+                        let counts_what_changes =
+                            text.contains('@') && !outcome.effects.is_empty();
                         let ty = match evaluate::type_of(context, scene, &text) {
-                            _ if text.contains('?') => return Ok(()),
+                            _ if text.contains('?') || counts_what_changes => return Ok(()),
                             Ok((ty, _)) => ty.name(context.symbols),
                             Err(error) => error.to_string(),
                         };

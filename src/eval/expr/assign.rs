@@ -136,17 +136,17 @@ impl Evaluator<'_> {
         let op = if up { Binary::Add } else { Binary::Subtract };
         let one = of_number(Number::Int(Int::of_c_int(1)));
         let new = self.combine(op, (&old, &target.at), (&one, at), at)?;
-        let stored = match self.convenience(target) {
+        let convenience = self.convenience(target);
+        if self.dry && convenience.is_none() {
+            return Ok(old);
+        }
+        // What it has now: afterwards another value is there.
+        let had = if self.dry { old } else { self.taken(old, at)? };
+        let stored = match convenience {
             Some(name) => self.set(name, new, at)?,
-            None if self.dry => return Ok(old),
             None => self.store(&self.lvalue(target)?, &new, target, target)?,
         };
-        if before {
-            return Ok(stored);
-        }
-        // The old value, before it is overwritten.
-        let bytes = self.bytes_as(&old.ty.shape(self.context.symbols), &old, at)?;
-        Ok(Typed::of_bytes(old.ty, &bytes))
+        Ok(if before { stored } else { had })
     }
 
     /// The name of a convenience variable; registers have the same mark.
@@ -200,12 +200,16 @@ impl Evaluator<'_> {
         Ok(value)
     }
 
-    /// The value with its bytes; too large a one stays where it is.
+    /// The value with its bytes; too large a one stays where it is. A bit
+    /// field stays one: it is promoted by its width (C11 6.3.1.1), and what was
+    /// assigned to one has its type.
     fn taken(&self, value: Typed, at: &At) -> Result<Typed> {
         let symbols = self.context.symbols;
         let shape = value.ty.shape(symbols);
-        if let (Some(_), Some(_)) = (value.bits, shape.scalar_size()) {
-            return Ok(Typed::of_bytes(value.ty.clone(), &self.bytes_as(&shape, &value, at)?));
+        if let (Some((_, width)), Some(_)) = (value.bits, shape.scalar_size()) {
+            let bytes = self.bytes_as(&shape, &value, at)?;
+            let bits = Some((0, width));
+            return Ok(Typed { bits, ..Typed::of_bytes(value.ty, &bytes) });
         }
         match value.ty.size(symbols) {
             Some(size @ 1..=MOST_BYTES) => {
