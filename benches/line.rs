@@ -30,11 +30,13 @@ mod support {
 #[path = "support/mod.rs"]
 mod own;
 
+#[path = "support/scenario.rs"]
+mod scenario;
+
+use scenario::BREAK;
+
 /// How late each byte comes.
 const LATENCY: Duration = Duration::from_millis(2);
-
-/// Sent for each read of /proc/hgfs, which somebody does every second.
-const BREAK: &str = "break HgfsSendRequest";
 
 /// What is measured, in the words of both debuggers.
 const WALK: &[(&str, &str)] = &[
@@ -152,5 +154,17 @@ fn main() {
     println!("{:<24} {:>10} {:>10}", "bytes, attaching too", bytes(&ours), gdbs_of(&bytes));
     if gdbs.is_none() {
         println!("gdb is not installed");
+    }
+
+    println!("the scenario of the wire benchmark on this line");
+    stop(&mut guest);
+    let ours = scenario::ours(&built, &line.address());
+    ours.print("kgdb-tui");
+    ours.print_kinds();
+    stop(&mut guest);
+    let log = tempfile::NamedTempFile::new().unwrap();
+    if let Some(gdbs) = scenario::gdbs(&built, &line.address(), &sections, log.path()) {
+        gdbs.print("gdb");
+        println!("gdb sends and receives {:.1} times as much", gdbs.bytes() / ours.bytes());
     }
 }

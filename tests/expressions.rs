@@ -902,6 +902,14 @@ fn texts() -> impl Strategy<Value = String> {
     })
 }
 
+/// Whether the type is a matter of values: which side of `?:` is taken, the
+/// count of `@` when it is assigned to before, and `$x` behind its assignment,
+/// which has no type of its own.
+fn type_needs_values(text: &str, outcome: &Outcome) -> bool {
+    let changes = !outcome.effects.is_empty();
+    text.contains('?') || changes && (text.contains('@') || text.matches("$x").count() > 1)
+}
+
 #[test]
 fn any_expression_has_an_answer_and_a_type() {
     let fixture = Fixture::new();
@@ -916,12 +924,8 @@ fn any_expression_has_an_answer_and_a_type() {
                         let _ = context.printed(&outcome.value, None, &limits);
                         let _ = changes(context, &outcome.effects);
                         // What has a value has the same type without being read.
-                        // Which side of `?:` is taken is a matter of the value, and
-                        // so is the count of `@`, which may be assigned to before.
-                        let counts_what_changes =
-                            text.contains('@') && !outcome.effects.is_empty();
                         let ty = match evaluate::type_of(context, scene, &text) {
-                            _ if text.contains('?') || counts_what_changes => return Ok(()),
+                            _ if type_needs_values(&text, &outcome) => return Ok(()),
                             Ok((ty, _)) => ty.name(context.symbols),
                             Err(error) => error.to_string(),
                         };

@@ -6,12 +6,11 @@
 use super::{
     answer::Failure,
     entered::{frames_end, kind_word},
-    request::Level,
     run::Session,
     tree::Shown,
     view::{FrameView, FramesEnd, StopReason, VariableView},
     wanted::Due,
-    wants::Wants,
+    wants::{Piece, Wants},
 };
 use crate::arch::{Registers, insn};
 use crate::base::{
@@ -48,12 +47,9 @@ const LINE: Detail = Detail::Brief(100);
 pub struct Panes {
     /// The stack as far as it is known.
     pub stack: Option<Stack>,
-    frames: bool,
-    variables: bool,
-    code: bool,
     /// What the panes beside the stack have on screen.
     pub wants: Wants,
-    /// What of that is still to be read.
+    /// What is still to be read.
     pub(super) due: Due,
     /// What the trees showed at this stop and at the one before.
     pub(super) shown: Shown,
@@ -70,23 +66,20 @@ impl Panes {
     /// wanted when `eager`.
     pub fn restart(&mut self, eager: bool) {
         let wants = std::mem::take(&mut self.wants);
-        let due = Due::all(&wants);
+        let due = Due::all(&wants, eager);
         let stack = self.stack.take();
         let shown = std::mem::take(&mut self.shown).next_stop();
-        let (frames, variables, code) = (eager, eager, eager);
-        *self = Panes { stack, frames, variables, code, wants, due, shown };
+        *self = Panes { stack, wants, due, shown };
     }
 
     /// Another frame was selected.
     pub fn reselect(&mut self, eager: bool) {
-        self.variables = eager;
-        self.code = eager;
-        self.due.add(Due::of_frame(&self.wants));
+        self.due.add(Due::of_frame(&self.wants, eager));
     }
 
     /// Another stack is shown.
     pub fn resubject(&mut self, eager: bool) {
-        self.frames = eager;
+        self.due.set(Piece::Frames, eager);
         self.reselect(eager);
     }
 
@@ -97,42 +90,13 @@ impl Panes {
 
     /// How many pieces are.
     pub fn queue(&self) -> usize {
-        let own = [self.frames, self.variables, self.code];
-        own.into_iter().filter(|due| *due).count() + self.due.count()
+        self.due.count()
     }
 }
 
 impl Session {
-    /// Does one piece of what is missing.
-    pub(super) async fn pane_round(&mut self) {
-        let purpose = match &self.panes {
-            Panes { frames: true, .. } => "stack",
-            Panes { variables: true, .. } => "variables",
-            _ => "instructions",
-        };
-        self.wire.log().purpose(purpose);
-        let result = if self.panes.frames {
-            self.frames_round().await
-        } else if self.panes.variables {
-            self.variables_round().await
-        } else if self.panes.code {
-            self.code_round().await
-        } else {
-            self.wanted_round().await
-        };
-        if let Err(failure) = result {
-            self.panes.due = Due::default();
-            self.panes.frames = false;
-            self.panes.variables = false;
-            self.panes.code = false;
-            if self.wire.is_open() {
-                self.say(Level::Warning, failure.to_string());
-            }
-        }
-        self.publish_cost();
-    }
-
-    async fn frames_round(&mut self) -> Result<(), Failure> {
+    /// The frames, as far as they are known; whether there are more.
+    pub(super) async fn frames_round(&mut self) -> Result<bool, Failure> {
         self.know_registers().await?;
         let (registers, owner) = (self.subject_registers()?, self.subject_owner());
         let (stack, missed) = self
@@ -140,9 +104,8 @@ impl Session {
                 walk::unwind(symbols, memory, &registers, owner, SHOWN_FRAMES)
             })
             .await?;
-        self.panes.frames = missed;
         self.take_stack(stack, missed);
-        Ok(())
+        Ok(missed)
     }
 
     /// The stack with at least `physical` frames, or all there are.
@@ -253,13 +216,11 @@ impl Session {
         self.stays_put = true;
     }
 
-    async fn variables_round(&mut self) -> Result<(), Failure> {
-        let Some(work) = self.variables_work(LINE) else {
-            self.panes.variables = false;
-            return Ok(());
-        };
+    /// The values of the selected frame, as far as they are known; whether there
+    /// are more.
+    pub(super) async fn variables_round(&mut self) -> Result<bool, Failure> {
+        let Some(work) = self.variables_work(LINE) else { return Ok(false) };
         let (variables, missed) = self.compute_once(work).await?;
-        self.panes.variables = missed;
         let selected = self.stop.as_ref().map_or(0, |stop| stop.selected);
         if !missed {
             self.take_arguments(selected, &variables);
@@ -267,7 +228,7 @@ impl Session {
         if let Some(stop) = &mut self.stop {
             stop.variables = Some(variables);
         }
-        Ok(())
+        Ok(missed)
     }
 
     fn take_arguments(&mut self, level: usize, variables: &[VariableView]) {
@@ -346,8 +307,8 @@ impl Session {
         Some((frame.file?, frame.line?))
     }
 
-    async fn code_round(&mut self) -> Result<(), Failure> {
-        self.panes.code = false;
+    /// The instructions at the pc, where there is no source.
+    pub(super) async fn code_round(&mut self) -> Result<(), Failure> {
         let Some(frame) = self.selected_frame() else { return Ok(()) };
         // Source is what people read; code only where there is none.
         if frame.path.is_some() {

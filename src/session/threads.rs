@@ -263,8 +263,13 @@ mod tests {
             let mut gates = Vec::new();
             for _ in 0..cores {
                 let (go, gate) = std_mpsc::channel();
-                let blocked = move |_: &AtomicBool| gate.recv().unwrap_or(0);
+                let (began, begun) = std_mpsc::channel();
+                let blocked = move |_: &AtomicBool| {
+                    let _ = began.send(());
+                    gate.recv().unwrap_or(0)
+                };
                 threads.soon(Urgency::Load, Duration::ZERO, 0, blocked, late).await;
+                begun.recv().expect("a thread");
                 gates.push(go);
             }
             // Every thread is busy. The first that is free opens.

@@ -8,6 +8,32 @@ use crate::base::addr::Addr;
 use serde::Serialize;
 use std::{collections::BTreeSet, sync::Arc};
 
+/// A piece of what is on screen, in the order in which they are read when none
+/// of them has the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Piece {
+    /// The frames of the stack.
+    Frames,
+    /// Arguments and locals of the selected frame.
+    Locals,
+    /// The instructions at the selected frame's pc, where there is no source.
+    Around,
+    /// The trees of variables and watches.
+    Tree,
+    /// The instructions of a function.
+    Code,
+    /// Memory.
+    Memory,
+    /// CPUs.
+    Cpus,
+    /// Modules.
+    Modules,
+    /// Tasks.
+    Tasks,
+    /// The kernel's log.
+    Dmesg,
+}
+
 /// What the panes want. Replaces what was wanted before; nothing is read for
 /// what is not in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,6 +60,8 @@ pub struct Wants {
     pub dmesg: Option<DmesgWant>,
     /// Whether the log of the wire is on screen.
     pub packets: bool,
+    /// What the user looks at: it is read before all else.
+    pub first: Option<Piece>,
 }
 
 /// Which tasks are on screen.

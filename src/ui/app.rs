@@ -20,7 +20,7 @@ use crate::config::theme::{Terminal, Theme};
 use crate::session::kept::Kept;
 use crate::session::request::Level;
 use crate::session::view::{CodeBook, State, StopView, View};
-use crate::session::wants::Wants;
+use crate::session::wants::{Piece, Wants};
 use crate::ui::edit::History;
 use ratatui::layout::Rect;
 use std::{collections::VecDeque, sync::Arc, time::Instant};
@@ -259,7 +259,7 @@ impl App {
 
     /// What the panes on screen want of a stop.
     pub fn wants(&self) -> Wants {
-        let mut wants = Wants::default();
+        let mut wants = Wants { first: piece_of(self.focus()), ..Wants::default() };
         for slot in self.arrangement().slots {
             match slot.pane {
                 PaneId::Variables => {
@@ -284,6 +284,7 @@ impl App {
             && let Some(tasks) = palette.tasks(self.view.as_deref())
         {
             wants.tasks = Some(tasks);
+            wants.first = Some(Piece::Tasks);
         }
         wants
     }
@@ -366,5 +367,25 @@ impl App {
             PaneId::Registers => &mut self.registers.list,
             PaneId::Breakpoints => &mut self.breakpoints.list,
         }
+    }
+}
+
+/// What is read for a pane, where that is more than what every stop has.
+fn piece_of(pane: PaneId) -> Option<Piece> {
+    match pane {
+        PaneId::Stack => Some(Piece::Frames),
+        PaneId::Variables | PaneId::Watches => Some(Piece::Tree),
+        PaneId::Disassembly => Some(Piece::Code),
+        PaneId::Memory => Some(Piece::Memory),
+        PaneId::Cpus => Some(Piece::Cpus),
+        PaneId::Modules => Some(Piece::Modules),
+        PaneId::Tasks => Some(Piece::Tasks),
+        PaneId::Dmesg => Some(Piece::Dmesg),
+        PaneId::Source
+        | PaneId::Registers
+        | PaneId::Breakpoints
+        | PaneId::Console
+        | PaneId::Packets
+        | PaneId::Log => None,
     }
 }

@@ -1,12 +1,13 @@
 //! The popup of a crash.
 
+use super::keys::asks;
 use super::{Bench, fixture};
 use crate::base::addr::Addr;
 use crate::session::answer::{Answer, Failure};
 use crate::session::crash_view::{CrashEvent, CrashView, Way};
 use crate::session::request::Request;
 use crate::session::view::{State, StopReason, StopView};
-use crate::ui::message::{Effect, Message, Purpose};
+use crate::ui::message::{Message, Purpose};
 use crate::ui::popups::Popup;
 use insta::assert_snapshot;
 use std::sync::Arc;
@@ -49,15 +50,6 @@ fn bench(columns: u16, rows: u16) -> Bench {
     let mut bench = Bench::new(columns, rows);
     bench.view(fixture::view(State::Stopped, Some(crashed(crash()))));
     bench
-}
-
-fn asks(effects: Vec<Effect>) -> Vec<Request> {
-    let asked = |effect| match effect {
-        Effect::Ask(Request::Want(_), _) => None,
-        Effect::Ask(request, _) => Some(request),
-        _ => None,
-    };
-    effects.into_iter().filter_map(asked).collect()
 }
 
 #[test]

@@ -26,12 +26,14 @@ pub fn running(what: &str) -> Bench {
     bench
 }
 
+/// What keys ask for, beside what the panes want.
 pub fn asks(effects: Vec<Effect>) -> Vec<Request> {
     let request = |effect| match effect {
-        Effect::Ask(request, _) => request,
+        Effect::Ask(Request::Want(_), _) => None,
+        Effect::Ask(request, _) => Some(request),
         other => panic!("{other:?}"),
     };
-    effects.into_iter().map(request).collect()
+    effects.into_iter().filter_map(request).collect()
 }
 
 /// The answer to a key that resumed the guest.
@@ -367,7 +369,7 @@ fn commands_of_a_breakpoint_are_done_once_for_each_stop() {
 #[test]
 fn a_cut_value_can_be_seen_whole() {
     let mut bench = stopped();
-    assert_eq!(bench.keys("5 Down Down K"), []);
+    assert_eq!(asks(bench.keys("5 Down Down K")), []);
     let whole = "struct HgfsQueue * queue = 0xffffffffc0004a40 <hgfs_queue>";
     assert!(bench.text().contains(whole), "{}", bench.text());
     assert_eq!(asks(bench.keys("Esc n")), [Request::Step(Step::LineOver, 1)]);

@@ -5,7 +5,7 @@ use crate::config::actions::Action;
 use crate::session::answer::Answer;
 use crate::session::request::Request;
 use crate::session::view::{State, StopView};
-use crate::session::wants::{MemoryWant, SubjectView, TaskSort, Wants};
+use crate::session::wants::{MemoryWant, Piece, SubjectView, TaskSort, Wants};
 use crate::ui::act::act;
 use crate::ui::filter;
 use crate::ui::layout::{PaneId, WANTED};
@@ -18,12 +18,13 @@ fn stopped(columns: u16, rows: u16) -> Bench {
     bench
 }
 
-/// The only thing asked: what the panes want now.
+/// The only thing asked: what the panes want, after the last key.
 fn wants(effects: Vec<Effect>) -> Wants {
-    match &effects[..] {
-        [Effect::Ask(Request::Want(wants), _)] => wants.clone(),
+    let want = |effect: &Effect| match effect {
+        Effect::Ask(Request::Want(wants), _) => wants.clone(),
         other => panic!("{other:?}"),
-    }
+    };
+    effects.iter().map(want).last().expect("something is wanted")
 }
 
 #[test]
@@ -71,8 +72,19 @@ fn only_what_is_on_screen_is_wanted() {
     assert!(with_tasks.cpus && with_tasks.tasks.is_some_and(|t| t.rows > 3 && t.first == 0));
     let without_cpus = wants(bench.keys("7"));
     assert!(!without_cpus.cpus, "the CPUs are behind the breakpoints now");
-    assert_eq!(wants(bench.keys("2")), first, "and the tasks behind the console");
+    let back = Wants { first: None, ..wants(bench.keys("2")) };
+    assert_eq!(back, first, "and the tasks behind the console");
     assert!(!wants(bench.keys("z")).variables, "a zoomed pane hides the others");
+}
+
+#[test]
+fn what_has_the_keys_is_wanted_first() {
+    let mut bench = stopped(160, 48);
+    assert_eq!(bench.app.wanted.first, None, "the source is there at once");
+    assert_eq!(wants(bench.keys("0")).first, Some(Piece::Memory));
+    assert_eq!(wants(bench.keys("5")).first, Some(Piece::Tree));
+    assert_eq!(wants(bench.keys("8")).first, Some(Piece::Tasks));
+    assert_eq!(wants(bench.keys("1")).first, None);
 }
 
 #[test]
