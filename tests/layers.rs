@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ui", &["base", "arch", "config", "source", "session", "command"]),
     ("relay", &["base", "link", "rsp", "target"]),
     // gdb's protocol is spoken there from the other end.
-    ("ports", &["base", "rsp", "session"]),
+    ("ports", &["base", "link", "rsp", "session"]),
     ("demo", &["base", "session"]),
     ("setup", &["base", "link", "session", "kernel"]),
 ];

@@ -520,3 +520,62 @@ fn described_calls_are_found() {
     assert!(missed.is_empty(), "{missed:#?}");
     assert!(found > 500, "{found}");
 }
+
+/// A text that is taken from the file holds nothing that KASLR moves: the kernel's
+/// own relocations say what that is.
+#[test]
+fn constant_texts_hold_nothing_that_moves() {
+    use object::{
+        Object as _, ObjectSection as _, ObjectSymbol as _, RelocationFlags, RelocationTarget,
+        SymbolSection, elf,
+    };
+    let symbols = kernel();
+    let bytes = std::fs::read(vmlinux()).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let rodata = file.section_by_name(".rodata").unwrap();
+    let (start, size) = (rodata.address(), rodata.size());
+    // Offsets into per-CPU data and absolute numbers stay (arch/x86/tools/relocs.c),
+    // and distances inside the kernel.
+    let stays = |target: RelocationTarget| {
+        let RelocationTarget::Symbol(index) = target else { return false };
+        let symbol = file.symbol_by_index(index).unwrap();
+        match symbol.section_index() {
+            Some(index) => file.section_by_index(index).unwrap().address() == 0,
+            None => symbol.section() == SymbolSection::Absolute,
+        }
+    };
+    let moved: std::collections::BTreeSet<u64> = rodata
+        .relocations()
+        .filter(|(_, relocation)| !stays(relocation.target()))
+        .flat_map(|(at, relocation)| match relocation.flags() {
+            RelocationFlags::Elf { r_type: elf::R_X86_64_64 } => at + 2..at + 8,
+            RelocationFlags::Elf { r_type: elf::R_X86_64_32S | elf::R_X86_64_32 } => at + 2..at + 4,
+            _ => 0..0,
+        })
+        .collect();
+    if moved.is_empty() {
+        println!("this vmlinux has no relocations any more");
+        return;
+    }
+    assert!(moved.iter().all(|at| (start..start + size).contains(at)));
+    let (mut texts, mut bytes_of_texts) = (0, 0);
+    let mut offset = 0;
+    while offset < size {
+        let Some(text) = symbols.constant_text(Addr(start + offset), 4096) else {
+            offset += 1;
+            continue;
+        };
+        let at = start + offset;
+        let hit = moved.range(at..at + text.len() as u64).next();
+        assert_eq!(hit, None, "at {at:#x}: {text:?}");
+        texts += 1;
+        bytes_of_texts += text.len();
+        offset += 1;
+    }
+    println!("{texts} beginnings of texts, {bytes_of_texts} bytes, {} moved bytes", moved.len());
+    assert!(texts > 100_000);
+    let banner = symbols.symbol_addr("linux_banner").unwrap();
+    assert!(symbols.constant_text(banner, 200).unwrap().starts_with(b"Linux version "));
+    let data = symbols.symbol_addr("init_uts_ns").unwrap();
+    assert_eq!(symbols.constant_text(data, 200), None);
+}

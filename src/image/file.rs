@@ -56,6 +56,8 @@ pub struct Section {
     pub exec: bool,
     /// It may be written (`SHF_WRITE`).
     pub write: bool,
+    /// It holds texts that end with a NUL, and nothing else (`SHF_STRINGS`).
+    pub strings: bool,
     /// Where its bytes are in the file; `None` for `.bss` and the like, and
     /// for compressed sections.
     pub(super) range: Option<(u64, u64)>,
@@ -355,6 +357,7 @@ impl Section {
             alloc: false,
             exec: false,
             write: false,
+            strings: false,
             range: None,
             cooked: false,
         }
@@ -444,6 +447,7 @@ fn read_section(
         alloc: has(elf::SHF_ALLOC),
         exec: has(elf::SHF_EXECINSTR),
         write: has(elf::SHF_WRITE),
+        strings: has(elf::SHF_STRINGS),
         range,
         cooked: packed,
     })

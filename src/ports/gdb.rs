@@ -18,6 +18,7 @@ use super::{
     next, tell,
 };
 use crate::base::addr::Addr;
+use crate::link::quick_acks;
 use crate::rsp::server::{self, Arrival, Asked, MOST_MEMORY, PACKET_SIZE, Server};
 use crate::session::{
     answer::{Answer, Failure, StopAnswer},
@@ -168,6 +169,8 @@ impl Client {
                 }
                 read = stream.read(&mut bytes) => read,
             };
+            // A client that sends its ack and then its question waits for ours.
+            quick_acks(stream);
             let Ok(count @ 1..) = read else { return Ended::Left };
             // A web page can have a browser send packets in a request.
             if std::mem::take(&mut first) && !matches!(bytes[0], b'+' | b'$') {

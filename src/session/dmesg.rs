@@ -139,11 +139,7 @@ impl Session {
                 let part = dmesg::newest(symbols, memory, since, most);
                 (part, dmesg::count(symbols, memory))
             };
-            let (mut found, missed) = self.compute_once(newest).await?;
-            if !missed && let Some(kept) = self.with_kept(Reach::Before, newest) {
-                found = kept;
-            }
-            return match (found, missed) {
+            return match self.compute_once_or_kept(newest).await? {
                 (_, true) => Ok(true),
                 ((Ok(part), count), false) => {
                     self.dmesg.take_newest(part, count.unwrap_or_default(), stop);
@@ -159,11 +155,7 @@ impl Session {
         let older = move |symbols: &Symbols, memory: &dyn Memory| {
             dmesg::older(symbols, memory, before, most)
         };
-        let (mut found, missed) = self.compute_once(older).await?;
-        if !missed && let Some(kept) = self.with_kept(Reach::Before, older) {
-            found = kept;
-        }
-        match (found, missed) {
+        match self.compute_once_or_kept(older).await? {
             (_, true) => {}
             (Ok(part), false) => self.dmesg.take_older(part),
             (Err(error), false) => {
@@ -173,6 +165,17 @@ impl Session {
             }
         }
         Ok(self.dmesg.records.len() < wanted && self.dmesg.begin.is_some())
+    }
+
+    /// Does `work` once. In a record, where nothing can be fetched, what was kept
+    /// up to the stop before may answer more.
+    async fn compute_once_or_kept<T>(
+        &mut self,
+        work: impl Fn(&Symbols, &dyn Memory) -> T + Copy,
+    ) -> Result<(T, bool), Failure> {
+        let (found, missed) = self.compute_once(work).await?;
+        let kept = if missed { None } else { self.with_kept(Reach::Before, work) };
+        Ok((kept.unwrap_or(found), missed))
     }
 
     /// Reads a piece of what the pane wants; true when there is more to read.

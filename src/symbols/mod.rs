@@ -42,6 +42,8 @@ pub mod answer;
 
 pub mod placed;
 
+mod constant;
+
 pub mod image;
 
 mod cache;

@@ -37,6 +37,8 @@ const EXPRESSIONS: &[&str] = &[
     "super_blocks",
     "system_state",
     "linux_banner",
+    "(char *)linux_banner",
+    "&linux_banner[6]",
     "vfs_read",
     "&init_task",
     "kmalloc_caches",
@@ -189,6 +191,38 @@ fn values_are_printed_as_by_gdb() {
     let differences: Vec<_> = agreement.differences.iter().chain(&variables.differences).collect();
     assert!(differences.is_empty(), "{differences:#?}");
     assert!(agreement.equal > 30 && variables.equal > 20);
+}
+
+/// What read-only memory has is taken from the files, of the kernel and of a
+/// module; `x` reads the guest, and finds the same.
+#[test]
+fn constant_texts_cost_nothing_and_are_what_the_guest_has() {
+    let mut guest = boot(&Boot { hgfs: Hgfs::Busy, link: Link::Unix, ..Boot::default() });
+    let commands = [
+        "tbreak HgfsOpenFile",
+        "continue",
+        "print name",
+        "print (char *)linux_banner",
+        "x/s name",
+        "x/s linux_banner",
+    ];
+    let begin = Setup::new(guest.address());
+    let ended = start_stopped(&mut guest, begin, &commands).end().all_good();
+    let [name, banner] = [commands[2], commands[3]].map(|printed| {
+        let line = ended.line(printed);
+        // The argument is in a register, and that was read.
+        let most = if printed == "print name" { 1 } else { 0 };
+        assert!(line.wire["packets"].as_u64().unwrap() <= most, "{line:?}");
+        line.result["value"].as_str().unwrap().split_once(" \"").unwrap().1.to_owned()
+    });
+    assert!(banner.starts_with("Linux version 6.1"), "{banner}");
+    for (examined, text) in [(commands[4], name), (commands[5], banner)] {
+        let line = ended.line(examined);
+        assert!(line.wire["packets"].as_u64().unwrap() > 0, "{line:?}");
+        let all = line.result.to_string();
+        let text = text.trim_end_matches('.').trim_end_matches('"').replace("\\n", "");
+        assert!(all.contains(&text), "{all} has no {text}");
+    }
 }
 
 fn names(answer: &Value) -> usize {

@@ -71,9 +71,13 @@ impl Context<'_> {
         }
     }
 
-    /// Text in quotes that starts at an address, up to a NUL or to the limit.
+    /// Text in quotes that starts at an address, up to a NUL or to the limit; one
+    /// that can't be another in the guest is taken from the file.
     /// `Err` when nothing can be read there, or is not read yet.
     pub fn string(&self, at: Addr, limits: &Limits) -> Result<String, Gap> {
+        if let Some(text) = self.symbols.constant_text(at, limits.elements) {
+            return Ok(quoted(text, text.last() != Some(&0), limits));
+        }
         let most = limits.elements as u64;
         let mut bytes: Vec<u8> = Vec::new();
         while (bytes.len() as u64) < most {
