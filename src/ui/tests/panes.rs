@@ -24,7 +24,7 @@ fn wants(effects: Vec<Effect>) -> Wants {
         Effect::Ask(Request::Want(wants), _) => wants.clone(),
         other => panic!("{other:?}"),
     };
-    effects.iter().map(want).last().expect("something is wanted")
+    effects.iter().map(want).next_back().expect("something is wanted")
 }
 
 #[test]
