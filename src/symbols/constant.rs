@@ -22,8 +22,8 @@ const PROTECTS_MODULES: &[&str] =
     &["module_enable_ro", "module_enable_rodata_ro", "set_section_ro_nx"];
 
 /// From here on read-only data is written until the end of the boot, and jump
-/// labels for ever (RO_AFTER_INIT_DATA in include/asm-generic/vmlinux.lds.h; the
-/// second name is that of 4.6 to 4.7).
+/// labels for ever (RO_AFTER_INIT_DATA in include/asm-generic/vmlinux.lds.h; since
+/// 4.9, the second name at first).
 const RO_AFTER_INIT: &[&str] = &["__start_ro_after_init", "__start_data_ro_after_init"];
 
 /// Longer ones are not looked at.
@@ -71,7 +71,7 @@ fn in_kernel(
     }
     let mut limits = RO_AFTER_INIT.iter().filter_map(|name| image.symbols().named(name).next());
     let before = |limit: FileAddr| section.contains(limit) && end <= limit;
-    // Kernels before 4.6 have none: which of their read-only data is written
+    // Older kernels have neither name: which of their read-only data is written
     // during the boot is not told.
     let is_constant = section.name == ".rodata" && limits.next().is_some_and(|s| before(s.addr));
     // An address of the kernel is 0xffffffff80000000 at least, and moves by whole

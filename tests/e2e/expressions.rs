@@ -222,6 +222,8 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
         "set var req->id = 77",
         "print req->id",
         "print req->id += 1",
+        "print req->id++",
+        "x/2gx 8",
         "set var req->priority = 2",
         "set var req->name[0] = 'X'",
         "set var hgfs_latency_ms = 5",
@@ -274,6 +276,11 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
     assert!(wrote("set var req->id = 77").ends_with(" (req->id): 0 -> 77"));
     assert_eq!(value(&ended, "print req->id"), "77");
     assert!(wrote("print req->id += 1").ends_with(": 77 -> 78"));
+    assert!(wrote("print req->id++").ends_with(": 78 -> 79"));
+    assert_eq!(value(&ended, "print req->id++"), "78");
+    let unread = ended.line("x/2gx 8");
+    assert!(unread.result.to_string().contains("can't be read") || unread.error.is_some());
+    assert_eq!(unread.wire["packets"], 1, "what can't be read is asked for once: {unread:?}");
     assert!(wrote("set var req->priority = 2").starts_with("wrote 1 byte at "));
     assert_eq!(wrote("set var $rax = 0x1234").split(" -> ").nth(1), Some("4660"));
     let saved = ended.ok("print $saved = req->op");
@@ -300,7 +307,7 @@ fn writes(guest: &mut LockedGuest, gdb: &mut Gdb, target: &str) {
     let asked = format!("python values({})", serde_json::to_string(&ask).unwrap());
     let seen = gdb.ask(&[target, &asked, "disconnect"]);
     let text = |at: usize| seen[at].as_str().unwrap();
-    assert_eq!((text(0), text(1), text(2), text(3)), ("78", "2", "1", "0"));
+    assert_eq!((text(0), text(1), text(2), text(3)), ("79", "2", "1", "0"));
     assert!(text(4).starts_with("\"X\""), "{}", text(4));
     assert_eq!((text(5), text(6)), ("5", "4660"));
     assert!(text(8).contains("\"Linux version"), "{}", text(8));
