@@ -183,9 +183,10 @@ fn a_whole_stack_costs_few_reads() {
     let ended = stop_at(&guest, "HgfsSendRequest", &[&select, "info registers", "bt"]);
     let first = ended.line("bt");
     eprintln!("a stack of {} frames: {}", functions(first.ok()).len(), first.wire);
-    // The registers, two for the stack, the others for its frames' arguments.
-    assert!(first.wire["packets"].as_u64().unwrap() <= 6, "{}", first.wire);
-    assert!(first.wire["rx"].as_u64().unwrap() <= 1750, "{}", first.wire);
+    // The registers, two for the stack, the others for its frames' arguments; the
+    // text of one is the module's own.
+    assert!(first.wire["packets"].as_u64().unwrap() <= 5, "{}", first.wire);
+    assert!(first.wire["rx"].as_u64().unwrap() <= 1650, "{}", first.wire);
     assert_eq!(functions(first.ok()), READ_STACK);
 
     // The registers of user space are read when they are wanted, and shown.
