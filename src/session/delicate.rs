@@ -58,6 +58,11 @@ impl Session {
                 let back = self.compute(move |_, memory| memory.u64(Addr(sp))).await?;
                 back.ok().map(|back| Instead::To(Addr(back), Guard::Sp(sp.wrapping_add(8))))
             }
+            // An int3 that kgdb can't take out is stepped over from outside, where
+            // that can be done: who holds `text_mutex` may wait for this very CPU.
+            None if self.repairs.stuck.contains(&pc) => {
+                self.emulate(pc).await?.then_some(Instead::Done)
+            }
             None => None,
             Some(Hazard::Flags) => self.emulate(pc).await?.then_some(Instead::Done),
             Some(Hazard::Aside) => {
