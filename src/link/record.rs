@@ -50,6 +50,10 @@ const VERSION: &str = "2";
 /// lost of the record when the program is killed.
 pub const SYNC: Duration = Duration::from_secs(1);
 
+/// Bytes that come within so long after one are in one entry with it: many relays
+/// pass them on a few at a time, and the time of each would be most of the record.
+const SOON: Duration = Duration::from_millis(2);
+
 /// Longest note, in bytes.
 const MOST_NOTED: usize = 2000;
 
@@ -63,6 +67,8 @@ pub struct Recorder {
     synced: Instant,
     dirty: bool,
     trouble: Option<String>,
+    /// Bytes that came and are in no entry yet, and when the first of them did.
+    came: Option<(Duration, Vec<u8>)>,
 }
 
 #[derive(Debug)]
@@ -96,8 +102,14 @@ impl Recorder {
         };
         writeln!(file.writer(), "{HEADER}{VERSION}")?;
         let now = Instant::now();
-        let mut recorder =
-            Recorder { file: Some(file), start: now, synced: now, dirty: true, trouble: None };
+        let mut recorder = Recorder {
+            file: Some(file),
+            start: now,
+            synced: now,
+            dirty: true,
+            trouble: None,
+            came: None,
+        };
         recorder.note(concat!("program kgdb-tui ", env!("CARGO_PKG_VERSION")));
         recorder.note(&format!("began {}", utc(SystemTime::now())));
         recorder.sync();
@@ -111,7 +123,16 @@ impl Recorder {
 
     /// Bytes came in.
     pub fn received(&mut self, bytes: &[u8]) {
-        self.write("rx", bytes);
+        let now = self.start.elapsed();
+        match &mut self.came {
+            _ if bytes.is_empty() => return,
+            Some((first, came)) if now - *first < SOON => came.extend_from_slice(bytes),
+            _ => {
+                self.write_what_came();
+                self.came = Some((now, bytes.to_vec()));
+            }
+        }
+        self.written();
     }
 
     /// A BREAK went out.
@@ -127,6 +148,7 @@ impl Recorder {
 
     /// Sees to it that everything so far is in the file.
     pub fn sync(&mut self) {
+        self.write_what_came();
         (self.dirty, self.synced) = (false, Instant::now());
         let done = self.file.as_mut().map(|file| file.writer().flush());
         self.end_on_error(done);
@@ -146,10 +168,26 @@ impl Recorder {
         if bytes.is_empty() && what != "break" {
             return;
         }
-        let entry = format_entry(self.start.elapsed(), what, bytes);
+        self.write_what_came();
+        self.write_entry(self.start.elapsed(), what, bytes);
+        self.written();
+    }
+
+    fn write_what_came(&mut self) {
+        if let Some((first, bytes)) = self.came.take() {
+            self.write_entry(first, "rx", &bytes);
+        }
+    }
+
+    fn write_entry(&mut self, at: Duration, what: &str, bytes: &[u8]) {
+        let entry = format_entry(at, what, bytes);
         let done = self.file.as_mut().map(|file| file.writer().write_all(entry.as_bytes()));
-        self.dirty = true;
         self.end_on_error(done);
+    }
+
+    /// There is something that is not in the file yet.
+    fn written(&mut self) {
+        self.dirty = true;
         if self.sync_at().is_some_and(|at| at <= Instant::now()) {
             self.sync();
         }
@@ -166,6 +204,7 @@ impl Recorder {
 
 impl Drop for Recorder {
     fn drop(&mut self) {
+        self.write_what_came();
         if let Some(Out::Packed(mut file)) = self.file.take()
             && let Err(error) = file.try_finish().and_then(|()| file.get_mut().flush())
         {

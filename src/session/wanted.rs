@@ -43,10 +43,8 @@ impl Due {
     /// What depends on the selected frame.
     pub(super) fn of_frame(wants: &Wants, eager: bool) -> Due {
         let Due(mut pieces) = Due::all(wants, eager);
-        pieces.retain(|piece| {
-            let own = matches!(piece, Piece::Locals | Piece::Around);
-            own || matches!(piece, Piece::Memory | Piece::Tree | Piece::Code)
-        });
+        use Piece::{Around, Code, Locals, Memory, Tree};
+        pieces.retain(|piece| matches!(piece, Locals | Around | Tree | Code | Memory));
         Due(pieces)
     }
 

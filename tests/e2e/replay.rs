@@ -167,8 +167,7 @@ fn a_record_answers_as_the_guest_did() {
         file.len()
     );
     println!("{sizes}");
-    // In how many pieces they come, each with its time, is up to the relay.
-    assert!(2 * file.len() < text.len(), "{sizes}");
+    assert!(2 * file.len() < text.len() && file.len() < line, "{sizes}");
 
     // One stop alone, made while the guest is still there.
     let snapshot = dir.path().join("stop.rec");
