@@ -13,9 +13,10 @@
 //!
 //! Seconds since the record began; bytes with Rust's escapes
 //! (`std::ascii::escape_default`), so that it is text and can be read and
-//! searched. What came within 2 ms is one entry. The file is packed with gzip (`zcat` shows it), unless its name
-//! ends in `.txt`. `tx` are bytes that were sent, `rx` bytes that came, `break`
-//! is a BREAK that was sent; a `note` begins with a word for what it is about:
+//! searched. The file is packed with gzip (`zcat` shows it), unless its name
+//! ends in `.txt`. `tx` are bytes that were sent, `rx` bytes that came, those
+//! within 2 ms together; `break` is a BREAK that was sent; a `note` begins with a
+//! word for what it is about:
 //!
 //! | note | about |
 //! |---|---|
