@@ -88,7 +88,7 @@ fn modules_look_as_in_gdb() {
         let mut bt = ended.ok("bt").clone();
         bt["frames"][0]["locals"] = ended.ok("info locals")["variables"].clone();
         let name = format!("{place} +{nexts}");
-        let gdbs = gdb.look_by(&socket(&guest), "dump(True)");
+        let gdbs = gdb.look_by(&socket(&guest), "dump(True)").expect("no task ends there");
         agreement.stop(&name, (&bt, &ended.ok("info registers")["registers"]), &gdbs);
 
         let list = serde_json::to_string(variables).unwrap();
