@@ -8,6 +8,7 @@ use super::{
     answer::Failure,
     conduct::{After, LogLine, Verdict},
     exits,
+    identify::idle_name,
     request::{BreakKind, Level, Update},
     run::Session,
     step::{Journey, Leg},
@@ -16,6 +17,7 @@ use super::{
 use crate::base::{addr::Addr, text::printable};
 use crate::kernel::cpus;
 use crate::rsp::thread::ThreadId;
+use crate::target::threads::Who;
 use std::time::{Duration, Instant};
 
 /// What a trap at a breakpoint means.
@@ -136,8 +138,8 @@ impl Session {
         }
         if let Some(wanted) = &when.comm {
             let short: String = wanted.chars().take(LONGEST_COMM).collect();
-            match self.compute(cpus::current).await? {
-                Ok((_, task)) if task.comm != printable(&short) => return Ok(Ok(false)),
+            match self.comm_at_hit().await? {
+                Ok(comm) if comm != printable(&short) => return Ok(Ok(false)),
                 Ok(_) => {}
                 Err(why) => return Ok(Err(format!("the task's name can't be told: {why}"))),
             }
@@ -162,19 +164,35 @@ impl Session {
         Ok(cpu.map_err(|why| why.to_string()))
     }
 
+    /// The name of the task that trapped. The stub tells it in one packet; in memory
+    /// it is at the end of four reads.
+    async fn comm_at_hit(&mut self) -> Result<Result<String, String>, Failure> {
+        let thread = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
+        let told = match thread.map(|thread| (thread, Who::from(thread))) {
+            Some((_, Who::Cpu(cpu))) => Some(idle_name(cpu)),
+            Some((thread, Who::Task(_))) => self.comm(thread).await?,
+            Some((_, Who::Current)) | None => None,
+        };
+        if let Some(comm) = told {
+            return Ok(Ok(printable(&comm)));
+        }
+        let found = self.compute(cpus::current).await?;
+        Ok(found.map(|(_, task)| task.comm).map_err(|why| why.to_string()))
+    }
+
     /// Prints what a log point says.
     async fn print_log(&mut self, number: u32, inside: usize) -> Result<(), Failure> {
         let log = self.points.wish(number).and_then(|wish| wish.conduct.log.clone());
         let Some(log) = log else { return Ok(()) };
         let text = self.text_of_log(&log, inside).await?;
-        let who = self.compute(cpus::current).await?.ok();
+        let (cpu, comm) = (self.cpu_at_hit().await?.ok(), self.comm_at_hit().await?.ok());
         let thread = self.snapshot.as_ref().and_then(|snapshot| snapshot.thread);
         let line = LogLine {
             breakpoint: number,
             seconds: self.began.elapsed(),
-            cpu: who.as_ref().map(|(cpu, _)| *cpu),
+            cpu,
             pid: thread.map(pid_of),
-            comm: who.map(|(_, task)| task.comm),
+            comm,
             text,
         };
         let _ = self.updates().send(Update::Log(line));

@@ -207,7 +207,7 @@ impl Session {
             }
             // The idle task has pid 0 on every CPU, and the stub names it by
             // the CPU instead (`shadow_pid` in kernel/debug/gdbstub.c).
-            Some(Who::Cpu(cpu)) => (Some(0), Some(format!("swapper/{cpu}"))),
+            Some(Who::Cpu(cpu)) => (Some(0), Some(idle_name(cpu))),
             Some(Who::Current) | None => (None, None),
         };
         if let Some(stop) = &mut self.stop {
@@ -230,7 +230,9 @@ impl Session {
         Ok(())
     }
 
-    async fn comm(&mut self, thread: ThreadId) -> Result<Option<String>, Failure> {
+    /// The name of the stub's thread; `None` when the stub does not know it: a task
+    /// that is ending is in no table of pids any more.
+    pub(super) async fn comm(&mut self, thread: ThreadId) -> Result<Option<String>, Failure> {
         match self.wire.ask(Command::ThreadExtraInfo(thread)).await {
             Ok(Reply::Text(info)) => Ok(Some(threads::name(&info))),
             Ok(_) => Ok(None),
@@ -238,6 +240,11 @@ impl Session {
             Err(error) => Err(self.lost(error)),
         }
     }
+}
+
+/// What the idle task of a CPU is called (`init_idle` in kernel/sched/core.c).
+pub(super) fn idle_name(cpu: u32) -> String {
+    format!("swapper/{cpu}")
 }
 
 /// The value in a line `name  value`.
