@@ -146,7 +146,7 @@ fn a_timer_interrupt_leads_into_the_interrupted_task() {
     start_stopped(&mut guest, begin, &[]).end().all_good();
     let mut agreement = Agreement::default();
     let (mut user, mut idle, mut kernel) = (0, 0, 0);
-    for _ in 0..16 {
+    while user + idle + kernel < 16 {
         let ended = stop_at(&guest, "update_process_times", &[]);
         let bt = ended.ok("bt");
         let names = functions(bt);
@@ -161,15 +161,15 @@ fn a_timer_interrupt_leads_into_the_interrupted_task() {
             continue;
         }
         assert_eq!(frames[at + 1]["pc"], saved["rip"]);
-        match bt["end"].as_str().unwrap() {
-            "start of the CPU" => idle += 1,
-            _ => kernel += 1,
-        }
         // gdb can't leave the interrupt stack, but goes on from its place when
         // it is told where the registers are.
         let (pc, from) = (address(&frames[0]["pc"]), address(&frames[at]["saved"]["at"]));
-        if let Some(gdbs) = gdb.look_by(&socket, &format!("dump_through({pc}, {from})")) {
-            agreement.beyond(at, bt, &gdbs);
+        let through = format!("dump_through({pc}, {from})");
+        let Some(gdbs) = gdb.look_by(&socket, &through) else { continue };
+        agreement.beyond(at, bt, &gdbs);
+        match bt["end"].as_str().unwrap() {
+            "start of the CPU" => idle += 1,
+            _ => kernel += 1,
         }
     }
     eprintln!("interrupted: user {user}, idle {idle}, kernel {kernel}; {}", agreement.told(16));
