@@ -24,7 +24,7 @@ use crate::session::{
     answer::{Answer, Failure, StopAnswer},
     console::Heard,
     request::{Level, Request, WeakHandle},
-    view::{CpuView, Match, TargetView},
+    view::{CpuView, TargetView},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -387,7 +387,7 @@ impl Client {
     /// Where the kernel is: where the first segment of its file begins, as gdb wants
     /// it to move all of the symbols. Only when these are proven to be the guest's.
     async fn offsets(&self) -> Option<String> {
-        let proven = matches!(self.target.matches, Match::Match | Match::Trusted);
+        let proven = self.target.matches.is_guests();
         if !proven || self.target.slide.is_none_or(|slide| slide.0 == 0) {
             return Some(String::new());
         }

@@ -577,11 +577,7 @@ impl Session {
     /// Symbols that may be shown as facts about the guest: none while the
     /// vmlinux is not proven to be the guest's.
     pub(super) fn guest_symbols(&self) -> Symbols {
-        use super::view::Match;
-        match self.target.matches {
-            Match::Match | Match::Trusted => self.code.symbols(),
-            Match::Unknown | Match::Mismatch => Symbols::new(),
-        }
+        if self.target.matches.is_guests() { self.code.symbols() } else { Symbols::new() }
     }
 
     /// The guest's architecture.

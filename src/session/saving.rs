@@ -12,7 +12,6 @@ use super::{
     request::{Level, Listing, Request},
     run::Session,
     subject::Chosen,
-    view::Match,
 };
 use crate::base::{
     addr::Addr,
@@ -227,7 +226,7 @@ impl Session {
         let for_slide = symbols.clone();
         let _ = self.compute(move |_, memory| slide::find(&for_slide, memory, pc)).await?;
         let _ = self.compute(move |_, memory| proof::prove(&symbols, memory)).await?;
-        if matches!(self.target.matches, Match::Match | Match::Trusted) {
+        if self.target.matches.is_guests() {
             let _ = self.compute(version::release).await?;
             let _ = self.compute(cpus::online).await?;
             let _ = self.compute(cpus::active).await?;

@@ -133,6 +133,13 @@ pub enum Match {
     Trusted,
 }
 
+impl Match {
+    /// Whether the vmlinux counts as the guest's: proven, or because the user said so.
+    pub fn is_guests(self) -> bool {
+        matches!(self, Match::Match | Match::Trusted)
+    }
+}
+
 /// How far the symbols are.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SymbolsView {

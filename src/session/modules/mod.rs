@@ -21,13 +21,7 @@ mod place;
 mod round;
 mod watch;
 
-use super::{
-    answer::Failure,
-    request::Level,
-    run::Session,
-    step::Plan,
-    view::{Match, ModuleView},
-};
+use super::{answer::Failure, request::Level, run::Session, step::Plan, view::ModuleView};
 use crate::base::addr::Addr;
 use crate::kernel::{
     module_sections::{self, Section},
@@ -141,7 +135,7 @@ impl Session {
     ) -> Result<(), Failure> {
         self.go_on_with_modules().await?;
         if matches!(plan, Some(Plan::Instruction { .. } | Plan::Line { .. } | Plan::Out { .. }))
-            || !matches!(self.target.matches, Match::Match | Match::Trusted)
+            || !self.target.matches.is_guests()
         {
             return Ok(());
         }
@@ -345,7 +339,7 @@ impl Session {
             return Ok(());
         }
         self.need_stopped()?;
-        let proven = matches!(self.target.matches, Match::Match | Match::Trusted);
+        let proven = self.target.matches.is_guests();
         let why = match Layouts::new(&self.guest_symbols()) {
             _ if !proven => "no vmlinux is proven to be the guest's (info target)".to_owned(),
             Err(error) => error.to_string(),

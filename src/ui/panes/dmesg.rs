@@ -1,12 +1,12 @@
 //! The kernel's log, out of its memory: the newest lines, and older ones as one
 //! scrolls up to them. A line of an oops leads to the source it names.
 
-use super::{Look, Outcome, Worst};
+use super::{Look, NEEDS_VMLINUX, Outcome, Worst};
 use crate::base::text::{bytes, printable};
 use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::log_place::place;
-use crate::session::view::{Match, SymbolsView, View};
+use crate::session::view::{SymbolsView, View};
 use crate::session::wants::{DmesgLine, DmesgView, DmesgWant};
 use crate::ui::list::List;
 use crate::ui::pen::Pen;
@@ -191,8 +191,7 @@ impl Dmesg {
 
     /// Why there is no row.
     fn nothing(&self, view: Option<&View>) -> String {
-        let proven =
-            view.is_some_and(|view| matches!(view.target.matches, Match::Match | Match::Trusted));
+        let proven = view.is_some_and(|view| view.target.matches.is_guests());
         let symbols = view.map(|view| &view.symbols);
         let stopped = view.is_some_and(|view| view.state.is_stopped());
         match &self.view.error {
@@ -203,7 +202,7 @@ impl Dmesg {
             None if view.and_then(|view| view.stop.as_ref()).is_none() => {
                 "the kernel's log is read from its memory at a stop; 20 lines take half a second at 115200 baud".into()
             }
-            None if !proven => "not known without the guest's own vmlinux".into(),
+            None if !proven => NEEDS_VMLINUX.into(),
             None if symbols == Some(&SymbolsView::NoDebugInfo) => {
                 "not known: the vmlinux has no debug info".into()
             }

@@ -72,6 +72,9 @@ pub struct Look<'a> {
     pub view: Option<&'a View>,
 }
 
+/// What is in a pane that needs symbols which are not proven to be the guest's.
+const NEEDS_VMLINUX: &str = "not known without the guest's own vmlinux";
+
 impl Look<'_> {
     /// How a role looks.
     pub fn style(&self, role: Role) -> Style {

@@ -1,11 +1,11 @@
 //! The guest's modules: where each is, who uses it, and how far its symbols are.
 
-use super::{Look, Outcome};
+use super::{Look, NEEDS_VMLINUX, Outcome};
 use crate::base::text::{bytes, printable};
 use crate::config::actions::Action;
 use crate::config::theme::Role;
 use crate::session::request::{BreakKind, Breaking, Request};
-use crate::session::view::{Match, ModuleView, SymbolsView, View};
+use crate::session::view::{ModuleView, SymbolsView, View};
 use crate::ui::list::List;
 use crate::ui::pen::Pen;
 use ratatui::{buffer::Buffer, layout::Rect, style::Style};
@@ -148,11 +148,11 @@ impl Modules {
         };
         let rows = self.rows(view);
         if rows.is_empty() {
-            let proven = matches!(view.target.matches, Match::Match | Match::Trusted);
+            let proven = view.target.matches.is_guests();
             let words = match (&view.stop, view.modules.is_empty()) {
                 (_, false) => "no module has this text; / changes the filter",
                 (None, true) => "read at the first stop; :sections PATH gives what you have",
-                (Some(_), true) if !proven => "not known without the guest's own vmlinux",
+                (Some(_), true) if !proven => NEEDS_VMLINUX,
                 (Some(_), true) if view.symbols != SymbolsView::Ready => {
                     "not known: the vmlinux has no debug info"
                 }

@@ -1,7 +1,7 @@
 //! Values that can be looked into: the variables of the selected frame, and
 //! the user's watches. Nothing below a closed value is read.
 
-use super::{Look, Outcome};
+use super::{Look, NEEDS_VMLINUX, Outcome};
 use crate::base::text::printable;
 use crate::config::actions::Action;
 use crate::config::theme::Role;
@@ -143,7 +143,11 @@ impl Tree {
             return look.placeholder(buffer, area, nothing_yet(view, stop));
         };
         if rows.is_empty() {
-            return look.placeholder(buffer, area, "this function has none here");
+            let words = match view.target.matches.is_guests() {
+                true => "this function has none here",
+                false => NEEDS_VMLINUX,
+            };
+            return look.placeholder(buffer, area, words);
         }
         let indented = |row: &RowView| 2 * row.depth + row.name.width();
         let width = rows.iter().map(indented).max().unwrap_or(0).min(NAMES);

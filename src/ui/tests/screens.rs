@@ -105,6 +105,13 @@ fn another_kernels_symbols_are_loud() {
     let line = styled.lines().find(|line| line.contains("not the guest's")).unwrap();
     assert!(line.contains("guest 6a1d3c0f92b8…, file ffff3c0f92b8…"), "{line}");
     assert!(styled.contains("White/Red+b"));
+    // Without symbols no variable is known.
+    let mut stop = fixture::stop(1, 35);
+    stop.supplied.variables = Some(Vec::new());
+    let mut view = fixture::view(State::Stopped, Some(stop));
+    view.target.matches = Match::Mismatch;
+    bench.view(view);
+    assert!(bench.text().contains("not known without the guest's own vmlinux"), "{}", bench.text());
 }
 
 #[test]
